@@ -1,0 +1,129 @@
+"""Till: a self-hosted shop, from payment to delivery. `create_app` is the only place that joins the parts."""
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from shop import config, database, extensions, headers, logs, pages
+
+PARTS = (
+    "limits",
+    "preferences",
+    "jobs.models",
+    "jobs.queue",
+    "jobs.maintenance",
+    "audit.models",
+    "incidents.models",
+    "incidents.jobs",
+    "accounts.models",
+    "accounts.views",
+    "catalog.models",
+    "catalog.views",
+    "stock.models",
+    "cart.models",
+    "cart.views",
+    "orders.models",
+    "orders.jobs",
+    "payments.models",
+    "payments.jobs",
+    "payments.views",
+    "delivery.models",
+    "delivery.jobs",
+    "delivery.views",
+    "messaging.models",
+    "messaging.jobs",
+    "webhooks.models",
+    "webhooks.jobs",
+    "webhooks.views",
+    "checkout.views",
+    "checkout.order_views",
+    "operations",
+    "books",
+    "admin",
+    "sandbox.models",
+    "sandbox.views",
+    "cli",
+)
+"""The capabilities, in the order in which they may import one another: downwards only."""
+
+
+class Shop(Flask):
+    """Flask, doing a use case again when the database was only busy (reliability.md, Transactions)."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        return database.retried(super().dispatch_request)
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """The application. `environ` stands in for the process's environment (tests).
+
+    Raises config.ConfigurationError with every fault of the environment at once.
+    """
+    found = config.read_settings(os.environ if environ is None else environ)
+    app = Shop(
+        __name__,
+        template_folder=str(config.ROOT / "templates"),
+        static_folder=str(config.ROOT / "static"),
+        instance_path=str(config.INSTANCE),
+    )
+    app.extensions["settings"] = found
+    app.config.from_mapping(_flask_config(found))
+    if found.trusted_proxies:
+        count = found.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
+    logs.set_up(found.log_level, pretty=found.shop_env == "development")
+    _bind_extensions(app)
+    headers.init_app(app)
+    pages.init_app(app)
+    _join_parts(app)
+    return app
+
+
+def _flask_config(found: config.Settings) -> dict[str, object]:
+    return {
+        "SECRET_KEY": found.secret_key,
+        "SECRET_KEY_FALLBACKS": list(found.secret_key_fallbacks),
+        "TRUSTED_HOSTS": list(found.trusted_hosts),
+        "SQLALCHEMY_DATABASE_URI": found.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": database.engine_options(found.database_url),
+        "MAX_CONTENT_LENGTH": 1024 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 500_000,
+        "MAX_FORM_PARTS": 1_000,
+        "SEND_FILE_MAX_AGE_DEFAULT": 31_536_000,
+        "SESSION_COOKIE_NAME": "__Host-session" if found.is_tls else "session",
+        "SESSION_COOKIE_SECURE": found.is_tls,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "WTF_CSRF_TIME_LIMIT": None,
+        "WTF_CSRF_SSL_STRICT": False,
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "RATELIMIT_STORAGE_URI": found.redis_url or "memory://",
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": bool(found.redis_url),
+        "RATELIMIT_HEADERS_ENABLED": False,
+    }
+
+
+def _bind_extensions(app: Flask) -> None:
+    extensions.db.init_app(app)
+    extensions.migrate.init_app(
+        app, extensions.db, directory=str(config.ROOT / "migrations"), render_as_batch=True
+    )
+    extensions.login_manager.init_app(app)
+    extensions.csrf.init_app(app)
+    extensions.limiter.init_app(app)
+    with app.app_context():
+        database.tune(extensions.db.engine)
+
+
+def _join_parts(app: Flask) -> None:
+    """Register every capability: its tables, job handlers, views and commands."""
+    for name in PARTS:
+        part = import_module(f"shop.{name}")
+        if hasattr(part, "bp"):
+            app.register_blueprint(part.bp)
+        if hasattr(part, "init_app"):
+            part.init_app(app)

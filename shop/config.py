@@ -1,0 +1,296 @@
+"""Every environment variable of the shop: one typed table, read and checked once at the start.
+
+The table below is also what makes the README's configuration table and .env.example
+(`flask shop settings-table`); a test compares them. Any variable may instead be named as
+NAME_FILE, holding the path of a file with the value, for container secrets.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from flask import current_app
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTANCE = ROOT / "instance"
+
+
+class ConfigurationError(RuntimeError):
+    """The environment is not fit to start with. `faults` holds one sentence for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("The shop cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        self.faults = faults
+
+
+def text(value: str) -> str:
+    """The value as it stands, without surrounding blanks."""
+    return value.strip()
+
+
+def flag(value: str) -> bool:
+    """true or false, nothing else: a misspelt flag must stop the start."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if value.strip().lower() not in known:
+        raise ValueError("must be true or false")
+    return known[value.strip().lower()]
+
+
+def number(low: int, high: int) -> Callable[[str], int]:
+    """A whole number between low and high, both included."""
+
+    def read(value: str) -> int:
+        if not value.strip().isascii() or not value.strip().isdigit() or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of the words given."""
+
+    def read(value: str) -> str:
+        if value.strip() not in choices:
+            raise ValueError("must be one of " + ", ".join(choices))
+        return value.strip()
+
+    return read
+
+
+def words(value: str) -> tuple[str, ...]:
+    """A list separated by commas."""
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+def address(value: str) -> str:
+    """An http or https address without a slash at its end."""
+    parts = urlsplit(value.strip())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an address such as https://shop.example")
+    return value.strip().rstrip("/")
+
+
+def zone(value: str) -> str:
+    """A time zone of the IANA database."""
+    try:
+        ZoneInfo(value.strip())
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError("must be a time zone such as Asia/Kolkata") from error
+    return value.strip()
+
+
+def currency_code(value: str) -> str:
+    """An ISO 4217 code of three capital letters."""
+    if len(value.strip()) != 3 or not value.strip().isalpha():
+        raise ValueError("must be a currency code such as INR")
+    return value.strip().upper()
+
+
+def database_url(value: str) -> str:
+    """A SQLAlchemy address; the postgres:// that hosts hand out is rewritten for psycopg 3."""
+    url = value.strip()
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    return url
+
+
+def var(
+    group: str, default: Any, read: Callable[[str], Any], help: str, *, secret: bool = False
+) -> Any:
+    """One row of the table: its group, default, reader and explanation."""
+    meta = {"group": group, "read": read, "help": help, "secret": secret}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The table. A field `public_url` is read from the variable PUBLIC_URL."""
+
+    # fmt: off
+    shop_env: str = var("shop", "development", one_of("development", "staging", "production"), "What kind of place this is. Production refuses sandbox providers, test keys and weak secrets.")
+    secret_key: str = var("shop", "", text, "Signs cookies. 32 characters or more. Made on the first start in development and kept in instance/.", secret=True)
+    secret_key_fallbacks: tuple[str, ...] = var("shop", (), words, "Earlier secret keys that are still accepted.", secret=True)
+    encryption_keys: tuple[str, ...] = var("shop", (), words, "Keys (Fernet) for secrets kept in the database, newest first. Derived from SECRET_KEY in development.", secret=True)
+    shop_name: str = var("shop", "Halflong", text, "The name that shoppers see.")
+    support_email: str = var("shop", "help@halflong.example", text, "Where shoppers write to.")
+    public_url: str = var("shop", "http://127.0.0.1:8000", address, "The address that shoppers, gateways and couriers use.")
+    trusted_hosts: tuple[str, ...] = var("shop", (), words, "Host names that are answered. Default: the host of PUBLIC_URL and, outside production, localhost.")
+    trusted_proxies: int = var("shop", 0, number(0, 5), "How many reverse proxies stand in front and set X-Forwarded-For.")
+    host: str = var("shop", "127.0.0.1", text, "The address that `make run` listens on.")
+    port: int = var("shop", 8000, number(1, 65535), "The port that `make run` listens on.")
+    database_url: str = var("shop", f"sqlite:///{INSTANCE / 'shop.db'}", database_url, "SQLite file or PostgreSQL.", secret=True)
+    migration_database_url: str = var("shop", "", text, "The database user for migrations. Default: DATABASE_URL.", secret=True)
+    redis_url: str = var("shop", "", text, "Redis or Valkey. Empty: the worker drains the job table by itself.", secret=True)
+    workers: int = var("shop", 1, number(1, 64), "How many worker processes worker.py starts.")
+    storage_url: str = var("shop", f"file://{INSTANCE / 'files'}", text, "Folder for labels and other files.")
+    default_currency: str = var("shop", "INR", currency_code, "The currency of prices and orders.")
+    timezone: str = var("shop", "Asia/Kolkata", zone, "Decides the month of order numbers and the times shown.")
+    staff_second_factor: str = var("shop", "optional", one_of("optional", "required"), "Whether staff need a second factor. `required` closes /admin until enrolment is built.")
+    payment_gateways: tuple[str, ...] = var("shop", ("sandbox", "bank_transfer", "cod"), words, "Payment methods switched on.")
+    default_payment_gateway: str = var("shop", "sandbox", text, "The method chosen first at checkout.")
+    courier: str = var("shop", "sandbox", text, "The courier: sandbox or parcel (Shiprocket).")
+    cron_secret: str = var("shop", "", text, "Bearer secret of GET /api/cron/cleanup. Empty: the route answers 404.", secret=True)
+    metrics_token: str = var("shop", "", text, "Bearer secret of /metrics and of the details of /readyz. Empty: loopback only.", secret=True)
+    sandbox_api_base: str = var("sandbox", "", text, "Where the sandbox gateway's API answers. Default: PUBLIC_URL.")
+    sandbox_webhook_secret: str = var("sandbox", "", text, "Signs the sandbox's webhooks. Derived from SECRET_KEY when empty.", secret=True)
+    stripe_secret_key: str = var("Stripe", "", text, "sk_test_… or sk_live_…", secret=True)
+    stripe_webhook_secret: tuple[str, ...] = var("Stripe", (), words, "whsec_…; two while rotating.", secret=True)
+    stripe_api_base: str = var("Stripe", "https://api.stripe.com", address, "Stripe's address.")
+    bank_account_name: str = var("bank transfer", "Halflong Sports Pvt Ltd", text, "The payee in the instructions.")
+    bank_account_details: str = var("bank transfer", "Example Bank, account 000111222333, IFSC EXMP0000123", text, "Account details in the instructions.")
+    shiprocket_email: str = var("Shiprocket", "", text, "The API user's e-mail.")
+    shiprocket_password: str = var("Shiprocket", "", text, "The API user's password.", secret=True)
+    shiprocket_dry_run: bool = var("Shiprocket", True, flag, "Make no real shipment.")
+    shiprocket_pickup_location: str = var("Shiprocket", "Primary", text, "The nickname of the pickup location, exactly as in the panel.")
+    shiprocket_channel_id: str = var("Shiprocket", "", text, "The channel, if not the default one.")
+    shiprocket_pickup_time: str = var("Shiprocket", "10:00-18:00", text, "The pickup slot.")
+    shiprocket_webhook_token: tuple[str, ...] = var("Shiprocket", (), words, "The x-api-key of tracking webhooks; two while rotating.", secret=True)
+    shiprocket_api_base: str = var("Shiprocket", "https://apiv2.shiprocket.in/v1/external", address, "Shiprocket's address.")
+    smtp_url: str = var("mail", "", text, "smtp://, smtps:// or smtp+starttls:// with user and password. Empty: mail goes to the demo mailbox only.", secret=True)
+    from_email: str = var("mail", "Halflong <orders@halflong.example>", text, "The sender.")
+    admin_email: str = var("mail", "owner@halflong.example", text, "Who hears of new orders.")
+    ticket_tracker: str = var("tickets", "jsonl", one_of("jsonl"), "Where incidents go besides the admin.")
+    incidents_file: str = var("tickets", str(INSTANCE / "incidents.jsonl"), text, "The JSON-lines file of incidents.")
+    log_level: str = var("shop", "INFO", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much is logged.")
+    # fmt: on
+
+    @property
+    def is_production(self) -> bool:
+        """True where money is real."""
+        return self.shop_env == "production"
+
+    @property
+    def public_host(self) -> str:
+        """The host name of PUBLIC_URL."""
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def is_tls(self) -> bool:
+        """True when shoppers come by https; cookies are then Secure."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True on the embedded database."""
+        return self.database_url.startswith("sqlite")
+
+
+def settings() -> Settings:
+    """The settings of the running app."""
+    held: Settings = current_app.extensions["settings"]
+    return held
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check the environment. Raises ConfigurationError with every fault at once."""
+    faults: list[str] = []
+    values: dict[str, Any] = {}
+    for row in fields(Settings):
+        name = row.name.upper()
+        try:
+            raw = _raw_value(name, environ)
+            if raw is not None and raw.strip():
+                values[row.name] = row.metadata["read"](raw)
+        except (ValueError, OSError) as error:
+            faults.append(f"{name} {error}")
+    if faults:
+        raise ConfigurationError(faults)
+    found = Settings(**_with_derived(values))
+    faults = _production_faults(found) if found.is_production else []
+    faults += _provider_faults(found)
+    if faults:
+        raise ConfigurationError(faults)
+    return found
+
+
+def _raw_value(name: str, environ: Mapping[str, str]) -> str | None:
+    path = environ.get(f"{name}_FILE")
+    if path and name != "INCIDENTS":
+        return Path(path).read_text(encoding="utf-8")
+    return environ.get(name)
+
+
+def _with_derived(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what depends on other values: hosts, secrets of development."""
+    if not values.get("secret_key") and values.get("shop_env", "development") != "production":
+        values["secret_key"] = _kept_secret()
+    public = values.get("public_url", f"http://127.0.0.1:{values.get('port', 8000)}")
+    values["public_url"] = public
+    values.setdefault("sandbox_api_base", public)
+    if not values.get("trusted_hosts"):
+        hosts = [urlsplit(public).hostname or ""]
+        if values.get("shop_env", "development") != "production":
+            hosts += ["localhost", "127.0.0.1", "[::1]"]
+        values["trusted_hosts"] = tuple(dict.fromkeys(hosts))
+    return values
+
+
+def _kept_secret() -> str:
+    """The secret key of a development machine: made once, readable by its owner only."""
+    path = INSTANCE / "secret_key"
+    INSTANCE.mkdir(exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _production_faults(found: Settings) -> list[str]:
+    """What production refuses to start with (security.md, S72)."""
+    sandboxes = [key for key in (*found.payment_gateways, found.courier) if key == "sandbox"]
+    checks = [
+        (len(found.secret_key) < 32, "SECRET_KEY is missing or shorter than 32 characters."),
+        (not found.is_tls, "PUBLIC_URL must begin with https://."),
+        (bool(sandboxes), "The sandbox gateway or courier is switched on: take it out of PAYMENT_GATEWAYS, DEFAULT_PAYMENT_GATEWAY and COURIER."),
+        (found.stripe_secret_key.startswith(("sk_test_", "rk_test_")), "STRIPE_SECRET_KEY is a test key."),
+        (not found.smtp_url, "SMTP_URL is missing: nobody would get a mail."),
+        (found.smtp_url.startswith("smtp://") and "@" in found.smtp_url, "SMTP_URL sends its password in the clear: use smtps:// or smtp+starttls://."),
+        (not found.encryption_keys, "ENCRYPTION_KEYS is missing."),
+        (found.stripe_api_base != "https://api.stripe.com", "STRIPE_API_BASE must be Stripe's own address."),
+        (urlsplit(found.shiprocket_api_base).hostname != "apiv2.shiprocket.in", "SHIPROCKET_API_BASE must be Shiprocket's own address."),
+    ]  # fmt: skip
+    return [sentence for is_wrong, sentence in checks if is_wrong]
+
+
+def _provider_faults(found: Settings) -> list[str]:
+    """What no place may start with: a provider switched on without what it needs."""
+    faults = []
+    if "stripe" in found.payment_gateways:
+        if not found.stripe_secret_key:
+            faults.append("STRIPE_SECRET_KEY is missing, and stripe is in PAYMENT_GATEWAYS.")
+        if not found.stripe_webhook_secret:
+            faults.append("STRIPE_WEBHOOK_SECRET is missing, and stripe is in PAYMENT_GATEWAYS.")
+        if found.stripe_secret_key.startswith(("sk_live_", "rk_live_")) and not found.is_production:
+            faults.append("STRIPE_SECRET_KEY is a live key outside production.")
+    if found.courier == "parcel":
+        if not found.shiprocket_dry_run and not (found.shiprocket_email and found.shiprocket_password):
+            faults.append("SHIPROCKET_EMAIL or SHIPROCKET_PASSWORD is missing, and SHIPROCKET_DRY_RUN is false.")
+        if not found.shiprocket_dry_run and not found.shiprocket_webhook_token:
+            faults.append("SHIPROCKET_WEBHOOK_TOKEN is missing: anyone could post tracking news.")
+    if found.default_payment_gateway not in found.payment_gateways:
+        faults.append("DEFAULT_PAYMENT_GATEWAY is not in PAYMENT_GATEWAYS.")
+    return faults
+
+
+def table_rows() -> list[tuple[str, str, str, str]]:
+    """(group, NAME, default as shown, explanation) of each setting, for the docs."""
+    return [
+        (row.metadata["group"], row.name.upper(), _shown_default(row.default), row.metadata["help"])
+        for row in fields(Settings)
+    ]
+
+
+def _shown_default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).replace(str(ROOT) + "/", "")

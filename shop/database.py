@@ -1,0 +1,205 @@
+"""How the shop talks to its database: column types, engine set-up for each dialect, transactions.
+
+One transaction per use case (architecture.md, rule 2): the view, CLI command or job runner writes
+`with transaction():` once; rules below it never commit.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import BigInteger, DateTime, Engine, Enum, Integer, event, func
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+from shop.clock import utcnow
+from shop.extensions import db
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+"""Keys: SQLite counts rows by INTEGER only."""
+
+WRITING = "shop_writing"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both sides. Naive values are refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def stored(kind: type[StrEnum]) -> Enum:
+    """A column for the words of an enum: text with a check, alike on both databases."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        name=kind.__name__.lower(),
+        length=32,
+        validate_strings=True,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Row:
+    """What every table has: a key and the moments of its making and last change (UTC)."""
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, onupdate=utcnow)
+
+
+class db_now(FunctionElement[datetime]):  # noqa: N801  (it stands in SQL expressions like a function)
+    """The database's own clock, plus some seconds: for leases and presence (reliability.md, I38)."""
+
+    type = UtcDateTime()
+    inherit_cache = False
+
+    def __init__(self, seconds: int = 0) -> None:
+        super().__init__()
+        self.seconds = int(seconds)
+
+
+@compiles(db_now, "postgresql")
+def _now_on_postgres(element: db_now, compiler: Any, **kw: Any) -> str:
+    return f"(clock_timestamp() + interval '{element.seconds} seconds')"
+
+
+@compiles(db_now, "sqlite")
+def _now_on_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.seconds:+d} seconds') || '000')"
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """What create_app hands to SQLAlchemy for this address."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 5}}
+    options = "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000"
+    return {
+        "pool_size": 8,
+        "max_overflow": 4,
+        "pool_timeout": 3,
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": 3, "options": options},
+    }
+
+
+def tune(engine: Engine) -> None:
+    """Set up SQLite: WAL, full durability, and BEGIN IMMEDIATE for every transaction that writes.
+
+    The driver's own transaction control is switched off, because a deferred transaction that
+    reads and then writes fails at once when another has written in between, and the busy
+    time-out does not help. Reads stay deferred: IMMEDIATE on them would queue every reader.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def on_connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=5000",
+        ):
+            dbapi_connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        writing = connection.get_execution_options().get(WRITING)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One writing transaction: commits at the end, rolls back on any exception, is never nested.
+
+    A reading transaction that stands open (the sign-in's user was loaded, say) is ended first,
+    so that nothing read before it is taken for true inside it.
+    """
+    session = db.session()
+    if session.info.get("open"):
+        raise RuntimeError("a transaction is already open")
+    session.rollback()
+    session.info["open"] = True
+    try:
+        session.connection(execution_options={WRITING: True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info["open"] = False
+
+
+def end_reading() -> None:
+    """Give the connection back before a slow call to the outside."""
+    db.session.rollback()
+
+
+def is_passing(error: BaseException) -> bool:
+    """True for faults that the same work, done again, may not meet: deadlock, lock, serialization."""
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return state in {"40P01", "40001", "55P03"} or "database is locked" in str(error.orig)
+
+
+def retried(work: Callable[[], T], tries: int = 3) -> T:
+    """Do a whole use case again when the database was only busy (20 to 200 ms apart)."""
+    for attempt in range(1, tries + 1):
+        try:
+            return work()
+        except DBAPIError as error:
+            db.session.rollback()
+            if attempt == tries or not is_passing(error):
+                raise
+            log.info("database.retry", attempt=attempt)
+            time.sleep(random.uniform(0.02, 0.2))  # noqa: S311  (jitter, not a secret)
+    raise AssertionError("unreachable")
+
+
+def insert_ignore(model: Any, values: dict[str, Any], returning: Any = None) -> Any:
+    """Insert a row unless a unique key forbids it. Returns the new row's `returning`, else None.
+
+    Both dialects speak ON CONFLICT DO NOTHING; it does not break the caller's transaction.
+    """
+    if db.engine.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    statement = insert(model).values(**values).on_conflict_do_nothing()
+    return db.session.execute(statement.returning(returning or model.id)).scalar_one_or_none()
+
+
+__all__ = [
+    "BigId", "Row", "UtcDateTime", "db_now", "end_reading", "engine_options", "func", "insert_ignore",
+    "is_passing", "retried", "stored", "transaction", "tune",
+]  # fmt: skip

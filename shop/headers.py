@@ -1,0 +1,45 @@
+"""What the browser is told about every answer: content policy and the other security headers."""
+
+from flask import Flask, Response, g, request
+
+from shop.config import settings
+
+PERMISSIONS = "camera=(), microphone=(), geolocation=(), payment=()"
+
+
+def init_app(app: Flask) -> None:
+    """Add the headers after every request."""
+    app.after_request(secured)
+
+
+def allow_forms_to(*hosts: str) -> None:
+    """Let this page's forms lead to these hosts too (a gateway's whole redirect chain)."""
+    g.form_hosts = (*g.get("form_hosts", ()), *hosts)
+
+
+def content_policy() -> str:
+    """The policy of security.md, S21."""
+    forms = " ".join(("'self'", *g.get("form_hosts", ())))
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"font-src 'self'; connect-src 'self'; form-action {forms}; frame-ancestors 'none'; "
+        "base-uri 'none'; object-src 'none'; manifest-src 'self'"
+    )
+    return policy + ("; upgrade-insecure-requests" if settings().is_tls else "")
+
+
+def secured(response: Response) -> Response:
+    """Set the headers; static files keep their long caching."""
+    headers = response.headers
+    if response.mimetype == "text/html":
+        headers["Content-Security-Policy"] = content_policy()
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Permissions-Policy"] = PERMISSIONS
+    if settings().is_tls:
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    if request.endpoint != "static" and "Cache-Control" not in headers:
+        headers["Cache-Control"] = "no-store"
+    return response

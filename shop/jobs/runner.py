@@ -1,0 +1,350 @@
+"""Claiming and running jobs. The runner owns every commit, and each is fenced by the claim.
+
+A claim is one conditional update that adds 1 to `claim_number`. Whatever the runner commits later
+carries id, worker and claim number in its WHERE: a holder that lost its lease changes nothing.
+"""
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from shop.clock import utcnow
+from shop.database import db_now, is_passing, retried, transaction
+from shop.extensions import db
+from shop.jobs.handlers import HANDLERS, Handler, Work
+from shop.jobs.models import Job, JobStatus
+from shop.providers import BreakerOpen, ProviderRefused, TryLater
+
+log = structlog.get_logger()
+
+LEASE_SECONDS = 60
+
+GiveUp = Callable[[Work, Handler, BaseException | None], None]
+_give_up_hooks: list[GiveUp] = []
+
+
+class LeaseLost(Exception):
+    """Another worker holds the job now; everything done here is rolled back."""
+
+
+class OutOfTime(Exception):
+    """The handler took longer than its limit."""
+
+
+class Stopped(BaseException):
+    """The worker was asked to stop and the grace is over; the job goes back, uncounted."""
+
+
+class Claim:
+    """The job this process holds, for the heart-beat to renew."""
+
+    def __init__(self, job_id: int, worker: str, number: int, limit: int) -> None:
+        self.job_id = job_id
+        self.worker = worker
+        self.number = number
+        self.deadline = time.monotonic() + limit
+
+    def fence(self) -> list[ColumnElement[bool]]:
+        """What every commit for this job carries in its WHERE."""
+        return [
+            Job.id == self.job_id,
+            Job.worker == self.worker,
+            Job.claim_number == self.number,
+            Job.status == JobStatus.RUNNING,
+        ]
+
+
+held: dict[int, Claim] = {}
+"""Claims of this process by thread; read by the heart-beat."""
+
+
+def on_give_up(hook: GiveUp) -> None:
+    """Register what happens in the transaction that marks a job failed (incidents fills this)."""
+    _give_up_hooks.append(hook)
+
+
+def is_due() -> ColumnElement[bool]:
+    """Queued and its time has come, or held by somebody whose lease ran out."""
+    return or_(
+        and_(Job.status == JobStatus.QUEUED, Job.run_at <= utcnow()),
+        and_(Job.status == JobStatus.RUNNING, Job.lease_until < db_now()),
+    )
+
+
+def run(job_id: int, worker: str) -> bool:
+    """Claim one job by its id and run it. False when it is not to be had."""
+    return _run_claimed(Job.id == job_id, worker)
+
+
+def run_next(worker: str) -> bool:
+    """Claim the next due job and run it. False when nothing is due."""
+    something = db.session.execute(select(Job.id).where(is_due()).limit(1)).first()
+    db.session.rollback()
+    if not something:
+        return False
+    first = (
+        select(Job.id)
+        .where(is_due())
+        .order_by(Job.priority, Job.run_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return _run_claimed(Job.id == first.scalar_subquery(), worker)
+
+
+def _run_claimed(which: ColumnElement[bool], worker: str) -> bool:
+    job = retried(lambda: _claim(which, worker))
+    if job is None:
+        return False
+    handler = HANDLERS.get(job["kind"])
+    work = Work(job["id"], job["kind"], job["payload"], job["attempts"])
+    limit = handler.policy.limit if handler else 30
+    claim = Claim(job["id"], worker, job["claim_number"], limit)
+    with structlog.contextvars.bound_contextvars(job=work.job_id, kind=work.kind, attempt=work.attempt):
+        held[threading.get_ident()] = claim
+        try:
+            _perform(work, handler, claim, job)
+        finally:
+            held.pop(threading.get_ident(), None)
+            db.session.rollback()
+    return True
+
+
+def _claim(which: ColumnElement[bool], worker: str) -> dict[str, Any] | None:
+    with transaction() as session:
+        row = session.execute(
+            update(Job)
+            .where(which, is_due())
+            .values(
+                status=JobStatus.RUNNING,
+                worker=worker,
+                lease_until=db_now(LEASE_SECONDS),
+                claim_number=Job.claim_number + 1,
+                attempts=Job.attempts + 1,
+                updated_at=utcnow(),
+            )
+            .returning(
+                Job.id, Job.kind, Job.key, Job.payload, Job.attempts, Job.max_attempts, Job.claim_number
+            )
+            .execution_options(synchronize_session=False)
+        ).first()
+    return dict(row._mapping) if row else None
+
+
+def _perform(work: Work, handler: Handler | None, claim: Claim, job: dict[str, Any]) -> None:
+    started = time.monotonic()
+    try:
+        if handler is None:
+            raise ProviderRefused(f"nobody handles {work.kind}")
+        if work.attempt > job["max_attempts"]:
+            raise ProviderRefused("it ended its worker on every try")
+        with _time_limit(handler.policy.limit):
+            if handler.local:
+                retried(lambda: _run_local(handler, work, claim))
+            else:
+                _run_outward(handler, work, claim)
+        log.info("job.succeeded", duration_ms=round(1000 * (time.monotonic() - started)))
+    except LeaseLost:
+        log.warning("job.lease_lost")
+    except Stopped:
+        retried(lambda: _put_back(claim, job, 0, "stopped", counted=False))
+        raise
+    except Exception as error:  # the one place where everything is caught: the row must say what happened
+        db.session.rollback()
+        # Named here: Python forgets `error` when this block ends.
+        failure = error
+        retried(lambda: _after_failure(work, handler, claim, job, failure))
+
+
+def _run_local(handler: Handler, work: Work, claim: Claim) -> None:
+    assert handler.local
+    with transaction() as session:
+        handler.local(work)
+        _finish(session, claim, JobStatus.SUCCEEDED)
+
+
+def _run_outward(handler: Handler, work: Work, claim: Claim) -> None:
+    assert handler.outward
+    outward = handler.outward
+    again = True
+    while again:
+        request = retried(lambda: _prepared(outward, work, claim))
+        if request is None:
+            return
+        answer = outward.call(request)
+        again = retried(lambda: _recorded(outward, work, claim, request, answer))
+
+
+def _prepared(outward: Any, work: Work, claim: Claim) -> Any:
+    with transaction() as session:
+        request = outward.prepare(work)
+        if request is None:
+            _finish(session, claim, JobStatus.SUCCEEDED)
+        else:
+            _renew(session, claim)
+    return request
+
+
+def _recorded(outward: Any, work: Work, claim: Claim, request: Any, answer: Any) -> bool:
+    with transaction() as session:
+        again = bool(outward.record(work, request, answer))
+        if again:
+            _renew(session, claim)
+        else:
+            _finish(session, claim, JobStatus.SUCCEEDED)
+    return again
+
+
+def _finish(session: Session, claim: Claim, status: JobStatus, error: str | None = None) -> None:
+    _fenced(
+        session, claim, status=status, error=error, finished_at=utcnow(), lease_until=None
+    )
+
+
+def _renew(session: Session, claim: Claim) -> None:
+    _fenced(session, claim, lease_until=db_now(LEASE_SECONDS))
+
+
+def _fenced(session: Session, claim: Claim, **values: Any) -> None:
+    session.flush()
+    result = session.execute(
+        update(Job)
+        .where(*claim.fence())
+        .values(updated_at=utcnow(), **values)
+        .execution_options(synchronize_session=False)
+    )
+    if result.rowcount == 0:  # type: ignore[attr-defined]
+        raise LeaseLost
+
+
+def _after_failure(
+    work: Work, handler: Handler | None, claim: Claim, job: dict[str, Any], error: Exception
+) -> None:
+    words = f"{type(error).__name__}: {error}"[:2000]
+    is_last = work.attempt >= job["max_attempts"] or isinstance(error, ProviderRefused)
+    if isinstance(error, BreakerOpen):
+        _put_back(claim, job, 30, words, counted=False)
+    elif handler and not is_last:
+        retry_after = error.retry_after if isinstance(error, TryLater) else None
+        _put_back(claim, job, handler.policy.delay(work.attempt, retry_after), words)
+    else:
+        _give_up(work, handler, claim, error, words)
+        return
+    log.warning(
+        "job.put_back", error=words, exc_info=None if isinstance(error, TryLater) else error
+    )
+
+
+def _put_back(
+    claim: Claim, job: dict[str, Any], delay: float, words: str, *, counted: bool = True
+) -> None:
+    """Queue it again, unless the same wish has been queued meanwhile: then this one ends."""
+    with transaction() as session:
+        same = select(Job.id).where(
+            Job.kind == job["kind"],
+            Job.key == job["key"],
+            Job.status == JobStatus.QUEUED,
+        )
+        if job["key"] and session.scalar(same.limit(1)):
+            _finish(session, claim, JobStatus.CANCELLED, words)
+            return
+        _fenced(
+            session, claim, status=JobStatus.QUEUED, error=words, worker=None, lease_until=None,
+            pushed_at=None, run_at=utcnow() + timedelta(seconds=delay),
+            attempts=Job.attempts if counted else Job.attempts - 1,
+        )  # fmt: skip
+
+
+def _give_up(
+    work: Work, handler: Handler | None, claim: Claim, error: Exception, words: str
+) -> None:
+    log.error("job.gave_up", error=words, exc_info=error)
+    fallback = Handler(work.kind, HANDLERS["jobs.unknown"].policy)
+    with transaction() as session:
+        for changed in handler.on_give_up if handler else []:
+            changed(work, words)
+        for hook in _give_up_hooks:
+            hook(work, handler or fallback, error)
+        _finish(session, claim, JobStatus.FAILED, words + "\n" + _stack(error))
+
+
+def _stack(error: BaseException) -> str:
+    """The traceback, without local variables."""
+    return "".join(traceback.format_exception(error))[-6000:]
+
+
+def renew_held() -> None:
+    """The heart-beat: renew the leases of this process's jobs that are within their limits."""
+    for claim in list(held.values()):
+        if time.monotonic() > claim.deadline:
+            continue
+        with transaction() as session:
+            session.execute(
+                update(Job).where(*claim.fence()).values(lease_until=db_now(LEASE_SECONDS))
+            )
+
+
+def release(worker: str, *, counted: bool = True) -> int:
+    """Give back what a dead or stopped worker held, at once. Returns how many jobs."""
+    with transaction() as session:
+        result = session.execute(
+            update(Job)
+            .where(Job.worker == worker, Job.status == JobStatus.RUNNING)
+            .values(
+                lease_until=db_now(-1),
+                attempts=Job.attempts if counted else Job.attempts - 1,
+            )
+            .execution_options(synchronize_session=False)
+        )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def retry(job_id: int) -> bool:
+    """By hand: queue a job that failed or was cancelled once more. False when it is not one."""
+    result = db.session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED]))
+        .values(
+            status=JobStatus.QUEUED, run_at=utcnow(), attempts=0, error=None, finished_at=None,
+            worker=None, pushed_at=None,
+        )
+    )  # fmt: skip
+    if not result.rowcount:  # type: ignore[attr-defined]
+        return False
+    db.session.info.setdefault("to_push", []).append(job_id)
+    return True
+
+
+@contextmanager
+def _time_limit(seconds: int) -> Iterator[None]:
+    """End a handler that hangs. Only the main thread can be interrupted; elsewhere the lease ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expired(_signal: int, _frame: FrameType | None) -> None:
+        raise OutOfTime(f"took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+__all__ = [
+    "LEASE_SECONDS", "LeaseLost", "OutOfTime", "Stopped", "is_due", "is_passing", "on_give_up", "release",
+    "renew_held", "retry", "run", "run_next",
+]  # fmt: skip

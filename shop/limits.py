@@ -1,0 +1,102 @@
+"""How often something may be tried, counted in a table that all processes share.
+
+Placing, sign-in and look-ups are counted here whether or not there is a Redis, so that more
+processes never mean more tries (security.md, S48). Browsing and webhooks use Flask-Limiter.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Index, String, UniqueConstraint, delete
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shop.clock import in_future, utcnow
+from shop.database import Row, UtcDateTime, insert_ignore, transaction
+from shop.errors import Refused
+from shop.extensions import db
+
+
+class Attempt(Row, db.Model):
+    """How often somebody tried something within one window of time."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("action", "who", "window_at"),
+        Index("ix_attempts_window_at", "window_at"),
+    )
+
+    action: Mapped[str] = mapped_column(String(40))
+    #: SHA-256 of the account, cart or network address: nothing personal is kept.
+    who: Mapped[str] = mapped_column(String(64))
+    window_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    count: Mapped[int] = mapped_column(default=0)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most `most` tries in `seconds`."""
+
+    most: int
+    seconds: int
+
+
+LIMITS = {
+    "checkout": Limit(10, 60),
+    "sign_in_address": Limit(10, 60),
+    "sign_in_account": Limit(5, 900),
+    "register": Limit(5, 3600),
+    "find_order": Limit(10, 60),
+    "find_order_day": Limit(50, 86_400),
+}
+
+
+class TooMany(Refused):
+    """Too many tries. Wait a little, then try again."""
+
+    status = 429
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many tries. Wait {_in_words(retry_after)}, then try again.")
+        self.retry_after = retry_after
+
+
+def count_try(action: str, who: str) -> None:
+    """Count one try, in a transaction of its own. Raises TooMany when it was one too many."""
+    limit = LIMITS[action]
+    now = utcnow()
+    window_at = datetime.fromtimestamp(
+        int(now.timestamp()) // limit.seconds * limit.seconds, tz=UTC
+    )
+    key = {
+        "action": action,
+        "who": hashlib.sha256(who.encode()).hexdigest(),
+        "window_at": window_at,
+    }
+    with transaction() as session:
+        insert_ignore(Attempt, {**key, "count": 0})
+        tries = session.execute(
+            db.update(Attempt)
+            .filter_by(**key)
+            .values(count=Attempt.count + 1)
+            .returning(Attempt.count)
+        ).scalar_one()
+    if tries > limit.most:
+        raise TooMany(max(1, int(window_at.timestamp()) + limit.seconds - int(now.timestamp())))
+
+
+def forget_tries(action: str, who: str) -> None:
+    """A success ends the count (sign-in)."""
+    hashed = hashlib.sha256(who.encode()).hexdigest()
+    db.session.execute(delete(Attempt).filter_by(action=action, who=hashed))
+
+
+def forget_old_tries() -> None:
+    """Retention: windows of more than two days ago."""
+    db.session.execute(delete(Attempt).where(Attempt.window_at < in_future(hours=-48)))
+
+
+def _in_words(seconds: int) -> str:
+    if seconds < 90:
+        return f"{seconds} seconds"
+    return f"{round(seconds / 60)} minutes"

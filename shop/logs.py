@@ -1,0 +1,49 @@
+"""Logging: JSON lines in UTC on standard output, with the request's and the job's ids.
+
+Nothing secret goes in: what is logged is named field by field at the place that logs. Line
+breaks from outside are escaped by the JSON itself.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
+
+
+def set_up(level: str, *, pretty: bool) -> None:
+    """Configure structlog; `pretty` for a developer's terminal."""
+    logging.basicConfig(stream=sys.stdout, level=level, format="%(message)s", force=True)
+    for noisy in ("urllib3", "werkzeug", "rq.worker", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=False) if pretty else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_secrets,
+            *([] if pretty else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _without_secrets(_logger: Any, _name: str, event: Any) -> Any:
+    for key in event:
+        if key.lower() in HIDDEN:
+            event[key] = "[hidden]"
+    return event
+
+
+def masked_email(email: str) -> str:
+    """a…@d….com: enough to recognise, too little to write to."""
+    name, _, domain = email.partition("@")
+    host, _, ending = domain.rpartition(".")
+    return f"{name[:1]}…@{host[:1]}….{ending}" if ending else "…"

@@ -1,0 +1,192 @@
+"""What a gateway is: the words it speaks to the shop, and the errors it may raise.
+
+A gateway is one file. It speaks one wire format over HTTP and knows no table, no request and no
+other gateway. Errors that leave it are shop.providers' only: ProviderRefused (for certain),
+TryLater, OutcomeUnknown, and BadSignature from `verify`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class EventKind(StrEnum):
+    """News of a payment, a refund or a dispute, in the shop's words."""
+
+    CAPTURED = "captured"
+    #: The attempt is over without money.
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    #: One try failed on a page that is still open: a line in the timeline, nothing more.
+    TRY_FAILED = "try_failed"
+    #: Still on its way; ask again.
+    PENDING = "pending"
+    REFUND_PENDING = "refund_pending"
+    REFUND_SUCCEEDED = "refund_succeeded"
+    REFUND_FAILED = "refund_failed"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_WON = "dispute_won"
+    DISPUTE_LOST = "dispute_lost"
+    #: Nothing for this shop to do.
+    IGNORED = "ignored"
+
+
+class PageEnd(StrEnum):
+    """How a gateway's page can be ended when the hold ends."""
+
+    BY_CALL = "by_call"
+    BY_EXPIRY = "by_expiry"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class GatewayEvent:
+    """One piece of news. Amounts in minor units; moments aware, in UTC."""
+
+    kind: EventKind
+    #: Ours, where the gateway's object names it.
+    reference: str | None = None
+    #: The gateway's id of the payment (the one `open` returned).
+    gateway_id: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    event_id: str | None = None
+    occurred_at: datetime | None = None
+    method: str | None = None
+    failure_code: str | None = None
+    #: For the shopper.
+    failure_words: str | None = None
+    refund_gateway_id: str | None = None
+    #: Our refund's idempotency key, where the gateway gives it back.
+    refund_key: str | None = None
+    dispute_gateway_id: str | None = None
+    dispute_reason: str = ""
+    evidence_due_at: datetime | None = None
+    fee_minor: int | None = None
+    payout_reference: str | None = None
+    payer_email: str | None = None
+    payer_phone: str | None = None
+    #: Further ids by which later news may name this payment, e.g. {"payment_intent": "pi_…"}.
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PaymentRequest:
+    """What is asked of a gateway: to take this amount for this order."""
+
+    reference: str
+    idempotency_key: str
+    amount_minor: int
+    currency: str
+    order_number: str
+    description: str
+    email: str
+    phone: str
+    country: str
+    #: The shopper comes back here.
+    return_url: str
+    #: The gateway's news goes here.
+    webhook_url: str
+    expires_at: datetime
+    locale: str = "en"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An open attempt: where the shopper goes, and when that page closes."""
+
+    gateway_id: str
+    #: {"kind": "redirect", "url": …} or {"kind": "instructions", "rows": [[label, value], …]}.
+    next_step: dict[str, Any]
+    expires_at: datetime | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AttemptRef:
+    """How an attempt is named to its gateway when asking about it or ending it."""
+
+    reference: str
+    gateway_id: str | None
+    refs: Mapping[str, str]
+    amount_minor: int
+    currency: str
+    created_at: datetime
+    #: The request as it was sent, so that an unknown opening can be repeated with the same key.
+    request: PaymentRequest | None = None
+
+
+@dataclass(frozen=True)
+class RefundRequest:
+    """Give this much of a payment back."""
+
+    attempt: AttemptRef
+    amount_minor: int
+    currency: str
+    idempotency_key: str
+    reason: str
+    gateway_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A verified message, read: its unique id, its kind in the gateway's words, and the news in it."""
+
+    event_id: str
+    kind: str
+    events: Sequence[GatewayEvent]
+
+
+class Gateway(Protocol):
+    """One way to pay."""
+
+    key: str
+    #: What a shopper reads at checkout.
+    label: str
+    #: Under the label.
+    explanation: str
+    #: Small marks beside it: ("Card", "UPI").
+    marks: tuple[str, ...]
+    #: False for methods without a provider (bank transfer, cash on delivery).
+    is_online: bool
+    page_end: PageEnd
+    #: False where webhooks are hints: the state is fetched before anything changes.
+    is_authoritative: bool
+    #: Hosts of the redirect chain, for the pages' form-action.
+    redirect_hosts: tuple[str, ...]
+
+    def unavailable(self, currency: str, country: str, amount_minor: int) -> str | None:
+        """Why this method cannot take that, in the shopper's words; None when it can."""
+
+    def open(self, request: PaymentRequest) -> Opened:
+        """Open a payment. Moves no money; called with no transaction open."""
+
+    def fetch(self, attempt: AttemptRef) -> Sequence[GatewayEvent]:
+        """Ask for the present state: the news that bring the shop up to it, refunds and disputes too."""
+
+    def close(self, attempt: AttemptRef) -> GatewayEvent:
+        """End the page. CANCELLED or EXPIRED when it is ended, CAPTURED when money was quicker."""
+
+    def refund(self, request: RefundRequest) -> GatewayEvent:
+        """Give money back, with the request's idempotency key. REFUND_PENDING, _SUCCEEDED or _FAILED."""
+
+    def find_refund(self, request: RefundRequest) -> GatewayEvent | None:
+        """Before repeating a refund whose outcome is unknown: ask for it by our key."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Check the signature over the raw bytes. Raises BadSignature; parses nothing."""
+
+    def parse(self, body: bytes) -> Webhook:
+        """Read a verified body. Raises ValueError when it cannot be read."""
+
+    def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The gateway's own list of captured payments."""
+
+    def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The gateway's own list of refunds."""
+
+    def list_disputes(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The gateway's own list of disputes."""

@@ -1,0 +1,184 @@
+"""How the shop speaks to the outside: one HTTP call with hard limits, and three kinds of failure.
+
+Every gateway, courier, channel and tracker calls through here and raises nothing else, so that
+the job runner can tell what to do next (reliability.md, "Kinds of outcome").
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import structlog
+
+log = structlog.get_logger()
+
+CONNECT_SECONDS = 3
+MAX_ANSWER_BYTES = 1024 * 1024
+CALLS_AT_ONCE = 4
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 30
+
+
+class ProviderError(Exception):
+    """A provider did not do what was asked. `words` are the provider's, for staff."""
+
+    def __init__(self, words: str = "", code: str = "") -> None:
+        super().__init__(words or type(self).__doc__)
+        self.words = words
+        self.code = code
+
+
+class ProviderRefused(ProviderError):
+    """The provider said no, for certain. Trying again would not help."""
+
+
+class TryLater(ProviderError):
+    """Nothing was done; the same call may work later."""
+
+    def __init__(self, words: str = "", code: str = "", retry_after: float | None = None) -> None:
+        super().__init__(words, code)
+        self.retry_after = retry_after
+
+
+class BreakerOpen(TryLater):
+    """The provider failed several times in a row and is left alone for a while. Not counted."""
+
+
+class OutcomeUnknown(ProviderError):
+    """The call may or may not have been carried out. Ask before repeating it."""
+
+
+class BadSignature(Exception):
+    """A webhook is not from whom it says. Answered 400, nothing stored."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A provider's answer: status, body as JSON where it is JSON, and the headers."""
+
+    status: int
+    json: Any
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Line:
+    """One provider's line out of this process: at most four calls, and a breaker."""
+
+    def __init__(self) -> None:
+        self.slots = threading.BoundedSemaphore(CALLS_AT_ONCE)
+        self.failures = 0
+        self.closed_until = 0.0
+
+
+_lines: dict[str, _Line] = {}
+_sessions = threading.local()
+
+
+def call(
+    provider: str,
+    method: str,
+    url: str,
+    *,
+    read_seconds: float,
+    headers: Mapping[str, str] | None = None,
+    json: Any = None,
+    data: Any = None,
+    params: Mapping[str, Any] | None = None,
+) -> Answer:
+    """One HTTP call. Returns any answer below 500 but 408, 409, 425 and 429.
+
+    No redirect is followed, TLS is verified, an answer over 1 MiB is refused. Raises TryLater
+    (could not connect, 408, 409, 425, 429, 503), OutcomeUnknown (time-out after sending, cut
+    connection, other 5xx) or BreakerOpen.
+    """
+    with line_out(provider):
+        started = time.monotonic()
+        try:
+            with _session().request(
+                method, url, headers=dict(headers or {}), json=json, data=data, params=params,
+                timeout=(CONNECT_SECONDS, read_seconds), allow_redirects=False, stream=True,
+            ) as response:  # fmt: skip
+                body = _read_limited(response)
+        except requests.exceptions.ConnectTimeout as error:
+            raise TryLater("could not connect") from error
+        except requests.exceptions.ConnectionError as error:
+            if _never_sent(error):
+                raise TryLater("could not connect") from error
+            raise OutcomeUnknown("connection cut") from error
+        except requests.exceptions.RequestException as error:
+            raise OutcomeUnknown("no answer in time") from error
+        finally:
+            log.info(
+                "provider.call", provider=provider, method=method,
+                duration_ms=round(1000 * (time.monotonic() - started)),
+            )  # fmt: skip
+        return _judged(response, body)
+
+
+@contextmanager
+def line_out(provider: str) -> Any:
+    """Wait for one of four slots; count failures; refuse while the breaker is open."""
+    line = _lines.setdefault(provider, _Line())
+    if line.closed_until > time.monotonic():
+        raise BreakerOpen(f"{provider} is left alone for {BREAKER_SECONDS} s")
+    with line.slots:
+        try:
+            yield
+        except (TryLater, OutcomeUnknown):
+            line.failures += 1
+            if line.failures >= BREAKER_FAILURES:
+                line.closed_until = time.monotonic() + BREAKER_SECONDS
+                line.failures = 0
+                log.warning("provider.breaker_open", provider=provider)
+            raise
+        line.failures = 0
+
+
+def reset_lines() -> None:
+    """Forget all breakers (tests)."""
+    _lines.clear()
+
+
+def _session() -> requests.Session:
+    """A connection pool for this thread; no cookies are kept between calls."""
+    if not hasattr(_sessions, "held"):
+        _sessions.held = requests.Session()
+        _sessions.held.trust_env = False
+    _sessions.held.cookies.clear()
+    held: requests.Session = _sessions.held
+    return held
+
+
+def _read_limited(response: requests.Response) -> bytes:
+    body = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+    if len(body) > MAX_ANSWER_BYTES:
+        raise OutcomeUnknown("the answer is larger than 1 MiB")
+    return bytes(body)
+
+
+def _never_sent(error: requests.exceptions.ConnectionError) -> bool:
+    return "NewConnectionError" in str(error) or "Connection refused" in str(error)
+
+
+def _judged(response: requests.Response, body: bytes) -> Answer:
+    status = response.status_code
+    if status in {408, 409, 425, 429, 503}:
+        wait = response.headers.get("Retry-After", "")
+        raise TryLater(f"HTTP {status}", str(status), float(wait) if wait.isdigit() else None)
+    if status >= 500:
+        raise OutcomeUnknown(f"HTTP {status}", str(status))
+    return Answer(status, _as_json(body), response.headers, body)
+
+
+def _as_json(body: bytes) -> Any:
+    import json
+
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

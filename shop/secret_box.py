@@ -1,0 +1,33 @@
+"""Encrypting the few secrets that the database keeps whole (courier token, TOTP secret)."""
+
+import base64
+import hashlib
+
+from cryptography.fernet import Fernet, MultiFernet
+
+from shop.config import settings
+
+
+def _box() -> MultiFernet:
+    keys = settings().encryption_keys or (_derived(settings().secret_key),)
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _derived(secret: str) -> str:
+    digest = hashlib.sha256(b"shop encryption " + secret.encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def seal(plain: str) -> str:
+    """Encrypt with the newest key."""
+    return _box().encrypt(plain.encode()).decode()
+
+
+def unseal(sealed: str) -> str:
+    """Decrypt with any key in force. Raises cryptography.fernet.InvalidToken."""
+    return _box().decrypt(sealed.encode()).decode()
+
+
+def derived_secret(purpose: str) -> str:
+    """A secret for one purpose, made from SECRET_KEY."""
+    return hashlib.sha256(f"{purpose}:{settings().secret_key}".encode()).hexdigest()

@@ -1,0 +1,160 @@
+"""Holding stock for orders, and letting it go.
+
+No unit is sold that is not there: a hold is one conditional update of the level, never a read
+followed by a write, and the table's checks are the last fence. Locks are taken by variant id.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from shop.clock import utcnow
+from shop.errors import Refused
+from shop.extensions import db
+from shop.stock.models import (
+    MovementReason, Reservation, ReservationState, StockLevel, StockMovement,
+)  # fmt: skip
+
+
+class OutOfStock(Refused):
+    """Something in your cart has sold out."""
+
+    status = 409
+
+    def __init__(self, left: dict[int, int]) -> None:
+        super().__init__()
+        #: What is left of each variant that there is not enough of: {variant_id: units}.
+        self.left = left
+
+
+def hold(order_id: int, quantities: Mapping[int, int], until: datetime) -> None:
+    """Hold all of it for the order until the moment given, or nothing: raises OutOfStock.
+
+    The caller's transaction must roll back on OutOfStock; that undoes the holds made before it.
+    """
+    short = [
+        variant_id
+        for variant_id in sorted(quantities)
+        if not _take(variant_id, quantities[variant_id])
+    ]
+    if short:
+        raise OutOfStock(free_units(short))
+    db.session.execute(
+        db.insert(Reservation),
+        [
+            {"order_id": order_id, "variant_id": variant_id, "quantity": quantity, "expires_at": until}
+            for variant_id, quantity in sorted(quantities.items())
+        ],
+    )
+
+
+def _take(variant_id: int, quantity: int) -> bool:
+    result = db.session.execute(
+        update(StockLevel)
+        .where(
+            StockLevel.variant_id == variant_id,
+            StockLevel.on_hand - StockLevel.reserved >= quantity,
+        )
+        .values(reserved=StockLevel.reserved + quantity, updated_at=utcnow())
+        .execution_options(synchronize_session=False)
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
+
+
+def free_units(variant_ids: Iterable[int]) -> dict[int, int]:
+    """What can still be sold of each variant; 0 for one that has no level."""
+    wanted = list(variant_ids)
+    rows = db.session.execute(
+        select(StockLevel.variant_id, StockLevel.on_hand - StockLevel.reserved).where(
+            StockLevel.variant_id.in_(wanted)
+        )
+    )
+    found = {variant_id: free for variant_id, free in rows}
+    return {variant_id: found.get(variant_id, 0) for variant_id in wanted}
+
+
+def extend(order_id: int, until: datetime) -> int:
+    """Let the order's active holds last until then. Returns how many there are."""
+    result = db.session.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE)
+        .values(expires_at=until, updated_at=utcnow())
+        .execution_options(synchronize_session="fetch")
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def release(order_id: int, as_state: ReservationState) -> int:
+    """End the order's active holds as expired or cancelled. Returns how many ended here."""
+    ended = _end(order_id, as_state)
+    for variant_id, quantity in ended:
+        _change_level(variant_id, reserved=-quantity, on_hand=0)
+    return len(ended)
+
+
+def confirm(order_id: int, line_of_variant: Mapping[int, int], actor: str) -> int:
+    """Turn the order's active holds into sales: the units leave the shelf, the ledger says so.
+
+    `line_of_variant` maps variant ids to order line ids. Returns how many holds were confirmed.
+    """
+    ended = _end(order_id, ReservationState.CONFIRMED)
+    for variant_id, quantity in ended:
+        _change_level(variant_id, reserved=-quantity, on_hand=-quantity)
+    if ended:
+        db.session.execute(
+            db.insert(StockMovement),
+            [
+                {
+                    "variant_id": variant_id, "delta": -quantity, "reason": MovementReason.SALE,
+                    "order_line_id": line_of_variant[variant_id], "actor": actor,
+                }
+                for variant_id, quantity in ended
+            ],
+        )  # fmt: skip
+    return len(ended)
+
+
+def _end(order_id: int, state: ReservationState) -> list[tuple[int, int]]:
+    """End active holds by one conditional update, so that each ends once (reliability.md, I12)."""
+    rows = db.session.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE)
+        .values(state=state, updated_at=utcnow())
+        .returning(Reservation.variant_id, Reservation.quantity)
+        .execution_options(synchronize_session="fetch")
+    ).all()
+    return sorted((variant_id, quantity) for variant_id, quantity in rows)
+
+
+def _change_level(variant_id: int, *, reserved: int, on_hand: int) -> None:
+    db.session.execute(
+        update(StockLevel)
+        .where(StockLevel.variant_id == variant_id)
+        .values(
+            reserved=StockLevel.reserved + reserved,
+            on_hand=StockLevel.on_hand + on_hand,
+            updated_at=utcnow(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def has_active_hold(order_id: int) -> bool:
+    """True while the order's stock is held."""
+    return bool(
+        db.session.scalar(
+            select(Reservation.id)
+            .where(Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE)
+            .limit(1)
+        )
+    )
+
+
+def hold_ends_at(order_id: int) -> datetime | None:
+    """When the order's active hold ends."""
+    return db.session.scalar(
+        select(db.func.min(Reservation.expires_at)).where(
+            Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE
+        )
+    )
