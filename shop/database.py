@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import BigInteger, DateTime, Engine, Enum, Integer, event, func
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -191,15 +193,30 @@ def insert_ignore(model: Any, values: dict[str, Any], returning: Any = None) -> 
 
     Both dialects speak ON CONFLICT DO NOTHING; it does not break the caller's transaction.
     """
-    if db.engine.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    statement = insert(model).values(**values).on_conflict_do_nothing()
+    statement = _insert(model).values(**values).on_conflict_do_nothing()
     return db.session.execute(statement.returning(returning or model.id)).scalar_one_or_none()
+
+
+def upsert(
+    model: Any, values: dict[str, Any], *, unique: tuple[str, ...], then: dict[str, Any], returning: Any
+) -> Any:
+    """Insert a row, or change the one that the unique columns name, in one statement."""
+    statement = (
+        _insert(model)
+        .values(**values)
+        .on_conflict_do_update(index_elements=list(unique), set_=then)
+        .returning(returning)
+    )
+    return db.session.execute(statement).scalar_one()
+
+
+def _insert(model: Any) -> Any:
+    if db.engine.dialect.name == "sqlite":
+        return sqlite_insert(model)
+    return postgresql_insert(model)
 
 
 __all__ = [
     "BigId", "Row", "UtcDateTime", "db_now", "end_reading", "engine_options", "func", "insert_ignore",
-    "is_passing", "retried", "stored", "transaction", "tune",
+    "is_passing", "retried", "stored", "transaction", "tune", "upsert",
 ]  # fmt: skip

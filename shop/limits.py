@@ -12,7 +12,7 @@ from sqlalchemy import Index, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.clock import in_future, utcnow
-from shop.database import Row, UtcDateTime, insert_ignore, transaction
+from shop.database import Row, UtcDateTime, transaction, upsert
 from shop.errors import Refused
 from shop.extensions import db
 
@@ -46,6 +46,7 @@ LIMITS = {
     "sign_in_address": Limit(10, 60),
     "sign_in_account": Limit(5, 900),
     "register": Limit(5, 3600),
+    "admin_action": Limit(30, 60),
     "find_order": Limit(10, 60),
     "find_order_day": Limit(50, 86_400),
 }
@@ -61,34 +62,35 @@ class TooMany(Refused):
         self.retry_after = retry_after
 
 
-def count_try(action: str, who: str) -> None:
-    """Count one try, in a transaction of its own. Raises TooMany when it was one too many."""
+def count_try(action: str, *whos: str) -> None:
+    """Count one try for each of `whos`, in a transaction of its own. Raises TooMany."""
     limit = LIMITS[action]
-    now = utcnow()
-    window_at = datetime.fromtimestamp(
-        int(now.timestamp()) // limit.seconds * limit.seconds, tz=UTC
+    seconds = int(utcnow().timestamp())
+    window_at = datetime.fromtimestamp(seconds // limit.seconds * limit.seconds, tz=UTC)
+    with transaction():
+        tries = [_count(action, who, window_at) for who in sorted(whos)]
+    if max(tries) > limit.most:
+        raise TooMany(max(1, int(window_at.timestamp()) + limit.seconds - seconds))
+
+
+def _count(action: str, who: str, window_at: datetime) -> int:
+    counted: int = upsert(
+        Attempt,
+        {"action": action, "who": _hashed(who), "window_at": window_at, "count": 1},
+        unique=("action", "who", "window_at"),
+        then={"count": Attempt.count + 1},
+        returning=Attempt.count,
     )
-    key = {
-        "action": action,
-        "who": hashlib.sha256(who.encode()).hexdigest(),
-        "window_at": window_at,
-    }
-    with transaction() as session:
-        insert_ignore(Attempt, {**key, "count": 0})
-        tries = session.execute(
-            db.update(Attempt)
-            .filter_by(**key)
-            .values(count=Attempt.count + 1)
-            .returning(Attempt.count)
-        ).scalar_one()
-    if tries > limit.most:
-        raise TooMany(max(1, int(window_at.timestamp()) + limit.seconds - int(now.timestamp())))
+    return counted
+
+
+def _hashed(who: str) -> str:
+    return hashlib.sha256(who.encode()).hexdigest()
 
 
 def forget_tries(action: str, who: str) -> None:
     """A success ends the count (sign-in)."""
-    hashed = hashlib.sha256(who.encode()).hexdigest()
-    db.session.execute(delete(Attempt).filter_by(action=action, who=hashed))
+    db.session.execute(delete(Attempt).filter_by(action=action, who=_hashed(who)))
 
 
 def forget_old_tries() -> None:

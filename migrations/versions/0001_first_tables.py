@@ -784,6 +784,20 @@ def upgrade():
     with op.batch_alter_table('disputes', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_disputes_payment_id'), ['payment_id'], unique=False)
 
+    op.create_table('payment_aliases',
+    sa.Column('gateway', sa.String(length=30), nullable=False),
+    sa.Column('alias', sa.String(length=120), nullable=False),
+    sa.Column('payment_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['payment_id'], ['payments.id'], name=op.f('fk_payment_aliases_payment_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_payment_aliases')),
+    sa.UniqueConstraint('gateway', 'alias', name=op.f('uq_payment_aliases_gateway_alias'))
+    )
+    with op.batch_alter_table('payment_aliases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_payment_aliases_payment_id'), ['payment_id'], unique=False)
+
     op.create_table('payment_events',
     sa.Column('payment_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('kind', sa.String(length=40), nullable=False),
@@ -842,6 +856,7 @@ def downgrade():
         batch_op.drop_index('ix_payment_events_payment')
 
     op.drop_table('payment_events')
+    op.drop_table('payment_aliases')
     with op.batch_alter_table('disputes', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_disputes_payment_id'))
 

@@ -87,7 +87,7 @@ class Payment(Row, db.Model):
     #: Ours: 26 random characters A–Z 2–7. The gateway's object must name it.
     reference: Mapped[str] = mapped_column(String(40), unique=True)
     gateway_id: Mapped[str | None] = mapped_column(String(120))
-    #: Further ids of the gateway by which its news may name this attempt (a payment intent, say).
+    #: The gateway's further ids of it, by name; payment_aliases finds the attempt by them.
     gateway_refs: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     amount_minor: Mapped[int] = mapped_column(BigId)
     currency: Mapped[str] = mapped_column(String(3))
@@ -130,6 +130,17 @@ class Payment(Row, db.Model):
     def refundable_minor(self) -> int:
         """What can still be given back."""
         return self.captured_minor - self.refund_held_minor
+
+
+class PaymentAlias(Row, db.Model):
+    """Another id by which a gateway's news may name an attempt (a payment intent, say)."""
+
+    __tablename__ = "payment_aliases"
+    __table_args__ = (UniqueConstraint("gateway", "alias"),)
+
+    gateway: Mapped[str] = mapped_column(String(30))
+    alias: Mapped[str] = mapped_column(String(120))
+    payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
 
 
 class PaymentEvent(Row, db.Model):
