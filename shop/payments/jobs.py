@@ -1,1 +1,395 @@
+"""Work about money that happens outside a request: asking, closing, refunding, sweeping."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+
+from shop.clock import in_future, utcnow
+from shop.config import settings
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.handlers import Policy, Work, handles, handles_outward
+from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import SYSTEM, advance
+from shop.orders.models import Order
+from shop.payments import attempts, late, recording, refunds
+from shop.payments.gateways import gateway
+from shop.payments.gateways.base import (
+    AttemptRef, EventKind, GatewayEvent, PageEnd, RefundRequest,
+)  # fmt: skip
+from shop.payments.models import (
+    LIVE, AttemptStatus, Payment, Refund, RefundStatus,
+)  # fmt: skip
+from shop.payments.status import refresh
+from shop.stock.models import Reservation, ReservationState
+
+log = structlog.get_logger()
+
+HOLD_GROWS_MINUTES = 5
+HOLD_GROWS_AT_MOST_MINUTES = 30
+PAGE = 200
+SWEEP = Policy(limit=30, attempts=5, base=5, cap=60, priority=5, incident=("payment", "medium"))
+
+
+# --- asking ----------------------------------------------------------------------------------
+
+
+@handles("payments.ask_due", SWEEP)
+def ask_due(work: Work) -> None:
+    """Quick sweep: attempts with no news whose time to be asked has come."""
+    due = db.session.scalars(
+        select(Payment.id)
+        .where(Payment.ask_at.is_not(None), Payment.ask_at <= utcnow())
+        .order_by(Payment.ask_at)
+        .limit(PAGE)
+    ).all()
+    for payment_id in due:
+        enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
+
+
+@dataclass(frozen=True)
+class Question:
+    """Ask this gateway about this attempt."""
+
+    payment_id: int
+    gateway_key: str
+    attempt: AttemptRef
+    never_opened: bool
+
+
+@handles_outward(
+    "payments.verify",
+    Policy(limit=15, attempts=10, base=30, cap=1800, priority=0, incident=("payment", "high")),
+)
+class Verify:
+    """Ask the gateway how an attempt stands, and record the answer."""
+
+    def prepare(self, work: Work) -> Question | None:
+        """Nothing to ask where there is no provider."""
+        payment = db.session.get(Payment, work.payload["payment_id"])
+        if payment is None or not gateway(payment.gateway).is_online:
+            return None
+        never_opened = payment.gateway_id is None
+        return Question(payment.id, payment.gateway, attempts.ref_of(payment), never_opened)
+
+    def call(self, request: Question) -> Any:
+        """Fetch; an opening of unknown outcome is repeated with its own key first."""
+        return attempts.answer_of(request.gateway_key, request.attempt, request.never_opened)
+
+    def record(self, work: Work, request: Question, answer: Any) -> None:
+        """Record what was said."""
+        attempts.keep_answer(request.payment_id, request.gateway_key, answer, "sweep")
+
+
+# --- ending attempts -------------------------------------------------------------------------
+
+
+@handles("payments.close_attempts", SWEEP)
+def close_attempts(work: Work) -> None:
+    """The order is cancelled: its live attempts are ended."""
+    live = db.session.scalars(
+        select(Payment).where(
+            Payment.order_id == work.payload["order_id"], Payment.status.in_(LIVE)
+        )
+    )
+    for payment in live:
+        recording.supersede(payment)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """End this attempt's page at its gateway; `frees_stock` when its hold waits for that."""
+
+    payment_id: int
+    gateway_key: str
+    attempt: AttemptRef
+    frees_stock: bool
+
+
+@handles_outward(
+    "payments.close_attempt",
+    Policy(limit=30, attempts=10, base=5, cap=3600, priority=0, incident=("payment", "critical")),
+)
+class CloseAttempt:
+    """End an attempt's page at its gateway. Money that was quicker is recorded instead."""
+
+    def prepare(self, work: Work) -> Ending | None:
+        """Offline methods and attempts that never reached the gateway end here."""
+        payment, order = recording.locked(work.payload["payment_id"])
+        frees_stock = bool(work.payload.get("frees_stock"))
+        if payment.status not in {*LIVE, AttemptStatus.SUPERSEDED}:
+            return None
+        if work.attempt > 1 and frees_stock:
+            _grow_hold(payment, order)
+        way = gateway(payment.gateway)
+        if not way.is_online or way.page_end == PageEnd.NEVER:
+            _ended_without_call(payment, order, frees_stock)
+            return None
+        return Ending(payment.id, payment.gateway, attempts.ref_of(payment), frees_stock)
+
+    def call(self, request: Ending) -> GatewayEvent:
+        """An attempt of unknown opening is opened with its own key first, so that there is an end."""
+        way, attempt = gateway(request.gateway_key), request.attempt
+        if attempt.gateway_id is None and attempt.request is not None:
+            opened = way.open(attempt.request)
+            attempt = AttemptRef(
+                attempt.reference, opened.gateway_id, dict(opened.refs), attempt.amount_minor,
+                attempt.currency, attempt.created_at, attempt.request,
+            )  # fmt: skip
+        return way.close(attempt)
+
+    def record(self, work: Work, request: Ending, answer: GatewayEvent) -> None:
+        """Captured, or ended: then the hold may go."""
+        payment, order = recording.locked(request.payment_id)
+        if answer.kind == EventKind.CAPTURED or payment.status in LIVE:
+            recording.record(answer, request.gateway_key, "sweep", payment.id)
+        if payment.status == AttemptStatus.SUPERSEDED:
+            payment.ask_at = None
+        if payment.status != AttemptStatus.CAPTURED and request.frees_stock and order.is_unpaid:
+            late.release_hold(order)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """The gateway cannot be reached: the stock is not held for ever; money that comes is late money."""
+        if work.payload.get("frees_stock"):
+            payment, order = recording.locked(work.payload["payment_id"])
+            if order.is_unpaid:
+                late.release_hold(order)
+
+
+def _ended_without_call(payment: Payment, order: Order, frees_stock: bool) -> None:
+    """No call can end it: it counts as expired, and is asked about for 72 hours where it can be asked."""
+    if payment.status in LIVE:
+        event = GatewayEvent(EventKind.EXPIRED, reference=payment.reference)
+        recording.record(event, payment.gateway, "sweep", payment.id)
+    if gateway(payment.gateway).is_online:
+        payment.ask_at = in_future(minutes=8)
+    if frees_stock and order.is_unpaid:
+        late.release_hold(order)
+
+
+def _grow_hold(payment: Payment, order: Order) -> None:
+    """The gateway is away: the hold lasts 5 minutes longer, 30 at the most, then the stock is free."""
+    holds = db.session.scalars(
+        select(Reservation).where(
+            Reservation.order_id == order.id, Reservation.state == ReservationState.ACTIVE
+        )
+    ).all()
+    for hold in holds:
+        grown_until = utcnow() + timedelta(minutes=HOLD_GROWS_MINUTES)
+        if payment.expires_at and grown_until > payment.expires_at + timedelta(
+            minutes=HOLD_GROWS_AT_MOST_MINUTES
+        ):
+            late.release_hold(order)
+            return
+        hold.expires_at = grown_until
+
+
+@handles("stock.expire_holds", SWEEP)
+def expire_holds(work: Work) -> None:
+    """Holds whose time is over: free at once, or after the attempt's page was ended."""
+    over = db.session.execute(
+        select(Reservation.order_id)
+        .where(Reservation.state == ReservationState.ACTIVE, Reservation.expires_at <= utcnow())
+        .group_by(Reservation.order_id)
+        .order_by(Reservation.order_id)
+        .limit(PAGE)
+    ).scalars()
+    for order_id in list(over):
+        order = db.session.scalars(
+            select(Order).where(Order.id == order_id).with_for_update()
+        ).one()
+        live = db.session.scalars(
+            select(Payment).where(Payment.order_id == order_id, Payment.status.in_(LIVE))
+        ).all()
+        if not live:
+            late.release_hold(order)
+        for payment in live:
+            enqueue(
+                "payments.close_attempt", {"payment_id": payment.id, "frees_stock": True},
+                key=f"{payment.id}",
+            )  # fmt: skip
+
+
+@handles("orders.cancel_unpaid", SWEEP)
+def cancel_unpaid(work: Work) -> None:
+    """Orders past their age that nobody can still pay: cancelled, the cart given back."""
+    live = select(Payment.id).where(Payment.order_id == Order.id, Payment.status.in_(LIVE))
+    paid = select(Payment.id).where(Payment.order_id == Order.id, Payment.captured_minor > 0)
+    old = db.session.scalars(
+        select(Order)
+        .where(
+            Order.status.in_(["pending_payment", "payment_failed"]),
+            Order.expires_at <= utcnow(),
+            Order.late_money_due_at.is_(None),
+            ~live.exists(),
+            ~paid.exists(),
+        )
+        .order_by(Order.id)
+        .limit(PAGE)
+        .with_for_update()
+    ).all()
+    for order in old:
+        advance(order, "expired", SYSTEM)
+        refresh(order)
+
+
+# --- refunds ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A refund to be made, and whether to ask for it first."""
+
+    refund_id: int
+    payment_id: int
+    gateway_key: str
+    request: RefundRequest
+    ask_first: bool
+
+
+@handles_outward(
+    "payments.refund",
+    Policy(limit=30, attempts=15, base=10, cap=7200, priority=0, incident=("payment", "critical")),
+)
+class SendRefund:
+    """Make a refund at the gateway: one key, however often it is tried."""
+
+    def prepare(self, work: Work) -> Sending | None:
+        """A refund that was answered needs nothing more."""
+        refund = db.session.get(Refund, work.payload["refund_id"])
+        if refund is None or refund.status != RefundStatus.REQUESTED:
+            return None
+        payment = db.session.get_one(Payment, refund.payment_id)
+        request = RefundRequest(
+            attempts.ref_of(payment), refund.amount_minor, payment.currency, refund.idempotency_key,
+            refund.reason, refund.gateway_id,
+        )  # fmt: skip
+        ask_first = work.attempt > 1 or refund.sent_at is not None
+        refund.sent_at = refund.sent_at or utcnow()
+        return Sending(refund.id, payment.id, payment.gateway, request, ask_first)
+
+    def call(self, request: Sending) -> GatewayEvent:
+        """Ask before repeating."""
+        way = gateway(request.gateway_key)
+        found = way.find_refund(request.request) if request.ask_first else None
+        return found or way.refund(request.request)
+
+    def record(self, work: Work, request: Sending, answer: GatewayEvent) -> None:
+        """Pending, made, or refused for certain."""
+        recording.record(_named(answer, request), request.gateway_key, "sweep", request.payment_id)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """The hold is kept: whether the money left is not known. A person decides."""
+        refund = db.session.get(Refund, work.payload["refund_id"])
+        if refund:
+            order = db.session.get_one(Order, refund.order_id)
+            order.attention = f"A refund could not be made: {words}"[:300]
+
+
+def _named(answer: GatewayEvent, request: Sending) -> GatewayEvent:
+    return replace(answer, refund_key=request.request.idempotency_key)
+
+
+@handles("payments.refund_in_full", SWEEP)
+def refund_in_full(work: Work) -> None:
+    """The order was cancelled: all that was paid goes back."""
+    order = db.session.get_one(Order, work.payload["order_id"])
+    refunds.refund_in_full(order, work.payload["reason"], work.payload["actor"])
+
+
+@handles("payments.ask_refunds", SWEEP)
+def ask_refunds(work: Work) -> None:
+    """Refunds sent 15 minutes ago with no answer: ask about their payments."""
+    waiting = db.session.execute(
+        select(Refund.payment_id)
+        .join(Payment, Refund.payment_id == Payment.id)
+        .where(
+            Refund.status == RefundStatus.SENT,
+            Refund.sent_at <= in_future(minutes=-15),
+            Payment.gateway.not_in(["bank_transfer", "cod"]),
+        )
+        .distinct()
+        .limit(PAGE)
+    ).scalars()
+    for payment_id in waiting:
+        enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
+
+
+@handles("payments.late_money_default", SWEEP)
+def late_money_default(work: Work) -> None:
+    """Nobody chose in time: the late money goes back."""
+    due = db.session.scalars(
+        select(Order).where(Order.late_money_due_at <= utcnow()).limit(PAGE).with_for_update()
+    ).all()
+    for order in due:
+        late.decide(order, "refund", SYSTEM.name)
+        refresh(order)
+
+
+# --- reconciliation --------------------------------------------------------------------------
+
+
+@handles("payments.reconcile", SWEEP)
+def reconcile(work: Work) -> None:
+    """Daily: compare with each gateway's own lists, one job a gateway."""
+    for key in settings().payment_gateways:
+        if gateway(key).is_online:
+            days = work.payload.get("days", 3)
+            enqueue("payments.compare", {"gateway": key, "days": days}, key=key)
+
+
+@handles_outward(
+    "payments.compare",
+    Policy(limit=120, attempts=5, base=60, cap=3600, incident=("payment", "high")),
+)
+class Compare:
+    """Read a gateway's lists of payments, refunds and disputes and record what we missed."""
+
+    def prepare(self, work: Work) -> dict[str, Any]:
+        """Which gateway, since when."""
+        return {
+            "gateway": work.payload["gateway"],
+            "since": in_future(hours=-24 * work.payload["days"]),
+        }
+
+    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent]:
+        """All three lists."""
+        way = gateway(request["gateway"])
+        since = request["since"]
+        return [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)]
+
+    def record(
+        self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]
+    ) -> None:
+        """News we never heard is recorded; money that names no order of ours opens an incident."""
+        missed = 0
+        for event in answer:
+            try:
+                changed = recording.record(event, request["gateway"], "sweep")
+                missed += changed != "nothing"
+            except recording.UnknownPayment:
+                report_unknown(event, request["gateway"])
+        log.info("payments.compared", gateway=request["gateway"], seen=len(answer), missed=missed)
+
+
+def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
+    """Money that names no order of ours: a person must look."""
+    named = event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
+    open_incident(
+        About(
+            issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",
+            category=Category.PAYMENT,
+            severity=Severity.CRITICAL,
+            context={
+                "gatewayOrderId": named, "amount": event.amount_minor, "currency": event.currency,
+                "paymentId": event.reference,
+            },
+        ),
+        f"unknown_money:{gateway_key}:{named}",
+    )  # fmt: skip
 

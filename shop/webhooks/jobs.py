@@ -1,1 +1,138 @@
+"""Processing what the inbox has stored."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from shop.clock import in_future, utcnow
+from shop.delivery import tracking
+from shop.delivery.couriers import courier
+from shop.extensions import db
+from shop.jobs.handlers import Policy, Work, handles, handles_outward
+from shop.jobs.queue import enqueue
+from shop.payments import attempts, recording
+from shop.payments.gateways import gateway
+from shop.payments.jobs import report_unknown
+from shop.providers import TryLater
+from shop.webhooks.inbox import COURIER_PREFIX
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+
+WAIT_FOR_OURS = timedelta(minutes=10)
+"""News of something we do not have may have overtaken our own commit; after this it is unknown."""
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """A hint was received: what to ask the provider."""
+
+    event_row: int
+    payment_id: int
+    gateway_key: str
+    attempt: Any
+
+
+@handles_outward(
+    "webhooks.process",
+    Policy(limit=30, attempts=12, base=2, cap=3600, priority=0, incident=("payment", "high")),
+)
+class Process:
+    """Bring a stored message's news into the shop. Hints are asked about first."""
+
+    def prepare(self, work: Work) -> Fetching | None:
+        """Local news is recorded right here, in the transaction that ends the job."""
+        event = db.session.scalars(
+            select(WebhookEvent)
+            .where(WebhookEvent.id == work.payload["event_id"])
+            .with_for_update()
+        ).one_or_none()
+        if event is None or event.status != WebhookStatus.RECEIVED:
+            return None
+        event.attempts += 1
+        if event.source.startswith(COURIER_PREFIX):
+            _track(event)
+            return None
+        return _pay(event)
+
+    def call(self, request: Fetching) -> Any:
+        """Ask the gateway for the present state of what the hint names."""
+        return attempts.answer_of(request.gateway_key, request.attempt, never_opened=False)
+
+    def record(self, work: Work, request: Fetching, answer: Any) -> None:
+        """Record the answer; the message is done with it."""
+        attempts.keep_answer(request.payment_id, request.gateway_key, answer, "webhook")
+        _done(db.session.get_one(WebhookEvent, request.event_row), WebhookStatus.PROCESSED)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """The message stands as failed and can be replayed by hand."""
+        db.session.execute(
+            update(WebhookEvent)
+            .where(WebhookEvent.id == work.payload["event_id"])
+            .values(status=WebhookStatus.FAILED, error=words, processed_at=utcnow())
+        )
+
+
+def _pay(event: WebhookEvent) -> Fetching | None:
+    way = gateway(event.source)
+    news = [one for one in way.parse(event.raw_body).events if one.kind != "ignored"]
+    if not news:
+        _done(event, WebhookStatus.IGNORED)
+        return None
+    for one in news:
+        try:
+            payment_id = recording.find(one, way.key)
+        except recording.UnknownPayment:
+            _not_ours(event, one)
+            return None
+        if not way.is_authoritative:
+            payment, _order = recording.locked(payment_id)
+            return Fetching(event.id, payment_id, way.key, attempts.ref_of(payment))
+        recording.record(one, way.key, "webhook", payment_id)
+    _done(event, WebhookStatus.PROCESSED)
+    return None
+
+
+def _not_ours(event: WebhookEvent, news: Any) -> None:
+    """It may have overtaken our own commit: wait; after ten minutes a person must look."""
+    if utcnow() - event.received_at < WAIT_FOR_OURS:
+        raise TryLater("it names a payment that is not here yet")
+    report_unknown(news, event.source)
+    event.error = "names no payment of ours"
+    _done(event, WebhookStatus.FAILED)
+
+
+def _track(event: WebhookEvent) -> None:
+    key = event.source.removeprefix(COURIER_PREFIX)
+    way = courier(key)
+    news = way.parse(event.raw_body).tracking
+    if news is None:
+        _done(event, WebhookStatus.IGNORED)
+        return
+    if way.is_authoritative:
+        is_known = tracking.apply(news, key, "webhook")
+    else:
+        is_known = tracking.ask_soon(news, key)
+    # A courier's account may carry parcels of other shops: those are not ours to worry about.
+    _done(event, WebhookStatus.PROCESSED if is_known else WebhookStatus.IGNORED)
+
+
+def _done(event: WebhookEvent, status: WebhookStatus) -> None:
+    event.status = status
+    event.processed_at = utcnow()
+
+
+@handles("webhooks.sweep", Policy(limit=30, attempts=3, base=5, cap=60, incident=("api", "medium")))
+def sweep(work: Work) -> None:
+    """Messages stored a minute ago and not processed: ask again for it."""
+    waiting = db.session.scalars(
+        select(WebhookEvent.id)
+        .where(
+            WebhookEvent.status == WebhookStatus.RECEIVED,
+            WebhookEvent.received_at < in_future(seconds=-60),
+        )
+        .order_by(WebhookEvent.id)
+        .limit(500)
+    ).all()
+    for event_id in waiting:
+        enqueue("webhooks.process", {"event_id": event_id}, key=str(event_id))

@@ -1,0 +1,340 @@
+"""Opening a payment at its gateway, retrying by the same or another one, and asking how it stands."""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from flask import url_for
+from sqlalchemy import select, update
+
+from shop.clock import in_future, utcnow
+from shop.config import settings
+from shop.database import end_reading, transaction
+from shop.errors import Refused
+from shop.extensions import db
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order, OrderLine, OrderStatus
+from shop.payments import recording
+from shop.payments.gateways import gateway
+from shop.payments.gateways.base import (
+    AttemptRef, EventKind, Gateway, GatewayEvent, Opened, PaymentRequest,
+)  # fmt: skip
+from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentEvent, PaymentPart
+from shop.payments.status import refresh
+from shop.preferences import preferences
+from shop.providers import OutcomeUnknown, ProviderError
+from shop.stock import reservations
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 5
+FIRST_ASK_MINUTES = 2
+
+
+@dataclass(frozen=True)
+class Next:
+    """Where the browser goes now. `is_external` is True for a gateway's own page."""
+
+    url: str
+    is_external: bool
+
+
+@dataclass(frozen=True)
+class Opening:
+    """An attempt that is committed and not opened yet: all that the call needs, no row."""
+
+    payment_id: int
+    gateway_key: str
+    order_token: str
+    request: PaymentRequest
+
+
+def hold_until(gateway_key: str, chosen: dict[str, Any]) -> datetime:
+    """How long the stock is held for this way to pay."""
+    if gateway_key == "bank_transfer":
+        return in_future(hours=chosen["bank_hold_hours"])
+    return in_future(minutes=chosen["hold_minutes"])
+
+
+def new_reference() -> str:
+    """26 random characters A–Z 2–7."""
+    return base64.b32encode(secrets.token_bytes(17)).decode()[:26]
+
+
+def begin(order: Order, part: PaymentPart, way: Gateway, until: datetime) -> Opening:
+    """Add an attempt for a part, in the caller's transaction. The call to the gateway comes later."""
+    reference = new_reference()
+    payment = Payment(
+        order_id=order.id, part_id=part.id, gateway=way.key, reference=reference,
+        idempotency_key=f"pay-{reference}", amount_minor=part.amount_minor, currency=order.currency,
+        expires_at=until, ask_at=in_future(minutes=FIRST_ASK_MINUTES) if way.is_online else None,
+        status=AttemptStatus.CREATED,
+    )  # fmt: skip
+    db.session.add(payment)
+    db.session.flush()
+    return Opening(payment.id, way.key, order.token, request_for(payment, order))
+
+
+def request_for(payment: Payment, order: Order) -> PaymentRequest:
+    """What the gateway is asked: made from the rows alone, so that a repeat sends the same."""
+    return PaymentRequest(
+        reference=payment.reference,
+        idempotency_key=payment.idempotency_key,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        order_number=order.number,
+        description=f"{settings().shop_name} order {order.number}",
+        email=order.email,
+        phone=order.phone,
+        country=order.shipping_address.get("country", ""),
+        return_url=f"{settings().public_url}/pay/{payment.gateway}/return?reference={payment.reference}",
+        webhook_url=f"{settings().public_url}/webhooks/{payment.gateway}",
+        expires_at=payment.expires_at or payment.created_at,
+        locale=order.locale,
+    )
+
+
+def open_at_gateway(opening: Opening) -> Next:
+    """Call the gateway, no transaction open, and keep its answer. Opens its own transaction after."""
+    way = gateway(opening.gateway_key)
+    end_reading()
+    try:
+        opened = way.open(opening.request)
+    except OutcomeUnknown as error:
+        log.warning("payment.open_unknown", reference=opening.request.reference, error=str(error))
+        with transaction():
+            _mark_unknown(opening.payment_id)
+        return own_page(opening.order_token)
+    except ProviderError as error:
+        log.warning("payment.open_refused", reference=opening.request.reference, error=str(error))
+        with transaction():
+            recording.opening_refused(opening.payment_id, str(error))
+        return Next(url_for("orders.pay", token=opening.order_token), is_external=False)
+    with transaction():
+        keep_opened(opening.payment_id, opened)
+    return next_of(opened.next_step, opening.order_token)
+
+
+def keep_opened(payment_id: int, opened: Opened) -> None:
+    """Keep what the gateway answered. A webhook may have been quicker: then only the ids are new."""
+    payment = db.session.get_one(Payment, payment_id, populate_existing=True)
+    recording.learn_ids(payment, opened.gateway_id, opened.refs)
+    if payment.status not in {AttemptStatus.CREATED, AttemptStatus.UNKNOWN}:
+        return
+    payment.status = AttemptStatus.OPEN
+    payment.next_step = opened.next_step
+    payment.expires_at = opened.expires_at or payment.expires_at
+    db.session.add(
+        PaymentEvent(payment_id=payment.id, kind="opened", source="open", changed="open")
+    )
+
+
+def _mark_unknown(payment_id: int) -> None:
+    db.session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id, Payment.status == AttemptStatus.CREATED)
+        .values(status=AttemptStatus.UNKNOWN, ask_at=in_future(seconds=20), updated_at=utcnow())
+    )
+    db.session.add(
+        PaymentEvent(payment_id=payment_id, kind="opened", source="open", changed="unknown")
+    )
+
+
+def next_of(step: dict[str, Any], token: str) -> Next:
+    """Where an attempt's next step leads."""
+    if step.get("kind") == "redirect":
+        return Next(str(step["url"]), is_external=True)
+    return own_page(token)
+
+
+def own_page(token: str) -> Next:
+    """The order's own page."""
+    return Next(url_for("orders.show", token=token), is_external=False)
+
+
+def latest(order_id: int) -> Payment | None:
+    """The order's newest attempt."""
+    return db.session.scalars(
+        select(Payment).where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)
+    ).first()
+
+
+def pay(order_id: int, gateway_key: str) -> Next:
+    """Try again by the same or another way: hold the stock anew, end the attempt before, open this one.
+
+    Opens its own transactions. Raises Refused, or OutOfStock when something is gone.
+    """
+    way = gateway(gateway_key)
+    if gateway_key not in settings().payment_gateways:
+        raise Refused("This way to pay is not available.")
+    with transaction():
+        order = db.session.scalars(
+            select(Order).where(Order.id == order_id).with_for_update()
+        ).one()
+        opening = _retry(order, way)
+    if isinstance(opening, Next):
+        return opening
+    return open_at_gateway(opening)
+
+
+def _retry(order: Order, way: Gateway) -> Opening | Next:
+    if not order.is_unpaid or order.late_money_due_at is not None:
+        return own_page(order.token)
+    reason = way.unavailable(order.currency, order.shipping_address["country"], order.total_minor)
+    if reason:
+        raise Refused(reason)
+    part = db.session.scalars(
+        select(PaymentPart)
+        .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
+        .order_by(PaymentPart.sequence)
+        .limit(1)
+    ).first()
+    if part is None:
+        return own_page(order.token)
+    before = list(db.session.scalars(select(Payment).where(Payment.part_id == part.id)))
+    live = [payment for payment in before if payment.status in LIVE]
+    for payment in live:
+        if payment.gateway == way.key and payment.next_step.get("kind") == "redirect":
+            # The page of the same gateway is still open: go on there, no second attempt.
+            return next_of(payment.next_step, order.token)
+        if payment.status in {AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED}:
+            raise Refused("We are still asking about your last payment. Wait a moment, please.")
+    if len(before) >= MAX_ATTEMPTS:
+        raise Refused(f"This order was tried {MAX_ATTEMPTS} times. Please write to us.")
+    return _open_another(order, part, way, live)
+
+
+def _open_another(
+    order: Order, part: PaymentPart, way: Gateway, live: Sequence[Payment]
+) -> Opening | Next:
+    for payment in live:
+        recording.supersede(payment)
+    shopper = Actor(Who.SHOPPER, "customer")
+    if order.status == OrderStatus.PAYMENT_FAILED:
+        advance(order, "payment_retried", shopper)
+    until = renew(order, way.key)
+    order.payment_method = way.key
+    opening = begin(order, part, way, until)
+    refresh(order)
+    if way.key != "cod":
+        return opening
+    return accept_at_door(order, opening)
+
+
+def accept_at_door(order: Order, opening: Opening) -> Next:
+    """Cash on delivery has nobody to call: the order goes on at once."""
+    keep_opened(opening.payment_id, gateway("cod").open(opening.request))
+    advance(order, "pay_on_delivery_accepted", Actor(Who.SHOPPER, "customer"))
+    return own_page(order.token)
+
+
+def renew(order: Order, gateway_key: str) -> datetime:
+    """Hold the order's stock from now on for the full time. Raises OutOfStock when something is gone."""
+    until = hold_until(gateway_key, preferences("hold_minutes", "bank_hold_hours"))
+    if reservations.extend(order.id, until):
+        return until
+    wanted = db.session.execute(
+        select(OrderLine.variant_id, OrderLine.quantity).where(OrderLine.order_id == order.id)
+    )
+    reservations.hold(order.id, {variant_id: quantity for variant_id, quantity in wanted}, until)
+    return until
+
+
+def renew_hold(order_id: int) -> datetime:
+    """The shopper asks for more time. Returns until when. Raises Refused or OutOfStock."""
+    with transaction():
+        order = db.session.scalars(
+            select(Order).where(Order.id == order_id).with_for_update()
+        ).one()
+        if not order.is_unpaid:
+            raise Refused("This order no longer waits for a payment.")
+        return renew(order, order.payment_method)
+
+
+def cancel_by_shopper(order_id: int) -> None:
+    """The shopper cancels: nothing was charged, or all of it goes back. Raises IllegalTransition."""
+    with transaction():
+        order = db.session.scalars(
+            select(Order).where(Order.id == order_id).with_for_update()
+        ).one()
+        advance(order, "cancelled_by_customer", Actor(Who.SHOPPER, "customer"))
+
+
+def ref_of(payment: Payment) -> AttemptRef:
+    """How the attempt is named to its gateway."""
+    order = db.session.get_one(Order, payment.order_id)
+    return AttemptRef(
+        reference=payment.reference,
+        gateway_id=payment.gateway_id,
+        refs=dict(payment.gateway_refs),
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        created_at=payment.created_at,
+        request=request_for(payment, order),
+    )
+
+
+def ask(payment_id: int, source: str) -> None:
+    """Ask the gateway how the attempt stands and record its answer. Opens its own transactions.
+
+    Raises shop.providers' errors when the gateway does not answer.
+    """
+    payment = db.session.get_one(Payment, payment_id)
+    key, attempt = payment.gateway, ref_of(payment)
+    never_opened = payment.status == AttemptStatus.UNKNOWN and payment.gateway_id is None
+    end_reading()
+    answer = answer_of(key, attempt, never_opened)
+    with transaction():
+        keep_answer(payment_id, key, answer, source)
+
+
+def answer_of(
+    key: str, attempt: AttemptRef, never_opened: bool
+) -> tuple[Opened | None, Sequence[GatewayEvent]]:
+    """Speak to the gateway. An opening of unknown outcome is repeated with its own key: it opens once."""
+    way = gateway(key)
+    opened = way.open(attempt.request) if never_opened and attempt.request else None
+    if opened:
+        attempt = AttemptRef(
+            attempt.reference, opened.gateway_id, dict(opened.refs), attempt.amount_minor,
+            attempt.currency, attempt.created_at, attempt.request,
+        )  # fmt: skip
+    return opened, way.fetch(attempt)
+
+
+def keep_answer(
+    payment_id: int,
+    key: str,
+    answer: tuple[Opened | None, Sequence[GatewayEvent]],
+    source: str,
+) -> None:
+    """Record what the gateway said, in the caller's transaction, and plan the next question."""
+    opened, events = answer
+    recording.locked(payment_id)
+    if opened:
+        keep_opened(payment_id, opened)
+    for event in events:
+        recording.record(event, key, source, payment_id)
+    payment = db.session.get_one(Payment, payment_id)
+    payment.asks += 1
+    payment.asked_at = utcnow()
+    payment.ask_at = _next_question(payment, events)
+
+
+def _next_question(payment: Payment, events: Sequence[GatewayEvent]) -> datetime | None:
+    """5 and 10 minutes after opening, then every 8 while the page can be paid; nothing once settled."""
+    is_settled = payment.status not in LIVE and payment.status != AttemptStatus.SUPERSEDED
+    if is_settled or any(event.kind == EventKind.CAPTURED for event in events):
+        return None
+    if _age_hours(payment) > 72:
+        return None
+    return in_future(minutes={1: 3, 2: 5}.get(payment.asks, 8))
+
+
+def _age_hours(payment: Payment) -> float:
+    return (utcnow() - payment.created_at).total_seconds() / 3600
+

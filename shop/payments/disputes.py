@@ -1,0 +1,90 @@
+"""Disputes: the shopper's bank asks for the money back."""
+
+from sqlalchemy import select
+
+from shop.clock import utcnow
+from shop.database import insert_ignore
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.orders.lifecycle import Actor, advance, may
+from shop.orders.models import Order
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import Dispute, DisputeStatus, Payment
+from shop.payments.refunds import give_back_sales
+
+OUTCOMES = {
+    EventKind.DISPUTE_WON: (DisputeStatus.WON, "dispute_won"),
+    EventKind.DISPUTE_LOST: (DisputeStatus.LOST, "dispute_lost"),
+}
+
+
+def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -> str:
+    """News of a dispute. An outcome whose opening we never heard of opens it first."""
+    dispute, is_new = _dispute(event, payment)
+    if is_new:
+        if may(order, "dispute_opened", actor.who) and order.paid_at is not None:
+            advance(order, "dispute_opened", actor)
+        order.attention = "The payment is disputed: answer before the evidence date"
+        _report(order, payment, dispute)
+    if event.evidence_due_at:
+        dispute.evidence_due_at = event.evidence_due_at
+    if event.kind == EventKind.DISPUTE_OPENED:
+        return "dispute_opened" if is_new else "nothing"
+    return _close(event, dispute, order, actor)
+
+
+def _dispute(event: GatewayEvent, payment: Payment) -> tuple[Dispute, bool]:
+    gateway_id = event.dispute_gateway_id or f"dispute-{payment.reference}"
+    made = insert_ignore(
+        Dispute,
+        {
+            "payment_id": payment.id, "gateway_id": gateway_id, "status": DisputeStatus.OPEN,
+            "amount_minor": event.amount_minor or payment.captured_minor,
+            "reason": event.dispute_reason[:120], "evidence_due_at": event.evidence_due_at,
+        },
+    )  # fmt: skip
+    dispute = db.session.scalars(
+        select(Dispute).where(Dispute.payment_id == payment.id, Dispute.gateway_id == gateway_id)
+    ).one()
+    return dispute, made is not None
+
+
+def _close(event: GatewayEvent, dispute: Dispute, order: Order, actor: Actor) -> str:
+    status, step = OUTCOMES[event.kind]
+    if dispute.status != DisputeStatus.OPEN:
+        return "nothing"
+    dispute.status = status
+    dispute.closed_at = event.occurred_at or utcnow()
+    db.session.flush()
+    others = db.session.scalar(
+        select(Dispute.id)
+        .join(Payment, Dispute.payment_id == Payment.id)
+        .where(Payment.order_id == order.id, Dispute.status == DisputeStatus.OPEN)
+        .limit(1)
+    )
+    if others is None and may(order, step, actor.who):
+        advance(order, step, actor)
+        order.attention = None
+    if status == DisputeStatus.LOST:
+        give_back_sales(order)
+    return step
+
+
+def _report(order: Order, payment: Payment, dispute: Dispute) -> None:
+    due = dispute.evidence_due_at
+    open_incident(
+        About(
+            issue=f"The payment of order {order.number} is disputed ({dispute.reason or 'no reason given'})",
+            category=Category.PAYMENT,
+            severity=Severity.CRITICAL,
+            order_id=order.id,
+            context={
+                "orderId": order.number, "paymentId": payment.reference, "amount": dispute.amount_minor,
+                "currency": payment.currency, "evidenceDueAt": due.isoformat() if due else None,
+                "customerEmail": order.email, "customerPhone": order.phone,
+                "deliveryStage": order.fulfilment_status.value,
+            },
+        ),
+        f"dispute:{payment.reference}:{dispute.gateway_id}",
+    )  # fmt: skip

@@ -1,0 +1,121 @@
+"""Money that comes when the hold is over: take the stock again, wait for a person, or give it back."""
+
+from sqlalchemy import select
+
+from shop.audit import recording as audit
+from shop.clock import in_future, utcnow
+from shop.errors import Refused
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import SYSTEM, Actor, Who, advance
+from shop.orders.models import Order, OrderEvent, OrderLine, OrderStatus
+from shop.payments import refunds
+from shop.payments.models import Payment
+from shop.preferences import preferences
+from shop.stock import reservations
+from shop.stock.models import ReservationState
+
+
+def accept_or_hold(order: Order, actor: Actor) -> str:
+    """All parts are paid: go on when the stock is held or can be held again, else the late-money desk."""
+    if reservations.has_active_hold(order.id):
+        return _go_on(order, actor, "captured")
+    chosen = preferences("late_policy", "late_money_hours")
+    accepted = chosen["late_policy"] == "accept" and hold_again(order)
+    _report(order, accepted)
+    if accepted:
+        return _go_on(order, actor, "late")
+    order.paid_at = order.paid_at or utcnow()
+    if chosen["late_policy"] == "refund":
+        _send_back(order, SYSTEM)
+        return "late"
+    order.late_money_due_at = in_future(hours=chosen["late_money_hours"])
+    order.attention = "Paid after the items sold out: wait, offer something else, or refund"
+    db.session.add(
+        OrderEvent(
+            order_id=order.id, kind="payment", actor="system", for_customer=True, occurred_at=utcnow(),
+            text="Your payment arrived after the items sold out. We will write to you.",
+        )
+    )  # fmt: skip
+    enqueue(
+        "messaging.tell", {"event": "late_money", "order_id": order.id}, key=f"late_money:{order.id}"
+    )  # fmt: skip
+    return "late"
+
+
+def _go_on(order: Order, actor: Actor, changed: str) -> str:
+    order.paid_at = order.paid_at or utcnow()
+    order.late_money_due_at = None
+    advance(order, "payment_succeeded", actor)
+    return changed
+
+
+def hold_again(order: Order) -> bool:
+    """Hold all lines anew. False, and nothing held, when something is gone."""
+    wanted = {
+        variant_id: quantity
+        for variant_id, quantity in db.session.execute(
+            select(OrderLine.variant_id, OrderLine.quantity).where(OrderLine.order_id == order.id)
+        )
+    }
+    savepoint = db.session.begin_nested()
+    try:
+        reservations.hold(order.id, wanted, in_future(minutes=5))
+    except reservations.OutOfStock:
+        savepoint.rollback()
+        return False
+    savepoint.commit()
+    return True
+
+
+def release_hold(order: Order) -> None:
+    """The hold ends; the order stays open until it is cancelled."""
+    reservations.release(order.id, ReservationState.EXPIRED)
+
+
+def decide(order: Order, choice: str, actor: str) -> None:
+    """A person's choice before the deadline, or the default at it."""
+    by = SYSTEM if actor == SYSTEM.name else Actor(Who.ADMIN, actor)
+    if choice == "accept":
+        if not hold_again(order):
+            raise Refused("Not everything is in stock yet.")
+        _go_on(order, by, "late")
+    elif choice == "refund":
+        _send_back(order, by)
+    else:
+        raise Refused("Choose to accept or to refund.")
+    order.attention = None
+    audit.write(actor, f"payment.late_{choice}", f"order:{order.number}")
+
+
+def _send_back(order: Order, by: Actor) -> None:
+    order.late_money_due_at = None
+    if order.status != OrderStatus.CANCELLED:
+        advance(order, "cancelled" if by.who == Who.ADMIN else "expired", by)
+    for payment in db.session.scalars(
+        select(Payment).where(Payment.order_id == order.id, Payment.captured_minor > 0)
+    ):
+        if payment.refundable_minor > 0:
+            refunds.request_refund(
+                payment.id, payment.refundable_minor, [], "paid too late", by.name
+            )
+
+
+def _report(order: Order, accepted: bool) -> None:
+    outcome = "the stock was taken again" if accepted else "the stock is gone"
+    open_incident(
+        About(
+            issue=f"Order {order.number} was paid after its hold had ended: {outcome}",
+            category=Category.PAYMENT,
+            severity=Severity.MEDIUM if accepted else Severity.HIGH,
+            order_id=order.id,
+            context={
+                "orderId": order.number, "customerId": order.user_id, "amount": order.total_minor,
+                "currency": order.currency, "customerEmail": order.email,
+                "customerPhone": order.phone, "deliveryStage": order.status.value,
+            },
+        ),
+        f"late_money:{order.id}",
+    )  # fmt: skip

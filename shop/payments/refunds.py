@@ -1,0 +1,326 @@
+"""Giving money back, once.
+
+The hold on the payment is taken by a conditional update before the gateway is called; a definite
+failure gives it back. The gateway gets one key for one refund, however often it is tried.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from shop.audit import recording as audit
+from shop.clock import utcnow
+from shop.errors import NotFound, Refused
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.queue import enqueue
+from shop.money import format_minor, share
+from shop.orders.effects import change_sales
+from shop.orders.lifecycle import Actor, Who, advance, may
+from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import Payment, Refund, RefundStatus
+from shop.payments.status import refresh
+from shop.stock import ledger
+
+
+@dataclass(frozen=True)
+class RefundLine:
+    """How much of an order line goes back: units (0 for money only), minor units, and to the shelf?"""
+
+    line_id: int
+    quantity: int
+    amount_minor: int
+    restock: bool = False
+
+
+def request_refund(
+    payment_id: int,
+    amount_minor: int,
+    lines: list[RefundLine],
+    reason: str,
+    actor: str,
+    *,
+    follows_order: bool = True,
+) -> Refund:
+    """Decide on a refund, in the caller's transaction; a job sends it.
+
+    `lines` say what it is for; what they leave of the amount is shipping or goodwill. A refund of
+    all that was paid with no lines named takes all lines. `follows_order` is False for money that
+    never was the order's (paid twice). Raises Refused when more is asked than is left.
+    """
+    if amount_minor <= 0 or sum(line.amount_minor for line in lines) > amount_minor:
+        raise Refused("Enter an amount above zero that covers the lines.")
+    payment = db.session.get(Payment, payment_id)
+    if payment is None:
+        raise NotFound
+    order = db.session.scalars(
+        select(Order).where(Order.id == payment.order_id).with_for_update()
+    ).one()
+    _take_hold(payment, amount_minor)
+    if follows_order and not lines and amount_minor >= _left_of_order(order, amount_minor):
+        lines = _all_lines(order)
+    for line in lines:
+        _take_line(order, line)
+    refund = Refund(
+        payment_id=payment.id, order_id=order.id, amount_minor=amount_minor, reason=reason[:200], actor=actor,
+        lines=[vars(line) for line in lines], idempotency_key=f"refund-{secrets.token_hex(12)}",
+    )  # fmt: skip
+    db.session.add(refund)
+    db.session.flush()
+    _put_on_shelf(refund, order, actor)
+    _tell(order, actor, f"Refund of {format_minor(amount_minor, payment.currency)} on its way")
+    audit.write(
+        actor, "refund.requested", f"order:{order.number}", None,
+        {"amount_minor": amount_minor, "reason": reason, "payment": payment.reference},
+    )  # fmt: skip
+    enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
+    return refund
+
+
+def _take_hold(payment: Payment, amount_minor: int) -> None:
+    db.session.flush()
+    result = db.session.execute(
+        update(Payment)
+        .where(
+            Payment.id == payment.id,
+            Payment.captured_minor - Payment.refund_held_minor >= amount_minor,
+        )
+        .values(
+            refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow()
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if not result.rowcount:  # type: ignore[attr-defined]
+        left = format_minor(payment.refundable_minor, payment.currency)
+        raise Refused(f"Not more than {left} of this payment can still be refunded.")
+    db.session.refresh(payment)
+
+
+def _left_of_order(order: Order, asked_minor: int) -> int:
+    """What is still with us of the order's money, the refund being asked included."""
+    held, captured = db.session.execute(
+        select(
+            db.func.coalesce(db.func.sum(Payment.refund_held_minor), 0),
+            db.func.coalesce(db.func.sum(Payment.captured_minor), 0),
+        ).where(Payment.order_id == order.id)
+    ).one()
+    return int(captured - held + asked_minor)
+
+
+def _all_lines(order: Order) -> list[RefundLine]:
+    return [
+        RefundLine(line.id, line.quantity - line.refunded_quantity, line.total_minor - line.refunded_minor)
+        for line in order.lines
+        if line.quantity > line.refunded_quantity or line.total_minor > line.refunded_minor
+    ]  # fmt: skip
+
+
+def _take_line(order: Order, wanted: RefundLine) -> None:
+    """Count the units and the money on the line, never above what was bought (reliability.md, I4)."""
+    result = db.session.execute(
+        update(OrderLine)
+        .where(
+            OrderLine.id == wanted.line_id,
+            OrderLine.order_id == order.id,
+            OrderLine.refunded_quantity + wanted.quantity <= OrderLine.quantity,
+            OrderLine.refunded_minor + wanted.amount_minor <= OrderLine.total_minor,
+            wanted.quantity >= 0,
+            wanted.amount_minor >= 0,
+        )
+        .values(
+            refunded_quantity=OrderLine.refunded_quantity + wanted.quantity,
+            refunded_minor=OrderLine.refunded_minor + wanted.amount_minor,
+            updated_at=utcnow(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if not result.rowcount:  # type: ignore[attr-defined]
+        raise Refused("More was asked of a line than is left of it.")
+    line = db.session.get_one(OrderLine, wanted.line_id, populate_existing=True)
+    if order.sales_counted_at is not None:
+        change_sales([(line.seller_id, -wanted.quantity, -wanted.amount_minor)])
+
+
+def _put_on_shelf(refund: Refund, order: Order, actor: str) -> None:
+    for line in order.lines:
+        for wanted in refund.lines:
+            if wanted["line_id"] == line.id and wanted["restock"] and wanted["quantity"] > 0:
+                ledger.restock_line(line.variant_id, line.id, wanted["quantity"], refund.id, actor)
+
+
+def give_back_sales(order: Order) -> None:
+    """All that is left of the order no longer counts for its sellers (a lost dispute)."""
+    for line in _all_lines(order):
+        _take_line(order, line)
+
+
+def refund_in_full(order: Order, reason: str, actor: str) -> int:
+    """Ask for all that was paid for the order back. Returns how many refunds were asked for."""
+    payments = db.session.scalars(
+        select(Payment)
+        .where(Payment.order_id == order.id, Payment.captured_minor > Payment.refund_held_minor)
+        .order_by(Payment.id)
+    ).all()
+    for payment in payments:
+        request_refund(payment.id, payment.refundable_minor, [], reason, actor)
+    return len(payments)
+
+
+def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -> str:
+    """News of a refund, ours or one made at the gateway."""
+    refund = _find(event, payment)
+    if refund is None:
+        if event.kind == EventKind.REFUND_FAILED or not event.amount_minor:
+            return "nothing"
+        refund = _made_at_gateway(event, payment, order)
+    if event.refund_gateway_id and refund.gateway_id is None:
+        refund.gateway_id = event.refund_gateway_id
+    if event.kind == EventKind.REFUND_PENDING:
+        return _sent(refund)
+    if event.kind == EventKind.REFUND_SUCCEEDED:
+        return _succeeded(refund, payment, order, actor)
+    return _failed(refund, payment, order, event.failure_words or event.failure_code or "")
+
+
+def _find(event: GatewayEvent, payment: Payment) -> Refund | None:
+    of_payment = select(Refund).where(Refund.payment_id == payment.id).with_for_update()
+    if event.refund_key:
+        found = db.session.scalar(of_payment.where(Refund.idempotency_key == event.refund_key))
+        if found:
+            return found
+    if event.refund_gateway_id:
+        return db.session.scalar(of_payment.where(Refund.gateway_id == event.refund_gateway_id))
+    return None
+
+
+def _made_at_gateway(event: GatewayEvent, payment: Payment, order: Order) -> Refund:
+    """Somebody gave the money back in the gateway's own dashboard."""
+    amount = event.amount_minor or 0
+    _take_hold(payment, amount)
+    lines = _all_lines(order) if amount >= _left_of_order(order, amount) else []
+    for line in lines:
+        _take_line(order, line)
+    refund = Refund(
+        payment_id=payment.id, order_id=order.id, amount_minor=amount, reason="made at the gateway",
+        lines=[vars(line) for line in lines], status=RefundStatus.SENT, gateway_id=event.refund_gateway_id,
+        idempotency_key=f"gateway-{payment.gateway}-{event.refund_gateway_id}"[:80],
+        actor=f"gateway:{payment.gateway}", sent_at=utcnow(),
+    )  # fmt: skip
+    db.session.add(refund)
+    db.session.flush()
+    return refund
+
+
+def _sent(refund: Refund) -> str:
+    if refund.status != RefundStatus.REQUESTED:
+        return "nothing"
+    refund.status, refund.sent_at = RefundStatus.SENT, utcnow()
+    return "refund_sent"
+
+
+def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> str:
+    if refund.status == RefundStatus.SUCCEEDED:
+        return "nothing"
+    if refund.status == RefundStatus.FAILED:
+        # The gateway thought better of it: the hold that the failure gave back is taken again.
+        _take_hold(payment, refund.amount_minor)
+        for line in refund.lines:
+            _take_line(order, RefundLine(**line))
+    refund.status, refund.finished_at = RefundStatus.SUCCEEDED, utcnow()
+    payment.refunded_minor += refund.amount_minor
+    shown = format_minor(refund.amount_minor, payment.currency)
+    _tell(order, actor.name, f"{shown} refunded")
+    _move_order(order, actor)
+    enqueue(
+        "messaging.tell",
+        {
+            "event": "refunded", "order_id": order.id, "refund_id": refund.id,
+            "amount_minor": refund.amount_minor,
+        },
+        key=f"refunded:{refund.id}",
+    )  # fmt: skip
+    return "refunded"
+
+
+def _move_order(order: Order, actor: Actor) -> None:
+    """The order's state follows what is left of its money; a second payment sent back moves nothing."""
+    status = refresh(order)
+    step = {
+        PaymentStatus.REFUNDED: "refunded",
+        PaymentStatus.PARTIALLY_REFUNDED: "partly_refunded",
+    }.get(status)
+    if step and may(order, step, actor.who):
+        advance(order, step, actor)
+
+
+def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
+    if refund.status == RefundStatus.FAILED:
+        return "nothing"
+    if refund.status == RefundStatus.SUCCEEDED:
+        payment.refunded_minor -= refund.amount_minor
+    refund.status, refund.finished_at, refund.failure_words = RefundStatus.FAILED, utcnow(), words
+    payment.refund_held_minor -= refund.amount_minor
+    db.session.flush()
+    for line in refund.lines:
+        _untake_line(order, RefundLine(**line))
+    order.attention = f"A refund failed: {words}"[:300]
+    open_incident(
+        About(
+            issue=f"A refund of order {order.number} failed: {words}",
+            category=Category.PAYMENT,
+            severity=Severity.CRITICAL,
+            order_id=order.id,
+            context={
+                "orderId": order.number, "paymentId": payment.reference,
+                "gatewayOrderId": payment.gateway_id, "refundId": refund.id,
+                "amount": refund.amount_minor, "currency": payment.currency,
+                "customerEmail": order.email, "customerPhone": order.phone,
+            },
+        ),
+        f"refund_failed:{refund.id}",
+    )  # fmt: skip
+    return "refund_failed"
+
+
+def _untake_line(order: Order, wanted: RefundLine) -> None:
+    line = db.session.get_one(OrderLine, wanted.line_id)
+    line.refunded_quantity -= wanted.quantity
+    line.refunded_minor -= wanted.amount_minor
+    db.session.flush()
+    if order.sales_counted_at is not None:
+        change_sales([(line.seller_id, wanted.quantity, wanted.amount_minor)])
+
+
+def mark_done(refund_id: int, actor: str) -> None:
+    """A person sent the money back by hand (bank transfer, cash)."""
+    refund = db.session.get(Refund, refund_id)
+    if refund is None or refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}:
+        raise Refused("This refund is not waiting for a person.")
+    order = db.session.scalars(
+        select(Order).where(Order.id == refund.order_id).with_for_update()
+    ).one()
+    payment = db.session.get_one(Payment, refund.payment_id)
+    if payment.gateway not in {"bank_transfer", "cod"}:
+        raise Refused("This refund is made by its gateway.")
+    _succeeded(refund, payment, order, Actor(Who.ADMIN, actor))
+    refresh(order)
+    audit.write(actor, "refund.done_by_hand", f"order:{order.number}", None, {"refund": refund.id})
+
+
+def line_amount(line: OrderLine, quantity: int) -> int:
+    """What `quantity` units of a line cost after its discount; the last ones take the remainder."""
+    if quantity >= line.quantity - line.refunded_quantity:
+        return line.total_minor - line.refunded_minor
+    parts = share(line.total_minor, [1] * line.quantity)
+    return min(sum(parts[:quantity]), line.total_minor - line.refunded_minor)
+
+
+def _tell(order: Order, actor: str, text: str) -> None:
+    db.session.add(
+        OrderEvent(
+            order_id=order.id, kind="refund", actor=actor, text=text, for_customer=True, occurred_at=utcnow()
+        )
+    )  # fmt: skip

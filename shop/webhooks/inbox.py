@@ -1,0 +1,144 @@
+"""The inbox: verify over the raw bytes, store once, answer at once, process in a job."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import structlog
+from sqlalchemy import update
+
+from shop.audit import recording as audit
+from shop.clock import utcnow
+from shop.config import settings
+from shop.database import insert_ignore, transaction, upsert
+from shop.delivery.couriers import COURIERS, courier
+from shop.errors import NotFound, Refused
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.queue import enqueue
+from shop.payments.gateways import GATEWAYS, gateway
+from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
+
+log = structlog.get_logger()
+
+COURIER_PREFIX = "delivery/"
+KEPT_HEADERS = ("Content-Type", "User-Agent", "Content-Length")
+
+
+class Source(Protocol):
+    """A gateway or a courier, as far as the inbox needs it."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Raises BadSignature."""
+
+    def parse(self, body: bytes) -> Any:
+        """Gives event_id and kind. Raises ValueError."""
+
+
+def source_of(name: str) -> Source:
+    """The provider behind a source's name, if it is switched on here. Raises NotFound."""
+    if name.startswith(COURIER_PREFIX):
+        key = name.removeprefix(COURIER_PREFIX)
+        if key not in COURIERS or (key == "sandbox" and settings().is_production):
+            raise NotFound
+        return courier(key)
+    if name not in GATEWAYS or name not in settings().payment_gateways:
+        raise NotFound
+    return gateway(name)
+
+
+def take_in(name: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Verify and store a message; its job is written with it. Raises BadSignature and NotFound.
+
+    A message that is verified but cannot be read is stored as failed, with an incident: a repeat
+    would not help, so its sender is told that all is well.
+    """
+    source = source_of(name)
+    source.verify(body, headers)
+    try:
+        message = source.parse(body)
+        event_id, kind, unreadable = str(message.event_id), str(message.kind), ""
+    except ValueError as error:
+        event_id, kind, unreadable = _hash_of(name, body), "unreadable", str(error) or "not JSON"
+    with transaction():
+        stored = _store(name, event_id[:120], kind[:80], body, headers)
+        if stored is None:
+            _count_repeat(name, event_id[:120])
+        elif unreadable:
+            _fail(stored, unreadable)
+            _report_unreadable(name, unreadable)
+        else:
+            enqueue("webhooks.process", {"event_id": stored}, key=str(stored))
+    log.info("webhook.taken", source=name, kind=kind, is_new=stored is not None)
+
+
+def _hash_of(name: str, body: bytes) -> str:
+    return hashlib.sha256(name.encode() + b":" + body).hexdigest()
+
+
+def _store(
+    name: str, event_id: str, kind: str, body: bytes, headers: Mapping[str, str]
+) -> int | None:
+    stored: int | None = insert_ignore(
+        WebhookEvent,
+        {
+            "source": name, "event_id": event_id, "kind": kind, "raw_body": body, "received_at": utcnow(),
+            "headers": {key: headers[key] for key in KEPT_HEADERS if key in headers},
+        },
+    )  # fmt: skip
+    return stored
+
+
+def _count_repeat(name: str, event_id: str) -> None:
+    db.session.execute(
+        update(WebhookEvent)
+        .where(WebhookEvent.source == name, WebhookEvent.event_id == event_id)
+        .values(repeats=WebhookEvent.repeats + 1)
+    )
+
+
+def _fail(stored: int, error: str) -> None:
+    db.session.execute(
+        update(WebhookEvent)
+        .where(WebhookEvent.id == stored)
+        .values(status=WebhookStatus.FAILED, error=error, processed_at=utcnow())
+    )
+
+
+def _report_unreadable(name: str, error: str) -> None:
+    open_incident(
+        About(
+            issue=f"A signed message of {name} could not be read: {error}",
+            category=Category.API,
+            severity=Severity.MEDIUM,
+            context={"source": name},
+        ),
+        f"webhook_unreadable:{name}",
+    )
+
+
+def refuse(name: str) -> None:
+    """Count a message that was not verified; nothing of it is kept."""
+    hour_at = utcnow().replace(minute=0, second=0, microsecond=0)
+    with transaction():
+        upsert(
+            WebhookRefusal,
+            {"source": name[:40], "hour_at": hour_at, "count": 1},
+            unique=("source", "hour_at"),
+            then={"count": WebhookRefusal.count + 1},
+            returning=WebhookRefusal.count,
+        )
+
+
+def replay(event_id: int, actor: str) -> None:
+    """By hand: process a stored message once more, in the caller's transaction. State guards make it harmless."""
+    event = db.session.get(WebhookEvent, event_id)
+    if event is None:
+        raise NotFound
+    if event.kind == "unreadable":
+        raise Refused("This message could not be read; there is nothing to process.")
+    event.status = WebhookStatus.RECEIVED
+    event.error = None
+    audit.write(actor, "webhook.replayed", f"webhook:{event.source}:{event.event_id}")
+    enqueue("webhooks.process", {"event_id": event.id}, key=str(event.id))
