@@ -180,7 +180,11 @@ def _error_answer(status: int, words: str) -> Response:
 
 
 def safe_next(target: str | None) -> str:
-    """A path of ours to go on to; anything else is the front page (security.md, S20)."""
-    if target and target.startswith("/") and not target.startswith(("//", "/\\")):
-        return target if "\\" not in target and "\n" not in target and "\r" not in target else "/"
+    """A path of ours to go on to; anything else is the front page (security.md, S20).
+
+    Browsers drop tabs and line breaks and read a backslash as a slash: such a path is not ours.
+    """
+    odd = "\\" in (target or "") or any(ord(sign) <= 32 or ord(sign) == 127 for sign in target or "")
+    if target and target.startswith("/") and not target.startswith("//") and not odd:
+        return target
     return url_for("catalog.home")

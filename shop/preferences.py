@@ -52,6 +52,9 @@ PREFERENCES = {
     ),
     "standard_shipping_minor": Preference(9900, number(0, 10**8), "Standard delivery."),
     "express_shipping_minor": Preference(24900, number(0, 10**8), "Express delivery."),
+    "support_refund_minor": Preference(
+        200_000, number(0, 10**10), "The largest refund that the support role may make."
+    ),
     "archive_days": Preference(90, number(1, 3650), "When a finished order is archived."),
     "webhook_days": Preference(30, number(7, 365), "How long webhook bodies are kept."),
     "job_days": Preference(14, number(1, 365), "How long finished jobs are kept."),
