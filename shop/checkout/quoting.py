@@ -1,0 +1,233 @@
+"""What an order would cost now: worked out from the database, never from the form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from shop.cart.models import Cart, CartLine
+from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant, VariantPrice
+from shop.catalog.tax import rate_bp
+from shop.checkout.rates import PREFERENCES as RATE_PREFERENCES
+from shop.checkout.rates import Rate, rates_for
+from shop.extensions import db
+from shop.money import format_minor, tax_included
+from shop.payments.gateways import switched_on
+from shop.preferences import preferences
+from shop.stock.models import StockLevel
+
+READ = (*RATE_PREFERENCES, "cod_fee_minor", "cod_limit_minor", "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QuoteLine:
+    """One line as it would be sold now. Amounts in minor units."""
+
+    variant_id: int
+    seller_id: int
+    product_slug: str
+    name: str
+    options: str
+    picture: str
+    sku: str
+    quantity: int
+    unit_price_minor: int
+    price_seen_minor: int
+    tax_rate_bp: int
+    weight_grams: int
+    size_mm: tuple[int, int, int]
+    hsn_code: str
+    #: Units that can still be sold.
+    free: int
+
+    @property
+    def total_minor(self) -> int:
+        """Price times quantity."""
+        return self.unit_price_minor * self.quantity
+
+    @property
+    def tax_minor(self) -> int:
+        """The tax inside the line's total."""
+        return tax_included(self.total_minor, self.tax_rate_bp)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to pay, as offered for this order."""
+
+    key: str
+    label: str
+    explanation: str
+    marks: tuple[str, ...]
+    fee_minor: int
+    #: Why it cannot be used here, in the shopper's words.
+    unavailable: str | None
+    is_test: bool
+    is_online: bool
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The whole order as it would be placed now."""
+
+    currency: str
+    lines: Sequence[QuoteLine]
+    rates: Sequence[Rate]
+    rate: str
+    methods: Sequence[Method]
+    method: str
+    #: The preferences that were read along with it.
+    chosen: Mapping[str, Any]
+
+    @property
+    def count(self) -> int:
+        """Units in all."""
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def subtotal_minor(self) -> int:
+        """The lines."""
+        return sum(line.total_minor for line in self.lines)
+
+    @property
+    def discount_minor(self) -> int:
+        """No promotions yet."""
+        return 0
+
+    @property
+    def shipping_minor(self) -> int:
+        """The chosen delivery."""
+        return next((rate.price_minor for rate in self.rates if rate.key == self.rate), 0)
+
+    @property
+    def shipping_label(self) -> str:
+        """The chosen delivery in words."""
+        return next((rate.label for rate in self.rates if rate.key == self.rate), "")
+
+    @property
+    def fee_minor(self) -> int:
+        """What the chosen way to pay adds."""
+        return next((way.fee_minor for way in self.methods if way.key == self.method), 0)
+
+    @property
+    def tax_minor(self) -> int:
+        """Tax on top: none, since prices include it."""
+        return 0
+
+    @property
+    def tax_included_minor(self) -> int:
+        """Tax inside the lines."""
+        return sum(line.tax_minor for line in self.lines)
+
+    @property
+    def total_minor(self) -> int:
+        """What is to be paid."""
+        return (
+            self.subtotal_minor
+            - self.discount_minor
+            + self.shipping_minor
+            + self.fee_minor
+            + self.tax_minor
+        )
+
+    @property
+    def shortages(self) -> list[QuoteLine]:
+        """Lines of which there is not enough."""
+        return [line for line in self.lines if line.quantity > line.free]
+
+    @property
+    def price_changes(self) -> list[str]:
+        """What moved since the shopper last saw it, in words."""
+        return [
+            f"The price of {line.name} changed from {format_minor(line.price_seen_minor, self.currency)}"
+            f" to {format_minor(line.unit_price_minor, self.currency)} since you added it."
+            for line in self.lines
+            if line.price_seen_minor != line.unit_price_minor
+        ]
+
+    def the_method(self) -> Method | None:
+        """The chosen way to pay, if it is offered."""
+        return next((way for way in self.methods if way.key == self.method), None)
+
+
+def quote(
+    cart_id: int,
+    *,
+    country: str = "IN",
+    postal_code: str = "",
+    rate: str | None = None,
+    method: str | None = None,
+) -> Quote:
+    """Work out the cart. Two statements. An unknown rate or method falls back to the first."""
+    rows = db.session.execute(_lines_of(cart_id)).all()
+    chosen = preferences(*READ)
+    lines = [_line(row) for row in rows]
+    currency = rows[0].currency if rows else ""
+    goods = sum(line.total_minor for line in lines)
+    rates = rates_for(goods, chosen)
+    the_rate = rate if rate in {one.key for one in rates} else rates[0].key
+    shipping = next(one.price_minor for one in rates if one.key == the_rate)
+    methods = _methods(currency, country, goods + shipping, chosen)
+    usable = [way.key for way in methods if way.unavailable is None]
+    the_method = method if method in usable else (usable[0] if usable else "")
+    return Quote(currency, lines, rates, the_rate, methods, the_method, chosen)
+
+
+def _lines_of(cart_id: int) -> Any:
+    first_picture = (
+        select(Picture.storage_key)
+        .where(Picture.product_id == Product.id)
+        .order_by(Picture.position)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Cart.currency, CartLine.quantity, CartLine.price_seen_minor, Variant.id.label("variant_id"),
+            Variant.sku, Variant.options, Variant.weight_grams, Variant.length_mm, Variant.width_mm,
+            Variant.height_mm, Variant.hsn_code, Product.name.label("product"), Product.slug,
+            Product.seller_id, Product.tax_class, Brand.name.label("brand"), VariantPrice.amount_minor,
+            (db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0)).label("free"),
+            first_picture.label("picture"),
+        )
+        .join(Cart, CartLine.cart_id == Cart.id)
+        .join(Variant, CartLine.variant_id == Variant.id)
+        .join(Product, Variant.product_id == Product.id)
+        .join(Brand, Product.brand_id == Brand.id)
+        .join(
+            VariantPrice,
+            (VariantPrice.variant_id == Variant.id) & (VariantPrice.currency == Cart.currency),
+        )
+        .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
+        .where(CartLine.cart_id == cart_id, Product.status == ProductStatus.ACTIVE)
+        .order_by(CartLine.id)
+    )  # fmt: skip
+
+
+def _line(row: Row[Any]) -> QuoteLine:
+    return QuoteLine(
+        variant_id=row.variant_id, seller_id=row.seller_id, product_slug=row.slug,
+        name=f"{row.brand} {row.product}", options=", ".join(row.options.values()),
+        picture=row.picture or "", sku=row.sku, quantity=row.quantity, unit_price_minor=row.amount_minor,
+        price_seen_minor=row.price_seen_minor, tax_rate_bp=rate_bp(row.tax_class),
+        weight_grams=row.weight_grams, size_mm=(row.length_mm, row.width_mm, row.height_mm),
+        hsn_code=row.hsn_code, free=max(0, row.free),
+    )  # fmt: skip
+
+
+def _methods(
+    currency: str, country: str, amount_minor: int, chosen: Mapping[str, Any]
+) -> list[Method]:
+    methods = []
+    for way in switched_on():
+        reason = way.unavailable(currency, country, amount_minor)
+        fee = chosen["cod_fee_minor"] if way.key == "cod" else 0
+        if way.key == "cod" and not reason and amount_minor > chosen["cod_limit_minor"]:
+            reason = f"Only up to {format_minor(chosen['cod_limit_minor'], currency)}."
+        methods.append(
+            Method(
+                way.key, way.label, way.explanation, way.marks, fee, reason, way.key == "sandbox", way.is_online
+            )
+        )  # fmt: skip
+    return methods
