@@ -27,6 +27,8 @@ class SandboxPayment(Row, db.Model):
     failure_code: Mapped[str | None] = mapped_column(String(60))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     paid_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the shop has taken the newest webhook; the page waits for it where it comes first.
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Refunds and disputes made here: {"rf_…": {"amount_minor": 1, "key": …, "status": …}}.
     refunds: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
