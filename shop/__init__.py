@@ -30,10 +30,13 @@ PARTS = (
     "cart.models",
     "cart.views",
     "orders.models",
+    "orders.incident_facts",
     "payments.models",
+    "payments.incident_facts",
     "payments.jobs",
     "payments.views",
     "delivery.models",
+    "delivery.incident_facts",
     "delivery.jobs",
     "delivery.views",
     "messaging.models",
@@ -52,6 +55,7 @@ PARTS = (
     "sandbox.jobs",
     "sandbox.api",
     "sandbox.views",
+    "sandbox.mailbox",
     "cli",
 )
 """The capabilities, in the order in which they may import one another: downwards only."""

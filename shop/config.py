@@ -44,7 +44,11 @@ def number(low: int, high: int) -> Callable[[str], int]:
     """A whole number between low and high, both included."""
 
     def read(value: str) -> int:
-        if not value.strip().isascii() or not value.strip().isdigit() or not low <= int(value) <= high:
+        if (
+            not value.strip().isascii()
+            or not value.strip().isdigit()
+            or not low <= int(value) <= high
+        ):
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(value)
 
@@ -271,8 +275,12 @@ def _provider_faults(found: Settings) -> list[str]:
         if found.stripe_secret_key.startswith(("sk_live_", "rk_live_")) and not found.is_production:
             faults.append("STRIPE_SECRET_KEY is a live key outside production.")
     if found.courier == "parcel":
-        if not found.shiprocket_dry_run and not (found.shiprocket_email and found.shiprocket_password):
-            faults.append("SHIPROCKET_EMAIL or SHIPROCKET_PASSWORD is missing, and SHIPROCKET_DRY_RUN is false.")
+        if not found.shiprocket_dry_run and not (
+            found.shiprocket_email and found.shiprocket_password
+        ):
+            faults.append(
+                "SHIPROCKET_EMAIL or SHIPROCKET_PASSWORD is missing, and SHIPROCKET_DRY_RUN is false."
+            )
         if not found.shiprocket_dry_run and not found.shiprocket_webhook_token:
             faults.append("SHIPROCKET_WEBHOOK_TOKEN is missing: anyone could post tracking news.")
     if found.default_payment_gateway not in found.payment_gateways:

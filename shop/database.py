@@ -24,7 +24,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from shop.clock import utcnow
-from shop.extensions import db
+from shop.extensions import Model, db
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -42,6 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Into the database: UTC; SQLite keeps no zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -50,6 +51,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Out of the database: aware, in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -68,15 +70,17 @@ def stored(kind: type[StrEnum]) -> Enum:
     )
 
 
-class Row:
+class Row(Model):
     """What every table has: a key and the moments of its making and last change (UTC)."""
+
+    __abstract__ = True
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, onupdate=utcnow)
 
 
-class db_now(FunctionElement[datetime]):  # noqa: N801  (it stands in SQL expressions like a function)
+class db_now(FunctionElement[datetime]):
     """The database's own clock, plus some seconds: for leases and presence (reliability.md, I38)."""
 
     type = UtcDateTime()
@@ -198,7 +202,12 @@ def insert_ignore(model: Any, values: dict[str, Any], returning: Any = None) -> 
 
 
 def upsert(
-    model: Any, values: dict[str, Any], *, unique: tuple[str, ...], then: dict[str, Any], returning: Any
+    model: Any,
+    values: dict[str, Any],
+    *,
+    unique: tuple[str, ...],
+    then: dict[str, Any],
+    returning: Any,
 ) -> Any:
     """Insert a row, or change the one that the unique columns name, in one statement."""
     statement = (

@@ -17,7 +17,7 @@ from shop.errors import Refused
 from shop.extensions import db
 
 
-class Attempt(Row, db.Model):
+class Attempt(Row):
     """How often somebody tried something within one window of time."""
 
     __tablename__ = "attempts"

@@ -19,7 +19,9 @@ def set_up(level: str, *, pretty: bool) -> None:
     for noisy in ("urllib3", "werkzeug", "rq.worker", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=False) if pretty else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=False)
+        if pretty
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

@@ -10,7 +10,15 @@ from typing import Any
 import structlog
 from babel.dates import format_date, format_datetime, format_time
 from flask import (
-    Flask, Response, g, jsonify, make_response, redirect, render_template, request, url_for,
+    Flask,
+    Response,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
 )  # fmt: skip
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
@@ -30,7 +38,9 @@ log = structlog.get_logger()
 def wants_fragment() -> bool:
     """True when htmx asks for a part of the page. The only place that reads its headers."""
     headers = request.headers
-    return headers.get("HX-Request") == "true" and headers.get("HX-History-Restore-Request") != "true"
+    return (
+        headers.get("HX-Request") == "true" and headers.get("HX-History-Restore-Request") != "true"
+    )
 
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
@@ -184,7 +194,9 @@ def safe_next(target: str | None) -> str:
 
     Browsers drop tabs and line breaks and read a backslash as a slash: such a path is not ours.
     """
-    odd = "\\" in (target or "") or any(ord(sign) <= 32 or ord(sign) == 127 for sign in target or "")
+    odd = "\\" in (target or "") or any(
+        ord(sign) <= 32 or ord(sign) == 127 for sign in target or ""
+    )
     if target and target.startswith("/") and not target.startswith("//") and not odd:
         return target
     return url_for("catalog.home")

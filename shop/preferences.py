@@ -12,7 +12,7 @@ from shop.database import Row, insert_ignore
 from shop.extensions import db
 
 
-class Setting(Row, db.Model):
+class Setting(Row):
     """One changed value. What was never changed has no row."""
 
     __tablename__ = "settings"

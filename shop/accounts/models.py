@@ -8,7 +8,6 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import BigId, Row, UtcDateTime, stored
-from shop.extensions import db
 
 
 class Role(StrEnum):
@@ -21,7 +20,7 @@ class Role(StrEnum):
     OWNER = "owner"
 
 
-class User(UserMixin, Row, db.Model):
+class User(UserMixin, Row):
     """A person with a password."""
 
     __tablename__ = "users"
@@ -49,7 +48,7 @@ class User(UserMixin, Row, db.Model):
         return self.active
 
 
-class SignIn(Row, db.Model):
+class SignIn(Row):
     """One browser's sign-in. The cookie carries a random token, this row its SHA-256."""
 
     __tablename__ = "sign_ins"
@@ -72,7 +71,7 @@ class AddressKind(StrEnum):
     OTHER = "other"
 
 
-class Address(Row, db.Model):
+class Address(Row):
     """An address in a customer's book. Orders copy it; they never point here."""
 
     __tablename__ = "addresses"

@@ -1,1 +1,28 @@
-""""""
+"""The staff's side of the shop: one module a screen, each thin over the parts below.
+
+Every route names the right it needs (shop/accounts/rights.py); what a role may not use is not
+rendered, and is refused all the same.
+"""
+
+from flask import Blueprint, Response, request
+from flask_login import current_user
+
+from shop.limits import count_try
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.before_request
+def limit_order_actions() -> None:
+    """Moving money and parcels by hand: 30 a minute for one person (security.md, section 6)."""
+    if request.method == "POST" and request.path.startswith("/admin/orders/") and current_user.is_authenticated:
+        count_try("admin_action", f"user:{current_user.id}")
+
+
+@bp.after_request
+def keep_private(response: Response) -> Response:
+    """No page of the admin is stored or found by search engines."""
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+

@@ -6,10 +6,9 @@ from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import BigId, Row
-from shop.extensions import db
 
 
-class AuditEntry(Row, db.Model):
+class AuditEntry(Row):
     """One change of money, stock, order, role, setting or secret, and who made it."""
 
     __tablename__ = "audit_entries"

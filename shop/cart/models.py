@@ -9,7 +9,7 @@ from shop.database import BigId, Row, UtcDateTime
 from shop.extensions import db
 
 
-class Cart(Row, db.Model):
+class Cart(Row):
     """What somebody may want to buy. Nothing in it is held."""
 
     __tablename__ = "carts"
@@ -29,7 +29,7 @@ class Cart(Row, db.Model):
     ordered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class CartLine(Row, db.Model):
+class CartLine(Row):
     """A variant, how many, and the price the shopper last saw."""
 
     __tablename__ = "cart_lines"

@@ -7,10 +7,9 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, U
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.database import BigId, Row, stored
-from shop.extensions import db
 
 
-class Seller(Row, db.Model):
+class Seller(Row):
     """Whose goods are sold. The counters follow paid order lines; `flask shop audit` recounts them."""
 
     __tablename__ = "sellers"
@@ -25,7 +24,7 @@ class Seller(Row, db.Model):
     sales_minor: Mapped[int] = mapped_column(BigId, default=0)
 
 
-class Category(Row, db.Model):
+class Category(Row):
     """A shelf; shelves stand on shelves."""
 
     __tablename__ = "categories"
@@ -36,7 +35,7 @@ class Category(Row, db.Model):
     position: Mapped[int] = mapped_column(default=0)
 
 
-class Brand(Row, db.Model):
+class Brand(Row):
     """Who made it."""
 
     __tablename__ = "brands"
@@ -54,7 +53,7 @@ class ProductStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-class Product(Row, db.Model):
+class Product(Row):
     """One thing on the shelf, in one or more variants."""
 
     __tablename__ = "products"
@@ -90,7 +89,7 @@ class Product(Row, db.Model):
     category: Mapped[Category] = relationship()
 
 
-class Variant(Row, db.Model):
+class Variant(Row):
     """What is put in a cart and counted in stock."""
 
     __tablename__ = "variants"
@@ -119,7 +118,7 @@ class Variant(Row, db.Model):
         return ", ".join(self.options.values())
 
 
-class VariantPrice(Row, db.Model):
+class VariantPrice(Row):
     """What a variant costs in one currency."""
 
     __tablename__ = "variant_prices"
@@ -138,7 +137,7 @@ class VariantPrice(Row, db.Model):
     compare_at_minor: Mapped[int | None] = mapped_column(BigId)
 
 
-class Picture(Row, db.Model):
+class Picture(Row):
     """A product's picture; `storage_key` is its path below static/img or the file store."""
 
     __tablename__ = "pictures"

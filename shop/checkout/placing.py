@@ -277,6 +277,4 @@ def _reduce(cart_id: int, line: QuoteLine) -> str:
         db.session.execute(delete(CartLine).where(*of_line))
         return f"Someone bought the last {shown}. We took it out of your cart."
     db.session.execute(update(CartLine).where(*of_line).values(quantity=line.free))
-    return (
-        f"Only {line.free} of {shown} left. We took {line.quantity - line.free} off your order."
-    )
+    return f"Only {line.free} of {shown} left. We took {line.quantity - line.free} off your order."

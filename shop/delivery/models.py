@@ -8,7 +8,6 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, U
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.database import BigId, Row, UtcDateTime, stored
-from shop.extensions import db
 from shop.orders.models import Order, OrderLine
 
 
@@ -39,7 +38,7 @@ class Step(StrEnum):
     LABELLED = "labelled"
 
 
-class Shipment(Row, db.Model):
+class Shipment(Row):
     """One parcel of an order. The row is reserved by its unique key before the courier is called."""
 
     __tablename__ = "shipments"
@@ -86,7 +85,7 @@ class Shipment(Row, db.Model):
     lines: Mapped[list["ShipmentLine"]] = relationship(order_by="ShipmentLine.id")
 
 
-class ShipmentLine(Row, db.Model):
+class ShipmentLine(Row):
     """How many of an order line are in the parcel."""
 
     __tablename__ = "shipment_lines"
@@ -104,7 +103,7 @@ class ShipmentLine(Row, db.Model):
     order_line: Mapped[OrderLine] = relationship()
 
 
-class TrackingEvent(Row, db.Model):
+class TrackingEvent(Row):
     """One scan, as the courier told it. A repeat adds nothing."""
 
     __tablename__ = "tracking_events"
@@ -123,7 +122,7 @@ class TrackingEvent(Row, db.Model):
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class CourierToken(Row, db.Model):
+class CourierToken(Row):
     """The one log-in of a courier's account, shared by all processes and renewed under its row lock."""
 
     __tablename__ = "courier_tokens"

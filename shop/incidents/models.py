@@ -39,7 +39,7 @@ class IncidentStatus(StrEnum):
     RESOLVED = "resolved"
 
 
-class Incident(Row, db.Model):
+class Incident(Row):
     """One fault on one thing. Repeats while it is not resolved are counted, not added."""
 
     __tablename__ = "incidents"

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from shop.clock import utcnow
 from shop.database import insert_ignore
 from shop.extensions import db
+from shop.incidents.facts import gather
 from shop.incidents.models import Category, Incident, IncidentStatus, Severity
 from shop.jobs.queue import enqueue
 
@@ -17,7 +18,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class About:
-    """What an incident is about. `context` holds the facts that a person needs to act."""
+    """What an incident is about.
+
+    `context` holds facts that a person needs to act; those that the order itself tells (number,
+    customer, amount, payment) are added when the incident is opened.
+    """
 
     issue: str
     category: Category
@@ -33,10 +38,11 @@ def open_incident(about: About, fault: str, error: str = "", stack: str = "") ->
     `fault` names the fault on its thing, e.g. "amount_mismatch:REF": one open incident for it.
     """
     now = utcnow()
+    facts, _ = gather({"order_id": about.order_id})
     values = {
         "category": about.category, "severity": about.severity, "fingerprint": fault[:160],
         "issue": about.issue[:300], "error_message": error[:4000], "error_stack": stack[:8000],
-        "context": about.context or {}, "order_id": about.order_id, "job_id": about.job_id,
+        "context": {**facts, **(about.context or {})}, "order_id": about.order_id, "job_id": about.job_id,
         "last_seen_at": now,
     }  # fmt: skip
     incident_id = insert_ignore(Incident, values)

@@ -61,6 +61,8 @@ class Handler:
     policy: Policy
     local: Callable[[Work], None] | None = None
     outward: Outward | None = None
+    #: In the transaction that notes a try that failed: put back or given up.
+    on_failed_try: list[Callable[[Work, Exception], None]] = field(default_factory=list)
     #: In the transaction that marks the job failed, beside the incident.
     on_give_up: list[Callable[[Work, str], None]] = field(default_factory=list)
 
@@ -82,13 +84,20 @@ def handles(kind: str, policy: Policy) -> Callable[[F], F]:
 
 
 def handles_outward(kind: str, policy: Policy) -> Callable[[C], C]:
-    """Register an outward handler: a class with prepare, call, record and perhaps gave_up."""
+    """Register an outward handler: a class with prepare, call, record.
+
+    It may have failed_try(work, error), in the transaction that puts the job back or gives up,
+    and gave_up(work, words), in the one that gives up.
+    """
 
     def register(made: C) -> C:
         handler = Handler(kind, policy, outward=made())
         gave_up = getattr(handler.outward, "gave_up", None)
         if gave_up:
             handler.on_give_up.append(gave_up)
+        failed_try = getattr(handler.outward, "failed_try", None)
+        if failed_try:
+            handler.on_failed_try.append(failed_try)
         _add(handler)
         return made
 

@@ -21,7 +21,7 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Job(Row, db.Model):
+class Job(Row):
     """One piece of work to be done outside the request that asked for it."""
 
     __tablename__ = "jobs"
@@ -64,7 +64,7 @@ class Job(Row, db.Model):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class ScheduleSlot(Row, db.Model):
+class ScheduleSlot(Row):
     """A periodic task's turn. The unique key lets each turn be taken once, whoever looks."""
 
     __tablename__ = "schedule_slots"
@@ -74,7 +74,7 @@ class ScheduleSlot(Row, db.Model):
     slot_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class WorkerPresence(Row, db.Model):
+class WorkerPresence(Row):
     """A worker process and when it was last seen, by the database's clock."""
 
     __tablename__ = "worker_presence"

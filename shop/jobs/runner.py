@@ -232,11 +232,16 @@ def _after_failure(
 ) -> None:
     words = f"{type(error).__name__}: {error}"[:2000]
     is_last = work.attempt >= job["max_attempts"] or isinstance(error, ProviderRefused)
+
+    def note() -> None:
+        for noted in handler.on_failed_try if handler else []:
+            noted(work, error)
+
     if isinstance(error, BreakerOpen):
-        _put_back(claim, job, 30, words, counted=False)
+        _put_back(claim, job, 30, words, note, counted=False)
     elif handler and not is_last:
         retry_after = error.retry_after if isinstance(error, TryLater) else None
-        _put_back(claim, job, handler.policy.delay(work.attempt, retry_after), words)
+        _put_back(claim, job, handler.policy.delay(work.attempt, retry_after), words, note)
     else:
         _give_up(work, handler, claim, error, words)
         return
@@ -246,10 +251,17 @@ def _after_failure(
 
 
 def _put_back(
-    claim: Claim, job: dict[str, Any], delay: float, words: str, *, counted: bool = True
+    claim: Claim,
+    job: dict[str, Any],
+    delay: float,
+    words: str,
+    note: Callable[[], None] = lambda: None,
+    *,
+    counted: bool = True,
 ) -> None:
     """Queue it again, unless the same wish has been queued meanwhile: then this one ends."""
     with transaction() as session:
+        note()
         same = select(Job.id).where(
             Job.kind == job["kind"],
             Job.key == job["key"],
@@ -271,6 +283,8 @@ def _give_up(
     log.error("job.gave_up", error=words, exc_info=error)
     fallback = Handler(work.kind, HANDLERS["jobs.unknown"].policy)
     with transaction() as session:
+        for noted in handler.on_failed_try if handler else []:
+            noted(work, error)
         for changed in handler.on_give_up if handler else []:
             changed(work, words)
         for hook in _give_up_hooks:

@@ -8,7 +8,6 @@ from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Row, UtcDateTime, stored
-from shop.extensions import db
 
 
 class NotificationStatus(StrEnum):
@@ -24,7 +23,7 @@ class NotificationStatus(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-class Notification(Row, db.Model):
+class Notification(Row):
     """One message to one recipient by one channel; the dedupe key lets it go once."""
 
     __tablename__ = "notifications"

@@ -12,7 +12,8 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
-from shop.orders.models import FulfilmentStatus, Order, OrderLine
+from shop.orders import lines
+from shop.orders.models import FulfilmentStatus, Order
 from shop.preferences import preference
 from shop.stock import ledger, reservations
 from shop.stock.models import ReservationState
@@ -64,10 +65,7 @@ def tell(message: str) -> Effect:
 
 def confirm_stock(order: Order, actor: str) -> None:
     """The held units are sold."""
-    rows = db.session.execute(
-        select(OrderLine.variant_id, OrderLine.id).where(OrderLine.order_id == order.id)
-    )
-    reservations.confirm(order.id, {variant_id: line_id for variant_id, line_id in rows}, actor)
+    reservations.confirm(order.id, lines.line_ids(order.id), actor)
 
 
 def release_stock(order: Order, actor: str) -> None:
@@ -116,9 +114,7 @@ def change_sales(changes: list[tuple[int, int, int]]) -> None:
         db.session.execute(
             update(Seller)
             .where(Seller.id == seller_id)
-            .values(
-                sales_count=Seller.sales_count + units, sales_minor=Seller.sales_minor + minor
-            )
+            .values(sales_count=Seller.sales_count + units, sales_minor=Seller.sales_minor + minor)
             .execution_options(synchronize_session=False)
         )
 

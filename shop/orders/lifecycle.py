@@ -150,9 +150,7 @@ class IllegalTransition(Conflict):
 
 def allowed_events(status: OrderStatus, who: Who) -> list[str]:
     """The events that this kind of actor may cause in this state, in the table's order."""
-    return list(
-        dict.fromkeys(r.event for r in RULES if status in r.sources and who in r.who)
-    )
+    return list(dict.fromkeys(r.event for r in RULES if status in r.sources and who in r.who))
 
 
 def may(order: Order, event: str, who: Who) -> bool:
@@ -252,4 +250,6 @@ def _tell_timeline(
     audit.write(
         actor.name, f"order.{event}", f"order:{order.number}", {"status": old.value}, {"status": new.value}
     )  # fmt: skip
-    log.info("order.advanced", order=order.number, order_event=event, before=old.value, after=new.value)
+    log.info(
+        "order.advanced", order=order.number, order_event=event, before=old.value, after=new.value
+    )

@@ -53,7 +53,7 @@ class FulfilmentStatus(StrEnum):
     RETURNED = "returned"
 
 
-class OrderMonth(Row, db.Model):
+class OrderMonth(Row):
     """The running number of one month, drawn in a transaction of its own."""
 
     __tablename__ = "order_months"
@@ -63,7 +63,7 @@ class OrderMonth(Row, db.Model):
     last_number: Mapped[int] = mapped_column(default=0)
 
 
-class Order(Row, db.Model):
+class Order(Row):
     """What somebody bought, at the prices of that moment. Amounts in minor units of `currency`."""
 
     __tablename__ = "orders"
@@ -144,9 +144,7 @@ class Order(Row, db.Model):
     late_money_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(default=1)
 
-    lines: Mapped[list["OrderLine"]] = relationship(
-        order_by="OrderLine.id", back_populates="order"
-    )
+    lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", back_populates="order")
 
     @property
     def is_unpaid(self) -> bool:
@@ -154,7 +152,7 @@ class Order(Row, db.Model):
         return self.status in {OrderStatus.PENDING_PAYMENT, OrderStatus.PAYMENT_FAILED}
 
 
-class OrderLine(Row, db.Model):
+class OrderLine(Row):
     """One variant in an order, as it was named and priced when it was sold."""
 
     __tablename__ = "order_lines"
@@ -202,7 +200,7 @@ class OrderLine(Row, db.Model):
     order: Mapped[Order] = relationship(back_populates="lines")
 
 
-class OrderEvent(Row, db.Model):
+class OrderEvent(Row):
     """One line of the order's timeline: a change of state, a note, news of money or parcel."""
 
     __tablename__ = "order_events"

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +16,18 @@ from shop.config import settings
 from shop.database import end_reading, transaction
 from shop.errors import Refused
 from shop.extensions import db
+from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
-from shop.orders.models import Order, OrderLine, OrderStatus
+from shop.orders.models import Order, OrderStatus
 from shop.payments import recording
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import (
-    AttemptRef, EventKind, Gateway, GatewayEvent, Opened, PaymentRequest,
+    AttemptRef,
+    EventKind,
+    Gateway,
+    GatewayEvent,
+    Opened,
+    PaymentRequest,
 )  # fmt: skip
 from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentEvent, PaymentPart
 from shop.payments.status import refresh
@@ -53,7 +59,7 @@ class Opening:
     request: PaymentRequest
 
 
-def hold_until(gateway_key: str, chosen: dict[str, Any]) -> datetime:
+def hold_until(gateway_key: str, chosen: Mapping[str, Any]) -> datetime:
     """How long the stock is held for this way to pay."""
     if gateway_key == "bank_transfer":
         return in_future(hours=chosen["bank_hold_hours"])
@@ -237,10 +243,7 @@ def renew(order: Order, gateway_key: str) -> datetime:
     until = hold_until(gateway_key, preferences("hold_minutes", "bank_hold_hours"))
     if reservations.extend(order.id, until):
         return until
-    wanted = db.session.execute(
-        select(OrderLine.variant_id, OrderLine.quantity).where(OrderLine.order_id == order.id)
-    )
-    reservations.hold(order.id, {variant_id: quantity for variant_id, quantity in wanted}, until)
+    reservations.hold(order.id, lines.quantities(order.id), until)
     return until
 
 
@@ -337,4 +340,3 @@ def _next_question(payment: Payment, events: Sequence[GatewayEvent]) -> datetime
 
 def _age_hours(payment: Payment) -> float:
     return (utcnow() - payment.created_at).total_seconds() / 3600
-

@@ -20,10 +20,18 @@ from shop.orders.models import Order
 from shop.payments import attempts, late, recording, refunds
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import (
-    AttemptRef, EventKind, GatewayEvent, PageEnd, RefundRequest,
+    AttemptRef,
+    EventKind,
+    GatewayEvent,
+    PageEnd,
+    RefundRequest,
 )  # fmt: skip
 from shop.payments.models import (
-    LIVE, AttemptStatus, Payment, Refund, RefundStatus,
+    LIVE,
+    AttemptStatus,
+    Payment,
+    Refund,
+    RefundStatus,
 )  # fmt: skip
 from shop.payments.status import refresh
 from shop.stock.models import Reservation, ReservationState
@@ -156,7 +164,7 @@ class CloseAttempt:
     def gave_up(self, work: Work, words: str) -> None:
         """The gateway cannot be reached: the stock is not held for ever; money that comes is late money."""
         if work.payload.get("frees_stock"):
-            payment, order = recording.locked(work.payload["payment_id"])
+            _payment, order = recording.locked(work.payload["payment_id"])
             if order.is_unpaid:
                 late.release_hold(order)
 
@@ -363,9 +371,7 @@ class Compare:
         since = request["since"]
         return [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)]
 
-    def record(
-        self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]
-    ) -> None:
+    def record(self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]) -> None:
         """News we never heard is recorded; money that names no order of ours opens an incident."""
         missed = 0
         for event in answer:
@@ -379,7 +385,9 @@ class Compare:
 
 def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
     """Money that names no order of ours: a person must look."""
-    named = event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
+    named = (
+        event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
+    )
     open_incident(
         About(
             issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",
@@ -392,4 +400,3 @@ def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
         ),
         f"unknown_money:{gateway_key}:{named}",
     )  # fmt: skip
-

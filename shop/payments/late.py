@@ -9,8 +9,9 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
+from shop.orders import lines
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance
-from shop.orders.models import Order, OrderEvent, OrderLine, OrderStatus
+from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.payments import refunds
 from shop.payments.models import Payment
 from shop.preferences import preferences
@@ -54,15 +55,9 @@ def _go_on(order: Order, actor: Actor, changed: str) -> str:
 
 def hold_again(order: Order) -> bool:
     """Hold all lines anew. False, and nothing held, when something is gone."""
-    wanted = {
-        variant_id: quantity
-        for variant_id, quantity in db.session.execute(
-            select(OrderLine.variant_id, OrderLine.quantity).where(OrderLine.order_id == order.id)
-        )
-    }
     savepoint = db.session.begin_nested()
     try:
-        reservations.hold(order.id, wanted, in_future(minutes=5))
+        reservations.hold(order.id, lines.quantities(order.id), in_future(minutes=5))
     except reservations.OutOfStock:
         savepoint.rollback()
         return False

@@ -22,7 +22,7 @@ class PartStatus(StrEnum):
     WAIVED = "waived"
 
 
-class PaymentPart(Row, db.Model):
+class PaymentPart(Row):
     """A share of what the order costs; usually there is one. Parts sum to the amount due."""
 
     __tablename__ = "payment_parts"
@@ -58,7 +58,7 @@ LIVE = frozenset(
 """The attempt may still be paid by the shopper."""
 
 
-class Payment(Row, db.Model):
+class Payment(Row):
     """One attempt to be paid for a part of an order. Never deleted, never reused."""
 
     __tablename__ = "payments"
@@ -132,7 +132,7 @@ class Payment(Row, db.Model):
         return self.captured_minor - self.refund_held_minor
 
 
-class PaymentAlias(Row, db.Model):
+class PaymentAlias(Row):
     """Another id by which a gateway's news may name an attempt (a payment intent, say)."""
 
     __tablename__ = "payment_aliases"
@@ -143,7 +143,7 @@ class PaymentAlias(Row, db.Model):
     payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
 
 
-class PaymentEvent(Row, db.Model):
+class PaymentEvent(Row):
     """News of an attempt and what it changed. Append-only (trigger)."""
 
     __tablename__ = "payment_events"
@@ -169,7 +169,7 @@ class RefundStatus(StrEnum):
     FAILED = "failed"
 
 
-class Refund(Row, db.Model):
+class Refund(Row):
     """Money given back from one payment. The hold on the payment is taken before the gateway is called."""
 
     __tablename__ = "refunds"
@@ -205,7 +205,7 @@ class DisputeStatus(StrEnum):
     LOST = "lost"
 
 
-class Dispute(Row, db.Model):
+class Dispute(Row):
     """The shopper's bank asks for the money back."""
 
     __tablename__ = "disputes"
@@ -215,9 +215,7 @@ class Dispute(Row, db.Model):
     gateway_id: Mapped[str] = mapped_column(String(120))
     amount_minor: Mapped[int] = mapped_column(BigId)
     reason: Mapped[str] = mapped_column(String(120), default="")
-    status: Mapped[DisputeStatus] = mapped_column(
-        stored(DisputeStatus), default=DisputeStatus.OPEN
-    )
+    status: Mapped[DisputeStatus] = mapped_column(stored(DisputeStatus), default=DisputeStatus.OPEN)
     evidence_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -24,7 +24,13 @@ from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.payments import disputes, late, refunds
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import (
-    LIVE, AttemptStatus, PartStatus, Payment, PaymentAlias, PaymentEvent, PaymentPart,
+    LIVE,
+    AttemptStatus,
+    PartStatus,
+    Payment,
+    PaymentAlias,
+    PaymentEvent,
+    PaymentPart,
 )  # fmt: skip
 from shop.payments.status import refresh
 
@@ -168,7 +174,11 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
     part.status = PartStatus.PAID
     if event.amount_minor > payment.amount_minor:
         _report(
-            order, payment, "Paid more than asked: the excess can be refunded", Severity.HIGH, "overpaid"
+            order,
+            payment,
+            "Paid more than asked: the excess can be refunded",
+            Severity.HIGH,
+            "overpaid",
         )
     _supersede_others(payment)
     return _settle(order, actor)
@@ -219,9 +229,7 @@ def _too_little(amount_minor: int, payment: Payment, order: Order) -> str:
     got, asked = (
         format_minor(minor, payment.currency) for minor in (amount_minor, payment.amount_minor)
     )
-    _report(
-        order, payment, f"Paid too little: {got} of {asked}", Severity.CRITICAL, "short"
-    )
+    _report(order, payment, f"Paid too little: {got} of {asked}", Severity.CRITICAL, "short")
     return "short"
 
 

@@ -88,9 +88,7 @@ def _take_hold(payment: Payment, amount_minor: int) -> None:
             Payment.id == payment.id,
             Payment.captured_minor - Payment.refund_held_minor >= amount_minor,
         )
-        .values(
-            refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow()
-        )
+        .values(refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
     if not result.rowcount:  # type: ignore[attr-defined]
@@ -120,6 +118,8 @@ def _all_lines(order: Order) -> list[RefundLine]:
 
 def _take_line(order: Order, wanted: RefundLine) -> None:
     """Count the units and the money on the line, never above what was bought (reliability.md, I4)."""
+    if wanted.quantity < 0 or wanted.amount_minor < 0:
+        raise Refused("Enter quantities and amounts of zero or more.")
     result = db.session.execute(
         update(OrderLine)
         .where(
@@ -127,8 +127,6 @@ def _take_line(order: Order, wanted: RefundLine) -> None:
             OrderLine.order_id == order.id,
             OrderLine.refunded_quantity + wanted.quantity <= OrderLine.quantity,
             OrderLine.refunded_minor + wanted.amount_minor <= OrderLine.total_minor,
-            wanted.quantity >= 0,
-            wanted.amount_minor >= 0,
         )
         .values(
             refunded_quantity=OrderLine.refunded_quantity + wanted.quantity,
@@ -192,7 +190,9 @@ def _find(event: GatewayEvent, payment: Payment) -> Refund | None:
         if found:
             return found
     if event.refund_gateway_id:
-        return db.session.scalar(of_payment.where(Refund.gateway_id == event.refund_gateway_id))
+        return db.session.scalars(
+            of_payment.where(Refund.gateway_id == event.refund_gateway_id)
+        ).one_or_none()
     return None
 
 

@@ -7,12 +7,20 @@ from sqlalchemy import select
 from shop.extensions import db
 from shop.orders.models import Order, PaymentStatus
 from shop.payments.models import (
-    LIVE, Dispute, DisputeStatus, PartStatus, Payment, PaymentPart,
+    LIVE,
+    Dispute,
+    DisputeStatus,
+    PartStatus,
+    Payment,
+    PaymentPart,
 )  # fmt: skip
 
 
 def payment_status(
-    payments: Sequence[Payment], parts: Sequence[PaymentPart], disputes: Sequence[Dispute], total: int
+    payments: Sequence[Payment],
+    parts: Sequence[PaymentPart],
+    disputes: Sequence[Dispute],
+    total: int,
 ) -> PaymentStatus:
     """The payment status that these rows make. `total` in minor units.
 

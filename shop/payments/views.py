@@ -49,7 +49,7 @@ def _named(reference: str, gateway_key: str | None = None) -> Payment:
     wanted = select(Payment).where(Payment.reference == reference)
     if gateway_key is not None:
         wanted = wanted.where(Payment.gateway == gateway_key)
-    payment = db.session.scalar(wanted)
+    payment = db.session.scalars(wanted).one_or_none()
     if payment is None:
         raise NotFound
     return payment

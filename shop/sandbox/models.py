@@ -7,10 +7,9 @@ from sqlalchemy import JSON, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import BigId, Row, UtcDateTime
-from shop.extensions import db
 
 
-class SandboxPayment(Row, db.Model):
+class SandboxPayment(Row):
     """A payment at the pretend gateway: open, paid, declined, cancelled or expired."""
 
     __tablename__ = "sandbox_payments"
@@ -33,7 +32,7 @@ class SandboxPayment(Row, db.Model):
     refunds: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
-class SandboxParcel(Row, db.Model):
+class SandboxParcel(Row):
     """A parcel at the pretend courier and the scans it has had."""
 
     __tablename__ = "sandbox_parcels"

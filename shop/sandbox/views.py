@@ -81,10 +81,11 @@ def choose(public_id: str) -> ResponseReturnValue:
     with transaction():
         payment = gateway.find(public_id, lock=True)
         outcome = _picked(payment)
-        if outcome is None:
-            return _page(payment, status=422, fault="Pick one of these.")
-        outcome.act(payment)
+        if outcome:
+            outcome.act(payment)
         return_url = payment.return_url
+    if outcome is None:
+        return _page(gateway.find(public_id), status=422, fault="Pick one of these.")
     allow_forms_to(_origin(return_url))
     if outcome.then == "code":
         return page("sandbox/code.html", payment=payment, code=ONE_TIME_CODE)

@@ -10,7 +10,7 @@ from shop.database import Row, UtcDateTime, stored
 from shop.extensions import db
 
 
-class StockLevel(Row, db.Model):
+class StockLevel(Row):
     """One variant's count. What can still be sold is on_hand − reserved."""
 
     __tablename__ = "stock_levels"
@@ -41,7 +41,7 @@ class ReservationState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Reservation(Row, db.Model):
+class Reservation(Row):
     """Units of a variant held for an order until it is paid or the hold ends."""
 
     __tablename__ = "reservations"
@@ -79,7 +79,7 @@ class MovementReason(StrEnum):
     WRITE_OFF = "write_off"
 
 
-class StockMovement(Row, db.Model):
+class StockMovement(Row):
     """One change of on_hand. Append-only (trigger); on_hand is the sum of its deltas, always."""
 
     __tablename__ = "stock_movements"

@@ -13,7 +13,11 @@ from shop.clock import utcnow
 from shop.errors import Refused
 from shop.extensions import db
 from shop.stock.models import (
-    MovementReason, Reservation, ReservationState, StockLevel, StockMovement,
+    MovementReason,
+    Reservation,
+    ReservationState,
+    StockLevel,
+    StockMovement,
 )  # fmt: skip
 
 
@@ -43,7 +47,12 @@ def hold(order_id: int, quantities: Mapping[int, int], until: datetime) -> None:
     db.session.execute(
         db.insert(Reservation),
         [
-            {"order_id": order_id, "variant_id": variant_id, "quantity": quantity, "expires_at": until}
+            {
+                "order_id": order_id,
+                "variant_id": variant_id,
+                "quantity": quantity,
+                "expires_at": until,
+            }
             for variant_id, quantity in sorted(quantities.items())
         ],
     )

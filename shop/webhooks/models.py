@@ -8,7 +8,6 @@ from sqlalchemy import JSON, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.database import Row, UtcDateTime, stored
-from shop.extensions import db
 
 
 class WebhookStatus(StrEnum):
@@ -20,7 +19,7 @@ class WebhookStatus(StrEnum):
     FAILED = "failed"
 
 
-class WebhookEvent(Row, db.Model):
+class WebhookEvent(Row):
     """A verified message, stored once. One (source, event_id) has its effect once."""
 
     __tablename__ = "webhook_events"
@@ -47,7 +46,7 @@ class WebhookEvent(Row, db.Model):
     processed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-class WebhookRefusal(Row, db.Model):
+class WebhookRefusal(Row):
     """How many unverified messages a source got in an hour; nothing of them is stored."""
 
     __tablename__ = "webhook_refusals"

@@ -30,7 +30,7 @@ def _taken(name: str) -> ResponseReturnValue:
     request.max_content_length = MAX_BYTES
     body = request.get_data(cache=False)
     try:
-        inbox.take_in(name, body, request.headers)
+        inbox.take_in(name, body, dict(request.headers))
     except BadSignature as error:
         inbox.refuse(name)
         log.warning("webhook.refused", source=name, address=request.remote_addr, reason=str(error))

@@ -105,7 +105,7 @@ class Courier(Protocol):
     """One way to carry parcels. The steps in order: create, assign_awb, schedule_pickup, label."""
 
     key: str
-    label: str
+    name: str
     #: True when nothing real is booked.
     is_dry_run: bool
     #: False where webhooks are hints: `track` is asked before anything changes.

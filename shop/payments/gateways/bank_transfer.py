@@ -6,7 +6,14 @@ from datetime import datetime
 from shop.config import settings
 from shop.money import format_minor
 from shop.payments.gateways.base import (
-    AttemptRef, EventKind, GatewayEvent, Opened, PageEnd, PaymentRequest, RefundRequest, Webhook,
+    AttemptRef,
+    EventKind,
+    GatewayEvent,
+    Opened,
+    PageEnd,
+    PaymentRequest,
+    RefundRequest,
+    Webhook,
 )  # fmt: skip
 from shop.providers import BadSignature
 

@@ -7,8 +7,15 @@ from typing import Any
 
 from shop.config import settings
 from shop.payments.gateways.base import (
-    AttemptRef, EventKind, GatewayEvent, Opened, PageEnd, PaymentRequest, RefundRequest, Webhook,
-)  # fmt: skip
+    AttemptRef,
+    EventKind,
+    GatewayEvent,
+    Opened,
+    PageEnd,
+    PaymentRequest,
+    RefundRequest,
+    Webhook,
+)
 from shop.payments.gateways.signatures import check_signature, header_value
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 from shop.secret_box import derived_secret
