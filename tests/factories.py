@@ -1,0 +1,268 @@
+"""Makes what a test needs, with sensible defaults. Each function commits and returns the row(s).
+
+Orders are made as shoppers make them: through `checkout.placing.place` and the pretend gateway.
+"""
+
+import functools
+import itertools
+import re
+import secrets
+from typing import Any
+
+from argon2 import PasswordHasher
+from flask import current_app
+
+from shop.accounts.models import Role, User
+from shop.cart.models import Cart, CartLine
+from shop.catalog.models import (
+    Brand,
+    Category,
+    Picture,
+    Product,
+    ProductStatus,
+    Seller,
+    Variant,
+    VariantPrice,
+)
+from shop.database import transaction
+from shop.extensions import db
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order, OrderStatus
+from shop.stock import ledger
+from shop.stock.models import StockLevel
+
+PASSWORD = "correct horse battery"  # the one of every test user
+ADDRESS = {
+    "recipient": "Asha Rao", "phone": "+919812345678", "line1": "12 MG Road", "line2": "",
+    "landmark": "", "city": "Bengaluru", "state": "Karnataka", "postal_code": "560001", "country": "IN",
+}  # fmt: skip
+STAFF = Actor(Who.ADMIN, "user:1")
+#: How an order gets to each state after it was paid.
+WAY = (
+    ("accepted", OrderStatus.PROCESSING),
+    ("packed", OrderStatus.READY_FOR_SHIPMENT),
+    ("shipped", OrderStatus.SHIPPED),
+    ("in_transit", OrderStatus.IN_TRANSIT),
+    ("out_for_delivery", OrderStatus.OUT_FOR_DELIVERY),
+    ("delivered", OrderStatus.DELIVERED),
+    ("archived", OrderStatus.ARCHIVED),
+)
+ONE_STEP = {"payment_failed": "payment_failed", "cancelled": "cancelled"}
+
+_numbers = itertools.count(1)
+
+
+@functools.cache
+def _hashed(password: str) -> str:
+    """Cheap on purpose: hundreds of tests sign in."""
+    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(password)
+
+
+def make_user(
+    role: str | Role = "customer",
+    *,
+    email: str | None = None,
+    password: str = PASSWORD,
+    **more: Any,
+) -> User:
+    """A person who signs in with `PASSWORD`."""
+    values = {"name": "Asha Rao", **more}
+    user = User(
+        email=email or f"user{next(_numbers)}@shop.example",
+        password_hash=_hashed(password),
+        role=Role(role),
+        **values,
+    )
+    with transaction() as session:
+        session.add(user)
+    return user
+
+
+def make_product(
+    name: str = "Match ball",
+    *,
+    price: int = 49_900,
+    stock: int = 10,
+    variants: int = 1,
+    compare_at: int | None = None,
+    category: str = "Balls",
+    brand: str = "Halflong",
+    status: str = "active",
+    currency: str = "INR",
+    weight_grams: int = 250,
+    seller: str = "Halflong",
+    **more: Any,
+) -> Product:
+    """A product that can be bought. `price` in minor units, `stock` units of each variant."""
+    number = next(_numbers)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    values = {
+        "slug": f"{slug}-{number}",
+        "search_text": f"{name} {brand} {category}".lower(),
+        **more,
+    }
+    with transaction() as session:
+        product = Product(
+            seller_id=_named(Seller, seller).id, category_id=_named(Category, category).id,
+            brand_id=_named(Brand, brand).id, name=name, status=ProductStatus(status), **values,
+        )  # fmt: skip
+        session.add(product)
+        session.flush()
+        session.add(
+            Picture(product_id=product.id, storage_key="products/balls-match.svg", alt_text=name)
+        )
+        for position in range(variants):
+            options = {"Size": f"{position + 1}"} if variants > 1 else {}
+            variant = Variant(
+                product_id=product.id, sku=f"SKU-{number}-{position}", options=options, position=position,
+                weight_grams=weight_grams, length_mm=200, width_mm=150, height_mm=60, hsn_code="9506",
+            )  # fmt: skip
+            session.add(variant)
+            session.flush()
+            session.add(
+                VariantPrice(
+                    variant_id=variant.id, currency=currency, amount_minor=price, compare_at_minor=compare_at
+                )
+            )  # fmt: skip
+            session.add(StockLevel(variant_id=variant.id))
+            session.flush()
+            if stock:
+                ledger.receive(variant.id, stock, "system", "opening count")
+    return product
+
+
+def _named(model: Any, name: str) -> Any:
+    found = db.session.scalar(db.select(model).filter_by(name=name))
+    if found is None:
+        slug = {"slug": name.lower().replace(" ", "-")} if hasattr(model, "slug") else {}
+        found = model(name=name, **slug)
+        db.session.add(found)
+        db.session.flush()
+    return found
+
+
+def make_cart(lines: dict[Any, int] | None = None, *, user: User | None = None) -> Cart:
+    """An open cart. `lines` maps products, variants or variant ids to quantities."""
+    wanted = {make_product(): 1} if lines is None else lines
+    rows = [(_variant_id(thing), quantity) for thing, quantity in wanted.items()]
+    with transaction() as session:
+        cart = Cart(
+            token_hash=secrets.token_hex(32), currency="INR", user_id=user.id if user else None
+        )
+        session.add(cart)
+        session.flush()
+        for variant_id, quantity in rows:
+            price = session.scalar(
+                db.select(VariantPrice.amount_minor).filter_by(
+                    variant_id=variant_id, currency="INR"
+                )
+            )
+            session.add(
+                CartLine(
+                    cart_id=cart.id,
+                    variant_id=variant_id,
+                    quantity=quantity,
+                    price_seen_minor=price,
+                )
+            )
+    return cart
+
+
+def _variant_id(thing: Any) -> int:
+    if isinstance(thing, Product):
+        return thing.variants[0].id
+    return int(getattr(thing, "id", thing))
+
+
+def make_wish(
+    cart: Cart | None = None, *, method: str = "sandbox", user: User | None = None, **more: Any
+) -> Any:
+    """What checkout hands to `place`: guest, standard delivery, at the price of now."""
+    from shop.checkout.placing import Wish
+    from shop.checkout.quoting import quote
+
+    cart_id = (cart or make_cart()).id
+    rate = more.pop("rate", "standard")
+    address = {**ADDRESS, **more.pop("address", {})}
+    now = quote(
+        cart_id, country=address["country"], postal_code=address["postal_code"], rate=rate, method=method
+    )  # fmt: skip
+    values = {
+        "cart_id": cart_id, "user_id": user.id if user else None, "email": "asha@shopper.example",
+        "phone": "+919812345678", "shipping_address": address, "billing_address": address, "rate": rate,
+        "method": method, "idempotency_key": secrets.token_hex(16), "quoted_total_minor": now.total_minor,
+    }  # fmt: skip
+    db.session.rollback()
+    return Wish(**{**values, **more})
+
+
+def make_order(
+    state: str | OrderStatus = "pending_payment",
+    *,
+    lines: int | dict[Any, int] = 2,
+    method: str = "sandbox",
+    user: User | None = None,
+    **more: Any,
+) -> Order:
+    """An order brought to this state the way a real one gets there.
+
+    `lines` is a number of products with one unit each, or {product: quantity}. `more` goes into
+    the Wish (email, address …). Jobs that the way causes are queued, not run.
+    """
+    from shop.checkout.placing import place
+
+    if isinstance(lines, int):
+        lines = {make_product(f"Ball no. {number + 1}"): 1 for number in range(lines)}
+    wish = make_wish(make_cart(lines, user=user), method=method, user=user, **more)
+    public_url = current_app.extensions["settings"].public_url
+    with current_app.test_request_context(base_url=public_url):
+        placed = place(wish)
+    order = db.session.get_one(Order, placed.order_id)
+    return bring(order, OrderStatus(state))
+
+
+def bring(order: Order, state: OrderStatus) -> Order:
+    """Move an order that was just placed on to a state."""
+    if state == OrderStatus.PENDING_PAYMENT:
+        return order
+    if state.value in ONE_STEP:
+        with transaction():
+            order = db.session.get_one(Order, order.id)
+            advance(order, ONE_STEP[state.value], STAFF)
+        return order
+    pay(order)
+    for event, reached in WAY:
+        if order.status == state:
+            break
+        if order.status == reached:
+            continue
+        if event == "accepted" and order.status != OrderStatus.PAID:
+            continue
+        with transaction():
+            order = db.session.get_one(Order, order.id)
+            advance(order, event, STAFF)
+    if order.status != state:
+        raise ValueError(f"the factory does not know the way to {state}")
+    return order
+
+
+def pay(order: Order) -> Order:
+    """The money comes in: at the pretend gateway, and by `record`. Nothing for cash on delivery."""
+    from shop.payments import attempts, recording
+    from shop.payments.gateways.base import EventKind, GatewayEvent
+    from shop.sandbox import gateway as sandbox
+
+    payment = attempts.latest(order.id)
+    assert payment, "the order has no attempt"
+    if payment.gateway == "cod":
+        return order
+    event = GatewayEvent(
+        EventKind.CAPTURED, reference=payment.reference, amount_minor=payment.amount_minor,
+        currency=payment.currency, method="card",
+    )  # fmt: skip
+    gateway_key, payment_id = payment.gateway, payment.id
+    with transaction():
+        if gateway_key == "sandbox":
+            sandbox.pay(sandbox.find(payment.reference, lock=True), webhooks=0)
+        recording.record(event, gateway_key, "webhook", payment_id)
+    return db.session.get_one(Order, order.id)

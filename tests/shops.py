@@ -1,0 +1,272 @@
+"""The shop under test: one application per database engine and test process, emptied between tests."""
+
+import dataclasses
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from pathlib import Path
+from typing import Any
+
+import flask_migrate
+import sqlalchemy as sa
+from flask import Flask, has_app_context
+from flask.testing import FlaskClient
+from flask_wtf.csrf import generate_csrf
+from sqlalchemy import event
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.test import TestResponse
+
+from shop import create_app, providers
+from shop.extensions import db, limiter
+from shop.jobs import runner, schedule
+
+SECRET_KEY = "a key for the tests, long enough"
+TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+class Shopper(FlaskClient):
+    """A test client whose requests run in a context of their own, as a server's do.
+
+    A request that shared the test's application context would share its session and its signed-in
+    user too, and so prove nothing.
+    """
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        if has_app_context():
+            db.session.rollback()
+        kwargs.setdefault("base_url", self.application.extensions["settings"].public_url)
+        answer: TestResponse = Context().run(super().open, *args, **kwargs)
+        if has_app_context():
+            db.session.rollback()
+        return answer
+
+    def post_form(
+        self,
+        url: str,
+        data: dict[str, Any] | None = None,
+        *,
+        page: str | None = None,
+        **kwargs: Any,
+    ) -> TestResponse:
+        """Send a form as a browser does: with the token of the page that holds it.
+
+        `page` is where the form stands (default: the address it is sent to). Where that answers no
+        page (an address for POST only) a token of the same session is made instead.
+        """
+        shown = self.get(page or url)
+        token = TOKEN_FIELD.search(shown.text)
+        if shown.status_code == 200 and not token:
+            raise AssertionError(f"the page {page or url} has no form with a token")
+        fields = {"csrf_token": token[1] if token else self.csrf_token(), **(data or {})}
+        headers = {"Sec-Fetch-Site": "same-origin", **kwargs.pop("headers", {})}
+        return self.post(url, data=fields, headers=headers, **kwargs)
+
+    def csrf_token(self) -> str:
+        """A token of this client's session."""
+        settings = self.application.extensions["settings"]
+        with self.session_transaction(base_url=settings.public_url) as session:
+            kept = dict(session)
+
+        def made() -> tuple[str, dict[str, Any]]:
+            from flask import session as current
+
+            with self.application.test_request_context(base_url=settings.public_url):
+                current.update(kept)
+                token = generate_csrf()
+                return token, dict(current)
+
+        token, changed = Context().run(made)
+        with self.session_transaction(base_url=settings.public_url) as session:
+            session.update(changed)
+        return token
+
+
+class Live:
+    """The application served on loopback, counting the requests that are under way."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.lock = threading.Lock()
+        self.app: Flask | None = None
+        self.server: BaseWSGIServer = make_server("127.0.0.1", 0, self.answer, threaded=True)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def start(self, app: Flask) -> None:
+        """Serve this application from now on."""
+        self.app = app
+        threading.Thread(target=self.server.serve_forever, name="live", daemon=True).start()
+
+    def answer(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        """The WSGI application."""
+        with self.lock:
+            self.under_way += 1
+        try:
+            assert self.app
+            yield from self.app.wsgi_app(environ, start_response)
+        finally:
+            with self.lock:
+                self.under_way -= 1
+
+    def rest(self, seconds: float = 3) -> None:
+        """Wait until no request is under way."""
+        until = time.monotonic() + seconds
+        while self.under_way and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Serve no more."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Shop:
+    """One application on one engine."""
+
+    def __init__(self, engine: str, database_url: str, folder: Path) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.live = Live()
+        self.environ = {
+            "SHOP_ENV": "development",
+            "SECRET_KEY": SECRET_KEY,
+            "DATABASE_URL": database_url,
+            "PUBLIC_URL": self.live.url,
+            "SANDBOX_API_BASE": self.live.url,
+            "STORAGE_URL": f"file://{folder}/files",
+            "INCIDENTS_FILE": str(folder / "incidents.jsonl"),
+            "LOG_LEVEL": "WARNING",
+        }
+        self.app = create_app(self.environ)
+        self.app.test_client_class = Shopper
+        self.app.testing = False
+        limiter.enabled = False
+        self.first_settings = self.app.extensions["settings"]
+        self.live.start(self.app)
+        with self.app.app_context():
+            self.sa_engine = db.engine
+
+    def migrate(self) -> None:
+        """Bring the database up to date, as `flask db upgrade` does."""
+        with self.app.app_context():
+            flask_migrate.upgrade()
+
+    def before(self) -> None:
+        """Set up what a test may have left otherwise in this process."""
+        providers.reset_lines()
+        schedule._taken.clear()
+        runner.held.clear()
+        limiter.enabled = False
+        (self.folder / "incidents.jsonl").unlink(missing_ok=True)
+        self.app.extensions.pop("redis", None)
+        self.app.extensions["settings"] = self.first_settings
+
+    def after(self) -> None:
+        """Let requests end, then take the test's rows away."""
+        self.live.rest()
+
+    def configure(self, **changes: Any) -> None:
+        """Replace settings until the end of the test."""
+        held = self.app.extensions["settings"]
+        self.app.extensions["settings"] = dataclasses.replace(held, **changes)
+        if "redis_url" in changes:
+            self.app.extensions.pop("redis", None)
+
+    def child_environ(self) -> dict[str, str]:
+        """The environment of a process that works on the same shop (a worker, say)."""
+        settings = self.app.extensions["settings"]
+        changed = {"REDIS_URL": settings.redis_url, "SMTP_URL": settings.smtp_url}
+        return {**os.environ, **self.environ, "DATABASE_URL": settings.database_url, **changed}
+
+
+class SqliteShop(Shop):
+    """Each test gets a file of its own, copied from one that was migrated once.
+
+    A connection that an earlier test left open (a page that still polls) keeps its own, old file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.template = folder / "template.db"
+        self.path = self.template
+        self.number = itertools.count(1)
+        super().__init__("sqlite", f"sqlite:///{self.template}", folder)
+        event.listen(self.sa_engine, "do_connect", self._redirected)
+        self.migrate()
+        with self.sa_engine.connect() as connection:
+            connection.connection.dbapi_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.sa_engine.dispose()
+
+    def _redirected(self, _dialect: Any, _record: Any, cargs: list[Any], _cparams: Any) -> None:
+        cargs[:] = [str(self.path)]
+
+    def before(self) -> None:
+        super().before()
+        self.path = self.folder / f"shop-{next(self.number)}.db"
+        shutil.copyfile(self.template, self.path)
+        self.configure(database_url=f"sqlite:///{self.path}")
+
+    def after(self) -> None:
+        super().after()
+        self.sa_engine.dispose()
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+
+
+class PostgresShop(Shop):
+    """One database; after each test the tables that have rows are emptied."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        super().__init__("postgresql", database_url, folder)
+        self.migrate()
+        #: What the migrations put in stays.
+        self.tables = sorted(db.metadata.tables)
+        with self.sa_engine.connect() as connection:
+            self.may_silence = connection.scalar(
+                sa.text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+            )
+
+    def after(self) -> None:
+        super().after()
+        asked = " UNION ALL ".join(
+            f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in self.tables
+        )
+        with self.sa_engine.begin() as connection:
+            filled = connection.scalars(sa.text(asked)).all()
+            if filled and self.may_silence:
+                connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+                for name in filled:
+                    connection.execute(sa.text(f"DELETE FROM {name}"))
+            elif filled:
+                connection.execute(sa.text(f"TRUNCATE {', '.join(filled)} CASCADE"))
+        if self.app.extensions["settings"] != self.first_settings:
+            self.sa_engine.dispose()
+
+
+def new_folder() -> Path:
+    """A folder for this test process, in memory where the machine has such."""
+    in_memory = Path("/dev/shm")
+    roomy = in_memory.is_dir() and shutil.disk_usage(in_memory).free > 512 * 1024 * 1024
+    return Path(tempfile.mkdtemp(prefix="till", dir=in_memory if roomy else None))
+
+
+@contextmanager
+def counting(engine: sa.Engine, *, everything: bool = False) -> Iterator[list[str]]:
+    """The statements sent within, as they are sent. BEGIN and its kind only with `everything`."""
+    told: list[str] = []
+    quiet = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
+
+    def noted(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if everything or not statement.lstrip().upper().startswith(quiet):
+            told.append(statement)
+
+    event.listen(engine, "before_cursor_execute", noted)
+    try:
+        yield told
+    finally:
+        event.remove(engine, "before_cursor_execute", noted)
