@@ -59,7 +59,9 @@ def _fault(work: Work) -> str:
     """
     if work.kind == "incidents.ticket":
         return f"job:{work.kind}"
-    ids = [f"{name}={value}" for name, value in sorted(work.payload.items()) if name.endswith("_id")]
+    ids = [
+        f"{name}={value}" for name, value in sorted(work.payload.items()) if name.endswith("_id")
+    ]
     return ":".join(["job", work.kind, *ids])
 
 

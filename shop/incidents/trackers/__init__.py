@@ -47,7 +47,7 @@ def ticket_of(incident: Incident) -> Ticket:
 
 
 def _amount(context: dict[str, Any]) -> Any:
-    """"13848.00 INR" for people, where the context has minor units and their currency."""
+    """ "13848.00 INR" for people, where the context has minor units and their currency."""
     amount, currency = context.get("amount"), context.get("currency")
     if isinstance(amount, int) and currency:
         return f"{to_decimal(amount, currency)} {currency}"

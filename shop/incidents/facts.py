@@ -1,0 +1,44 @@
+"""The whole context of an incident, gathered from the parts that know it.
+
+Incidents stand below orders, payments and parcels, so those parts register here what they can
+tell about an id that an incident or a failed job names.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+Builder = Callable[[int], dict[str, Any]]
+
+_builders: list[tuple[str, Builder]] = []
+
+
+def tells_about(id_name: str) -> Callable[[Builder], Builder]:
+    """Register what is known about an id ("payment_id").
+
+    The function gets the id and returns facts for the context (orderId, customerEmail, …) and,
+    where it leads to another thing, that thing's id ("order_id"). Ids never reach the context.
+    """
+
+    def register(builder: Builder) -> Builder:
+        _builders.append((id_name, builder))
+        return builder
+
+    return register
+
+
+def gather(ids: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """The facts about these ids, and the order that they belong to.
+
+    The part that stands highest is asked first, since a parcel or a payment leads to its order.
+    """
+    known = {name: value for name, value in ids.items() if isinstance(value, int)}
+    facts: dict[str, Any] = {}
+    for id_name, builder in reversed(_builders):
+        if id_name not in known:
+            continue
+        for name, value in builder(known[id_name]).items():
+            if name.endswith("_id"):
+                known.setdefault(name, value)
+            else:
+                facts.setdefault(name, value)
+    return facts, known.get("order_id")
