@@ -7,6 +7,8 @@ from importlib import import_module
 from flask import Flask
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
+from werkzeug.wrappers import Request
 
 from shop import config, database, extensions, headers, logs, pages
 
@@ -24,9 +26,9 @@ PARTS = (
     "accounts.signing_in",
     "accounts.rights",
     "accounts.views",
+    "stock.models",
     "catalog.models",
     "catalog.views",
-    "stock.models",
     "cart.models",
     "cart.views",
     "orders.models",
@@ -66,6 +68,13 @@ class Shop(Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         return database.retried(super().dispatch_request)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Addresses can be built outside requests too (jobs, commands): below PUBLIC_URL."""
+        if request is not None:
+            return super().create_url_adapter(request)
+        scheme, _, host = self.extensions["settings"].public_url.partition("://")
+        return self.url_map.bind(host, url_scheme=scheme)
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
