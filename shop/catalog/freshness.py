@@ -1,0 +1,75 @@
+"""Whether the catalogue changed since a page was made: one cheap statement, and what hangs on it.
+
+Who deletes a row here (a picture, a price) must touch its product, since a deletion leaves no
+newer `updated_at` behind. Nothing in the shop deletes products, variants or stock levels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from flask import current_app
+from sqlalchemy import func, select
+
+from shop.catalog.models import Brand, Category, Picture, Product, Variant, VariantPrice
+from shop.clock import utcnow
+from shop.extensions import db
+from shop.preferences import Setting
+from shop.stock.models import StockLevel
+
+T = TypeVar("T")
+
+SETTLING = timedelta(seconds=20)
+"""Longer than any transaction lasts: see `read_stamp`."""
+
+SLICE_SECONDS = 2
+MOST_KEPT = 400
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The catalogue's state in three short texts; equal texts mean equal pages."""
+
+    shelves: str
+    settings: str
+    goods: str
+
+
+def read_stamp() -> Stamp:
+    """The state now, from the newest change of each table (indexed; one statement).
+
+    Two transactions may commit in another order than their `updated_at` tell, and the later
+    commit would then be hidden behind the newer moment. So while the newest change is fresh,
+    the stamp also changes every two seconds; once it is older than any transaction, it stands.
+    """
+    tables = (Category, Brand, Setting, Product, Variant, VariantPrice, Picture, StockLevel)
+    newest = [select(func.max(table.updated_at)).scalar_subquery() for table in tables]
+    moments = db.session.execute(select(*newest)).one()
+    known = [moment for moment in moments if moment is not None]
+    now = utcnow()
+    unsettled = bool(known) and now - max(known) < SETTLING
+    beat = f"~{int(now.timestamp()) // SLICE_SECONDS}" if unsettled else ""
+    texts = [str(moment.timestamp()) if moment else "-" for moment in moments]
+    return Stamp(
+        shelves=",".join(texts[:2]) + beat,
+        settings=texts[2] + beat,
+        goods=",".join(texts) + beat,
+    )
+
+
+def remembered(what: str, stamp: str, make: Callable[[], T]) -> T:
+    """What `make` returned last time under this stamp, else made now and kept by this process.
+
+    For what is the same for every reader. Nothing personal may be kept here.
+    """
+    kept: dict[str, tuple[str, Any]] = current_app.extensions.setdefault("catalogue", {})
+    held = kept.get(what)
+    if held is not None and held[0] == stamp:
+        value: T = held[1]
+        return value
+    made = make()
+    if len(kept) >= MOST_KEPT:
+        kept.clear()
+    kept[what] = (stamp, made)
+    return made
