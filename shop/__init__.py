@@ -4,11 +4,10 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 
-from flask import Flask
+from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
-from werkzeug.wrappers import Request
 
 from shop import config, database, extensions, headers, logs, pages
 
@@ -51,7 +50,7 @@ PARTS = (
     "checkout.order_views",
     "checkout.account_views",
     "operations",
-    "books",
+    "books.jobs",
     "admin",
     "sandbox.models",
     "sandbox.jobs",

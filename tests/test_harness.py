@@ -60,7 +60,7 @@ def test_the_clock_can_be_turned(turn_clock):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-@pytest.mark.allows_console("404")
+@pytest.mark.allows_console("404|Refused to execute")
 def test_a_browser_is_there(live, page):
     page.goto(live + "/no-such-page")
     assert page.content()

@@ -9,7 +9,6 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import url_for
 from sqlalchemy import or_, select
 
 from shop.clock import in_future, utcnow
@@ -192,7 +191,7 @@ def as_payment(payment: SandboxPayment) -> dict[str, Any]:
         "description": payment.description,
         "status": status_of(payment),
         "failure_code": payment.failure_code,
-        "url": settings().public_url + url_for("sandbox.pay", public_id=payment.public_id),
+        "url": f"{settings().public_url}/sandbox/pay/{payment.public_id}",
         "expires_at": payment.expires_at.isoformat(),
         "paid_at": payment.paid_at.isoformat() if payment.paid_at else None,
         "refunds": _rows(payment, "refund"),
