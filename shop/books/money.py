@@ -82,7 +82,7 @@ def captures() -> Iterator[str]:
             PaymentEvent.kind == "captured", PaymentEvent.changed.not_in(["nothing", "mismatch"])
         )
     ):
-        events[payment_id].append(amount)
+        events[payment_id].append(amount or 0)
     for payment_id, reference, captured in db.session.execute(
         select(Payment.id, Payment.reference, Payment.captured_minor)
     ):
