@@ -120,7 +120,8 @@ RULES = (
     rule("dispute_lost",         (S.DISPUTED,),                          S.REFUNDED,           (GATEWAY,),         effects.cancel_parcels),
     rule("archived",             (*DONE, *PARCEL_ONLY),                  S.ARCHIVED,           (ADMIN,)),
     rule("unarchived",           (S.ARCHIVED,),                          Target.BEFORE,        (ADMIN, GATEWAY)),
-    rule("corrected",            tuple(S),                               Target.ANY,           (Who.OWNER,)),
+    # Moves no money, no stock and no message; the owner says why.
+    Rule("corrected", frozenset(S), Target.ANY, frozenset({Who.OWNER})),
     *(rule(event, PARCEL_ONLY,   Target.SAME, (COURIER, ADMIN)) for event in COURIER_EVENTS),
 )
 # fmt: on

@@ -11,7 +11,7 @@ def quantities(order_id: int) -> dict[int, int]:
     rows = db.session.execute(
         select(OrderLine.variant_id, OrderLine.quantity).where(OrderLine.order_id == order_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def line_ids(order_id: int) -> dict[int, int]:
@@ -19,4 +19,4 @@ def line_ids(order_id: int) -> dict[int, int]:
     rows = db.session.execute(
         select(OrderLine.variant_id, OrderLine.id).where(OrderLine.order_id == order_id)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())

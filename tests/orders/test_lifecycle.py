@@ -1,0 +1,130 @@
+"""The state table: printed whole, and kept by `advance`."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from shop.audit.models import AuditEntry
+from shop.database import transaction
+from shop.errors import Conflict
+from shop.extensions import db
+from shop.orders.lifecycle import (
+    RULES,
+    TABLE,
+    Actor,
+    IllegalTransition,
+    Target,
+    Who,
+    advance,
+    allowed_events,
+)
+from shop.orders.models import Order, OrderEvent, OrderStatus
+from tests.factories import make_order
+
+GRID = Path(__file__).with_name("lifecycle_grid.txt")
+STAFF = Actor(Who.ADMIN, "user:1")
+
+
+def grid() -> str:
+    """Every state against every event: where it leads, and who may."""
+    events = list(dict.fromkeys(rule.event for rule in RULES))
+    lines = []
+    for status in OrderStatus:
+        lines.append(f"{status.value}")
+        for event in events:
+            rule = TABLE.get((status, event))
+            if rule is None:
+                lines.append(f"    {event:26} –")
+                continue
+            target = rule.target.value
+            who = ", ".join(sorted(who.value for who in rule.who))
+            effects = ", ".join(effect.__name__ for effect in rule.effects)
+            lines.append(f"    {event:26} → {target:20} by {who:36} then {effects or 'nothing'}")
+    return "\n".join(lines) + "\n"
+
+
+def test_every_state_against_every_event_is_the_picture_that_was_agreed():
+    assert grid() == GRID.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("status", list(OrderStatus))
+def test_what_is_not_in_the_table_is_refused_and_says_what_is_allowed(app, status):
+    with transaction():
+        order = make_bare(status)
+    events = {rule.event for rule in RULES} - set(allowed_events(status, Who.ADMIN))
+    for event in sorted(events):
+        if status == OrderStatus.DISPUTED or status == OrderStatus.ARCHIVED:
+            continue
+        with pytest.raises(IllegalTransition) as refused, transaction():
+            advance(db.session.get_one(Order, order.id), event, STAFF)
+        assert refused.value.status == 409
+        for allowed in allowed_events(status, Who.ADMIN):
+            assert allowed in str(refused.value)
+    assert db.session.get_one(Order, order.id).status == status
+    _remove(order)
+
+
+def make_bare(status: OrderStatus) -> Order:
+    """An order that stands in a state, and nothing else."""
+    from shop.clock import utcnow
+
+    order = Order(
+        number=f"2611.{status.value[:10]}", token=status.value, email="a@shopper.example", currency="INR",
+        subtotal_minor=0, total_minor=0, shipping_address={}, billing_address={}, shipping_method="standard",
+        payment_method="sandbox", idempotency_key=status.value, placed_at=utcnow(), status=status,
+    )  # fmt: skip
+    db.session.add(order)
+    db.session.flush()
+    return order
+
+
+def _remove(order: Order) -> None:
+    with transaction():
+        db.session.delete(db.session.get_one(Order, order.id))
+
+
+def test_each_step_writes_timeline_and_audit_with_its_actor(app):
+    order = make_order("paid")
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "accepted", STAFF)
+    event = db.session.scalars(select(OrderEvent).order_by(OrderEvent.id.desc())).first()
+    entry = db.session.scalars(select(AuditEntry).order_by(AuditEntry.id.desc())).first()
+    assert (event.kind, event.actor, event.from_status, event.to_status) == (
+        "accepted", "user:1", "paid", "processing",
+    )  # fmt: skip
+    assert (entry.action, entry.actor) == ("order.accepted", "user:1")
+
+
+def test_of_two_who_move_the_same_version_one_is_told_to_look_again(app):
+    order = make_order("paid")
+    with transaction():
+        seen = db.session.get_one(Order, order.id)
+        db.session.execute(db.update(Order).values(version=seen.version + 1))
+        with pytest.raises(Conflict):
+            advance(seen, "accepted", STAFF)
+        raise_version_back(seen)
+
+
+def raise_version_back(order: Order) -> None:
+    db.session.execute(db.update(Order).values(version=order.version))
+
+
+def test_a_correction_moves_no_money_no_stock_and_sends_nothing(app, run_jobs):
+    from shop.jobs.models import Job
+
+    order = make_order("paid")
+    run_jobs()
+    before = db.session.scalar(select(db.func.count(Job.id)))
+    owner = Actor(Who.OWNER, "user:9")
+    with transaction():
+        found = db.session.get_one(Order, order.id)
+        with pytest.raises(IllegalTransition):
+            advance(found, "corrected", STAFF, to=OrderStatus.DELIVERED)
+        advance(found, "corrected", owner, to=OrderStatus.DELIVERED, text="lost scan")
+    assert db.session.get_one(Order, order.id).status == OrderStatus.DELIVERED
+    assert db.session.scalar(select(db.func.count(Job.id))) == before
+
+
+def test_a_rule_leads_to_a_state_or_says_same_before_or_any():
+    assert all(isinstance(rule.target, OrderStatus | Target) for rule in RULES)

@@ -1,0 +1,419 @@
+"""News of money, whoever brings it, in whatever order, changes things once."""
+
+import random
+
+import pytest
+import sqlalchemy as sa
+
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.errors import Refused
+from shop.extensions import db
+from shop.incidents.models import Incident, Severity
+from shop.jobs.models import Job
+from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.payments import attempts, recording, refunds
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund, RefundStatus
+from shop.payments.refunds import RefundLine
+from shop.preferences import change
+from shop.stock import ledger
+from shop.stock.models import MovementReason, Reservation, StockLevel, StockMovement
+from tests.factories import make_order, make_product, pay
+
+
+@pytest.fixture(autouse=True)
+def in_request(app):
+    """Attempts build addresses of pages."""
+    with app.test_request_context(base_url=app.extensions["settings"].public_url):
+        yield
+
+
+def news(payment, kind=EventKind.CAPTURED, **more):
+    values = {
+        "reference": payment.reference, "amount_minor": payment.amount_minor, "currency": payment.currency,
+        "event_id": f"evt-{kind}", **more,
+    }  # fmt: skip
+    return GatewayEvent(kind, **values)
+
+
+def take(payment, event, source="webhook"):
+    gateway = payment.gateway
+    with transaction():
+        return recording.record(event, gateway, source)
+
+
+def only(model):
+    db.session.expire_all()
+    return db.session.scalars(sa.select(model)).one()
+
+
+def issues():
+    return sorted(db.session.scalars(sa.select(Incident.fingerprint)))
+
+
+def kinds_of_jobs():
+    return set(db.session.scalars(sa.select(Job.kind)))
+
+
+def test_a_payment_confirms_stock_counts_sales_and_asks_for_parcel_and_mail(app):
+    ball = make_product(stock=5)
+    order = make_order(lines={ball: 2})
+    assert take(only(Payment), news(only(Payment))) == "captured"
+    order = only(Order)
+    assert (order.status, order.payment_status) == (OrderStatus.PAID, PaymentStatus.PAID)
+    level = only(StockLevel)
+    assert (level.on_hand, level.reserved) == (3, 0)
+    sale = db.session.scalars(sa.select(StockMovement).filter_by(reason=MovementReason.SALE)).one()
+    assert sale.delta == -2
+    from shop.catalog.models import Seller
+
+    assert (only(Seller).sales_count, only(Seller).sales_minor) == (2, 99_800)
+    assert {"delivery.create_shipment", "messaging.tell"} <= kinds_of_jobs()
+
+
+@pytest.mark.parametrize("source", ["webhook", "return", "sweep"])
+def test_the_same_news_by_every_road_counts_once(app, source):
+    make_order()
+    payment = only(Payment)
+    assert take(payment, news(payment), "webhook") == "captured"
+    for _ in range(3):
+        assert take(payment, news(payment), source) == "nothing"
+    captures = db.session.scalars(sa.select(PaymentEvent).filter_by(kind="captured")).all()
+    assert len(captures) == 1
+
+
+def test_a_wrong_currency_changes_no_state_and_calls_a_person(app):
+    make_order()
+    payment = only(Payment)
+    assert take(payment, news(payment, currency="USD")) == "mismatch"
+    order = only(Order)
+    assert order.status == OrderStatus.PENDING_PAYMENT
+    assert "wrong currency" in order.attention
+    assert issues() == [f"mismatch:{payment.reference}"]
+    assert only(Payment).captured_minor == 0
+
+
+def test_too_little_leaves_the_order_unpaid_with_an_incident(app):
+    make_order()
+    payment = only(Payment)
+    assert take(payment, news(payment, amount_minor=100)) == "short"
+    order = only(Order)
+    assert (order.status, order.payment_status) == (
+        OrderStatus.PENDING_PAYMENT, PaymentStatus.PARTIALLY_PAID,
+    )  # fmt: skip
+    assert only(Payment).captured_minor == 100
+    assert only(Incident).severity == Severity.CRITICAL
+
+
+def test_too_much_pays_and_the_excess_can_be_refunded(app):
+    make_order()
+    payment = only(Payment)
+    take(payment, news(payment, amount_minor=payment.amount_minor + 500))
+    assert only(Order).payment_status == PaymentStatus.PAID
+    assert issues() == [f"overpaid:{payment.reference}"]
+    with transaction():
+        refunds.request_refund(payment.id, 500, [], "excess", "user:1")
+    assert only(Order).status == OrderStatus.PAID
+
+
+def test_a_declined_try_on_an_open_page_is_a_line_in_the_timeline_only(app):
+    make_order()
+    payment = only(Payment)
+    take(payment, news(payment, EventKind.TRY_FAILED, failure_words="Card declined"))
+    assert only(Order).status == OrderStatus.PENDING_PAYMENT
+    assert only(Payment).status == AttemptStatus.OPEN
+
+
+def test_a_failed_attempt_keeps_the_hold_and_mails_once(app):
+    ball = make_product(stock=1)
+    make_order(lines={ball: 1})
+    payment = only(Payment)
+    event = news(payment, EventKind.FAILED, failure_words="Declined: insufficient funds")
+    assert take(payment, event) == "failed"
+    assert take(payment, event) == "nothing"
+    assert only(Order).status == OrderStatus.PAYMENT_FAILED
+    assert only(StockLevel).reserved == 1
+    mails = db.session.scalars(sa.select(Job.key).filter_by(kind="messaging.tell")).all()
+    assert mails == [f"payment_failed:{payment.id}"]
+
+
+def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_second(app, run_jobs):
+    order = make_order()
+    first = only(Payment)
+    attempts.pay(order.id, "bank_transfer")
+    db.session.expire_all()
+    payments = db.session.scalars(sa.select(Payment).order_by(Payment.id)).all()
+    assert [p.status for p in payments] == [AttemptStatus.SUPERSEDED, AttemptStatus.OPEN]
+    second_id = payments[1].id
+    with transaction():
+        recording.record_manual(second_id, payments[1].amount_minor, "user:1")
+    assert only(Order).status == OrderStatus.PAID
+    first = db.session.get_one(Payment, first.id)
+    assert take(first, news(first)) == "second"
+    refund = only(Refund)
+    assert refund.payment_id == first.id
+    assert refund.amount_minor == first.amount_minor
+    assert f"second:{first.reference}" in issues()
+    assert only(Order).payment_status == PaymentStatus.PAID
+
+
+def test_five_attempts_are_the_most(app):
+    order = make_order()
+    for _ in range(4):
+        payment = attempts.latest(order.id)
+        take(payment, news(payment, EventKind.FAILED))
+        attempts.pay(order.id, "sandbox")
+    payment = attempts.latest(order.id)
+    take(payment, news(payment, EventKind.FAILED))
+    with pytest.raises(Refused, match="tried 5 times"):
+        attempts.pay(order.id, "sandbox")
+
+
+def test_while_an_attempt_may_still_succeed_no_second_is_opened(app):
+    order = make_order()
+    with transaction():
+        db.session.execute(sa.update(Payment).values(status=AttemptStatus.UNKNOWN))
+    with pytest.raises(Refused, match="still asking"):
+        attempts.pay(order.id, "bank_transfer")
+
+
+# --- late money ------------------------------------------------------------------------------
+
+
+def expire(run_jobs):
+    """The hold's time passes; the sandbox's page is ended at its side."""
+    with transaction():
+        db.session.execute(sa.update(Reservation).values(expires_at=utcnow()))
+        from shop.jobs.queue import enqueue
+
+        enqueue("stock.expire_holds")
+    run_jobs()
+
+
+def test_the_hold_ends_when_the_gateway_has_ended_its_page(app, run_jobs):
+    ball = make_product(stock=1)
+    make_order(lines={ball: 1})
+    expire(run_jobs)
+    assert only(StockLevel).reserved == 0
+    assert only(Payment).status in {AttemptStatus.CANCELLED, AttemptStatus.EXPIRED}
+    assert only(Order).status == OrderStatus.PAYMENT_FAILED
+
+
+def test_money_that_was_quicker_than_the_end_of_the_hold_is_kept(app, run_jobs):
+    from shop.sandbox import gateway as sandbox
+
+    make_order()
+    with transaction():
+        sandbox.pay(sandbox.find(only(Payment).reference, lock=True), webhooks=0)
+    expire(run_jobs)
+    assert only(Payment).status == AttemptStatus.CAPTURED
+    assert only(Order).paid_at is not None
+
+
+def test_late_money_takes_the_stock_again_while_it_is_there(app, run_jobs):
+    ball = make_product(stock=1)
+    make_order(lines={ball: 1})
+    expire(run_jobs)
+    payment = only(Payment)
+    assert take(payment, news(payment)) == "late"
+    assert only(Order).status == OrderStatus.PAID
+    assert only(StockLevel).on_hand == 0
+    assert f"late_money:{only(Order).id}" in issues()
+
+
+def late_and_gone(run_jobs, ball):
+    """Order 1 is paid when order 2 has bought the last one. Returns order 1."""
+    first = make_order(lines={ball: 1})
+    expire(run_jobs)
+    second = make_order(lines={ball: 1})
+    pay(second)
+    payment = attempts.latest(first.id)
+    take(payment, news(payment))
+    db.session.expire_all()
+    return db.session.get_one(Order, first.id)
+
+
+def test_late_money_for_what_is_gone_waits_for_a_person_with_a_deadline(app, run_jobs):
+    ball = make_product(stock=1)
+    order = late_and_gone(run_jobs, ball)
+    assert order.late_money_due_at > utcnow()
+    assert order.attention
+    assert order.status == OrderStatus.PAYMENT_FAILED
+    with pytest.raises(Refused, match="Not everything is in stock"), transaction():
+        recording.decide_late(order.id, "accept", "user:1")
+    with transaction():
+        ledger.receive(ball.variants[0].id, 1, "user:1")
+    with transaction():
+        recording.decide_late(order.id, "accept", "user:1")
+    assert db.session.get_one(Order, order.id).status == OrderStatus.PAID
+
+
+def test_late_money_that_nobody_decided_goes_back_in_full(app, run_jobs):
+    order = late_and_gone(run_jobs, make_product(stock=1))
+    with transaction():
+        from shop.jobs.queue import enqueue
+
+        db.session.execute(
+            sa.update(Order).where(Order.id == order.id).values(late_money_due_at=utcnow())
+        )
+        enqueue("payments.late_money_default")
+    run_jobs()
+    order = db.session.get_one(Order, order.id, populate_existing=True)
+    assert order.status == OrderStatus.CANCELLED
+    assert order.payment_status == PaymentStatus.REFUNDED
+    assert only(Refund).status == RefundStatus.SUCCEEDED
+
+
+def test_the_refund_policy_sends_late_money_back_at_once(app, run_jobs):
+    with transaction():
+        change("late_policy", "refund")
+    make_order(lines={make_product(stock=5): 1})
+    expire(run_jobs)
+    payment = only(Payment)
+    take(payment, news(payment))
+    run_jobs()
+    assert only(Order).status == OrderStatus.CANCELLED
+    assert only(Order).payment_status == PaymentStatus.REFUNDED
+
+
+def test_money_for_a_cancelled_order_is_recorded_first_always(app, run_jobs):
+    ball = make_product(stock=1)
+    order = make_order("cancelled", lines={ball: 1})
+    run_jobs()
+    payment = attempts.latest(order.id)
+    assert take(payment, news(payment)) == "late"
+    assert only(Order).status == OrderStatus.PAID
+    assert only(Payment).captured_minor == payment.amount_minor
+
+
+# --- refunds ---------------------------------------------------------------------------------
+
+
+def paid(lines=None):
+    order = make_order("paid", lines=lines or {make_product(stock=5, price=10_000): 3})
+    return order, attempts.latest(order.id)
+
+
+def test_a_part_refund_holds_first_and_moves_lines_sales_and_status(app, run_jobs):
+    from shop.catalog.models import Seller
+
+    order, payment = paid()
+    line = order.lines[0]
+    with transaction():
+        refunds.request_refund(
+            payment.id, 10_000, [RefundLine(line.id, 1, 10_000, restock=True)], "scratched", "user:1"
+        )  # fmt: skip
+    assert only(Payment).refund_held_minor == 10_000
+    assert only(Payment).refunded_minor == 0
+    run_jobs()
+    assert only(Refund).status == RefundStatus.SUCCEEDED
+    assert only(Order).payment_status == PaymentStatus.PARTIALLY_REFUNDED
+    assert only(Seller).sales_count == 2
+    assert only(StockLevel).on_hand == 3
+
+
+def test_never_more_than_came_in_however_many_ask(app):
+    order, payment = paid()
+    with transaction():
+        refunds.request_refund(payment.id, payment.amount_minor - 100, [], "a", "user:1")
+    with pytest.raises(Refused, match=r"Not more than ₹1\.00"), transaction():
+        refunds.request_refund(payment.id, 200, [], "b", "user:1")
+    line = order.lines[0]
+    with pytest.raises(Refused), transaction():
+        refunds.request_refund(payment.id, 100, [RefundLine(line.id, 9, 100)], "c", "user:1")
+    for amount in (0, -5):
+        with pytest.raises(Refused), transaction():
+            refunds.request_refund(payment.id, amount, [], "d", "user:1")
+
+
+def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
+    order, payment = paid()
+    line = order.lines[0]
+    with transaction():
+        refund = refunds.request_refund(
+            payment.id, 10_000, [RefundLine(line.id, 1, 10_000)], "x", "user:1"
+        )
+        key = refund.idempotency_key
+    take(payment, news(payment, EventKind.REFUND_FAILED, refund_key=key, failure_words="closed"))
+    assert only(Payment).refund_held_minor == 0
+    assert db.session.get_one(type(line), line.id).refunded_quantity == 0
+    assert "A refund failed" in only(Order).attention
+
+
+def test_a_refund_made_at_the_gateway_is_taken_in_once(app):
+    order, payment = paid()
+    event = news(
+        payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_1", amount_minor=payment.amount_minor
+    )  # fmt: skip
+    assert take(payment, event) == "refunded"
+    assert take(payment, event) == "nothing"
+    assert only(Order).status == OrderStatus.REFUNDED
+    assert only(Refund).actor == "gateway:sandbox"
+
+
+def test_cancelling_a_paid_order_refunds_and_restocks_all(app, run_jobs):
+    from shop.orders.lifecycle import Actor, Who, advance
+
+    order, _payment = paid()
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "cancelled", Actor(Who.ADMIN, "user:1"))
+    run_jobs()
+    assert only(Order).status == OrderStatus.CANCELLED
+    assert only(Order).payment_status == PaymentStatus.REFUNDED
+    assert only(StockLevel).on_hand == 5
+
+
+def test_a_bank_refund_waits_for_a_person(app, run_jobs):
+    order = make_order("paid", method="bank_transfer")
+    payment = attempts.latest(order.id)
+    with transaction():
+        refund_id = refunds.request_refund(payment.id, 500, [], "x", "user:1").id
+    run_jobs()
+    assert only(Refund).status == RefundStatus.SENT
+    with transaction():
+        refunds.mark_done(refund_id, "user:1")
+    assert only(Refund).status == RefundStatus.SUCCEEDED
+
+
+# --- disputes --------------------------------------------------------------------------------
+
+
+def test_a_dispute_holds_the_order_and_winning_brings_it_back(app):
+    _order, payment = paid()
+    opened = news(payment, EventKind.DISPUTE_OPENED, dispute_gateway_id="du_1")
+    assert take(payment, opened) == "dispute_opened"
+    assert take(payment, opened) == "nothing"
+    assert only(Order).status == OrderStatus.DISPUTED
+    assert only(Order).payment_status == PaymentStatus.DISPUTED
+    take(payment, news(payment, EventKind.DISPUTE_WON, dispute_gateway_id="du_1"))
+    assert only(Order).status == OrderStatus.PAID
+    assert only(Order).payment_status == PaymentStatus.PAID
+
+
+def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(app):
+    _order, payment = paid()
+    take(payment, news(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1"))
+    assert only(Order).status == OrderStatus.REFUNDED
+    assert only(Order).payment_status == PaymentStatus.REFUNDED
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_news_in_any_order_ends_with_right_books(app, seed):
+    _order, payment = paid()
+    part = payment.amount_minor // 3
+    events = [
+        news(payment),
+        news(payment, EventKind.FAILED),
+        news(payment, EventKind.EXPIRED),
+        news(payment, EventKind.PENDING),
+        news(payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_1", amount_minor=part),
+        news(payment, EventKind.REFUND_FAILED, refund_gateway_id="re_1", amount_minor=part),
+        news(payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_2", amount_minor=part),
+        news(payment, EventKind.DISPUTE_OPENED, dispute_gateway_id="du_1"),
+        news(payment, EventKind.DISPUTE_WON, dispute_gateway_id="du_1"),
+    ] * 2
+    random.Random(seed).shuffle(events)
+    for event in events:
+        take(payment, event)
+    assert only(Payment).captured_minor == payment.amount_minor
