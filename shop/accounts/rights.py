@@ -17,6 +17,7 @@ from flask_login import current_user
 from shop.accounts.models import Role
 from shop.config import settings
 from shop.errors import NotAllowed
+from shop.extensions import login_manager
 from shop.pages import page, safe_next, wants_fragment
 from shop.preferences import preference
 
@@ -74,8 +75,9 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 
 
 def init_app(app: Flask) -> None:
-    """Refuse routes of the admin that forgot to name a right."""
+    """Refuse routes of the admin that forgot to name a right; send strangers to the sign-in."""
     app.before_request(_refuse_unnamed)
+    login_manager.unauthorized_handler(to_sign_in)
 
 
 def may(user: Any, right: Right) -> bool:
@@ -107,9 +109,11 @@ def needs(right: Right) -> Callable[[View], View]:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if not current_user.is_authenticated:
-                return _to_sign_in()
+                return to_sign_in()
             if not may(current_user, right):
-                log.warning("right.refused", actor=staff_actor(), right=right.name, path=request.path)
+                log.warning(
+                    "right.refused", actor=staff_actor(), right=right.name, path=request.path
+                )
                 raise NotAllowed
             if settings().staff_second_factor == "required":
                 return page("account/no_factor.html", 403)
@@ -121,7 +125,7 @@ def needs(right: Right) -> Callable[[View], View]:
     return guard
 
 
-def _to_sign_in() -> Response:
+def to_sign_in() -> Response:
     """To the sign-in, and afterwards back to the page that the person was on."""
     if wants_fragment() or request.method != "GET":
         was_on = urlsplit(request.referrer or "").path or "/admin/"
