@@ -178,7 +178,8 @@ def left_minor(payment: SandboxPayment) -> int:
     """What was paid and not given back."""
     if payment.status != "paid":
         return 0
-    return payment.amount_minor - sum(row["amount_minor"] for row in _rows(payment, "refund"))
+    given: int = sum(row["amount_minor"] for row in _rows(payment, "refund"))
+    return payment.amount_minor - given
 
 
 def as_payment(payment: SandboxPayment) -> dict[str, Any]:
