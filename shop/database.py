@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import BigInteger, DateTime, Engine, Enum, Integer, event, func
+from sqlalchemy import BigInteger, DateTime, Engine, Enum, Integer, event, func, literal
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
@@ -80,25 +80,25 @@ class Row(Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, onupdate=utcnow)
 
 
-class db_now(FunctionElement[datetime]):
+class db_now(FunctionElement[datetime]):  # noqa: N801  (it stands in SQL expressions like a function)
     """The database's own clock, plus some seconds: for leases and presence (reliability.md, I38)."""
 
     type = UtcDateTime()
-    inherit_cache = False
+    inherit_cache = True
 
     def __init__(self, seconds: int = 0) -> None:
-        super().__init__()
-        self.seconds = int(seconds)
+        super().__init__(literal(int(seconds), Integer()))
 
 
 @compiles(db_now, "postgresql")
 def _now_on_postgres(element: db_now, compiler: Any, **kw: Any) -> str:
-    return f"(clock_timestamp() + interval '{element.seconds} seconds')"
+    return f"(clock_timestamp() + {compiler.process(element.clauses, **kw)} * interval '1 second')"
 
 
 @compiles(db_now, "sqlite")
 def _now_on_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
-    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', '{element.seconds:+d} seconds') || '000')"
+    seconds = compiler.process(element.clauses, **kw)
+    return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
 def engine_options(url: str) -> dict[str, Any]:

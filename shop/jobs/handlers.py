@@ -49,7 +49,7 @@ class Policy:
 
     def delay(self, attempt: int, retry_after: float | None = None) -> float:
         """Seconds before the next try; a longer Retry-After wins, up to an hour."""
-        wait = min(self.cap, self.base * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
+        wait: float = min(self.cap, self.base * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
         return max(wait, min(retry_after or 0, 3600))
 
 
@@ -104,7 +104,9 @@ def handles_outward(kind: str, policy: Policy) -> Callable[[C], C]:
     return register
 
 
-def when_given_up(kind: str) -> Callable[[Callable[[Work, str], None]], Callable[[Work, str], None]]:
+def when_given_up(
+    kind: str,
+) -> Callable[[Callable[[Work, str], None]], Callable[[Work, str], None]]:
     """Register what a local handler's give-up changes, beside the incident."""
 
     def register(function: Callable[[Work, str], None]) -> Callable[[Work, str], None]:

@@ -3,23 +3,30 @@
 from datetime import datetime
 from typing import Any
 
+import structlog
+from flask import Flask, current_app
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from sqlalchemy import event, select, update
+from sqlalchemy import and_, event, or_, select, update
 from sqlalchemy.orm import Session
 
-import structlog
-
-from shop.clock import utcnow
+from shop.clock import in_future, utcnow
 from shop.config import settings
-from shop.database import insert_ignore
+from shop.database import insert_ignore, transaction
 from shop.extensions import db
 from shop.jobs.handlers import HANDLERS
 from shop.jobs.models import Job, JobStatus
+from shop.jobs.runner import is_due
 
 log = structlog.get_logger()
+
+QUEUE = "shop"
+#: A job that nobody took so long after its push is pushed again.
+REPUSH_SECONDS = 30
+#: What an RQ worker calls, with the id of a row and nothing else.
+PERFORM = "shop.jobs.dispatcher.perform"
 
 
 def enqueue(
@@ -36,7 +43,7 @@ def enqueue(
     old state.
     """
     policy = HANDLERS[kind].policy
-    job_id = insert_ignore(
+    job_id: int | None = insert_ignore(
         Job,
         {
             "kind": kind,
@@ -45,6 +52,7 @@ def enqueue(
             "queue": policy.queue,
             "priority": policy.priority,
             "run_at": run_at or utcnow(),
+            "pushed_at": utcnow() if run_at is None and settings().redis_url else None,
             "max_attempts": policy.attempts,
         },
     )
@@ -53,36 +61,41 @@ def enqueue(
     return job_id
 
 
-def watch_commits() -> None:
+def init_app(app: Flask) -> None:
     """After a commit push the new jobs to RQ; after a rollback forget them."""
-
-    @event.listens_for(Session, "after_commit")
-    def pushed(session: Session) -> None:
-        ids = session.info.pop("to_push", [])
-        if ids and settings().redis_url:
-            push(ids)
-
-    @event.listens_for(Session, "after_rollback")
-    def forgotten(session: Session) -> None:
-        session.info.pop("to_push", None)
+    if not event.contains(Session, "after_commit", _push_committed):
+        event.listen(Session, "after_commit", _push_committed)
+        event.listen(Session, "after_rollback", _forget)
 
 
-def push(job_ids: list[int], queue_name: str = "shop") -> bool:
+def _push_committed(session: Session) -> None:
+    if session.in_nested_transaction():
+        return
+    ids = session.info.pop("to_push", [])
+    if ids and settings().redis_url:
+        push(ids)
+
+
+def _forget(session: Session) -> None:
+    session.info.pop("to_push", None)
+
+
+def push(job_ids: list[int]) -> bool:
     """Put the ids on RQ's queue. A Redis that is away is logged only: the sweep will find the rows."""
+    # RQ is not loaded where no Redis is used.
     from rq import Queue
     from rq.serializers import JSONSerializer
 
+    # Above every handler's own limit, which the runner keeps.
+    limit = max(handler.policy.limit for handler in HANDLERS.values()) + 15
     try:
-        queue = Queue(queue_name, connection=redis_client(), serializer=JSONSerializer)
+        queue = Queue(QUEUE, connection=redis_client(), serializer=JSONSerializer)
         queue.enqueue_many(
             [
-                Queue.prepare_data(
-                    "shop.jobs.dispatcher.perform", (job_id,), timeout=_timeout(job_id),
-                    result_ttl=0, failure_ttl=60,
-                )
+                Queue.prepare_data(PERFORM, (job_id,), timeout=limit, result_ttl=0, failure_ttl=60)
                 for job_id in job_ids
             ]
-        )  # fmt: skip
+        )
     except RedisError as error:
         log.warning("jobs.push_failed", jobs=len(job_ids), error=type(error).__name__)
         return False
@@ -91,8 +104,6 @@ def push(job_ids: list[int], queue_name: str = "shop") -> bool:
 
 def redis_client() -> Redis:
     """A client that gives up at once: work must not wait for the doorbell."""
-    from flask import current_app
-
     held: Redis | None = current_app.extensions.get("redis")
     if held is None:
         held = Redis.from_url(
@@ -105,34 +116,32 @@ def redis_client() -> Redis:
     return held
 
 
-def _timeout(job_id: int) -> int:
-    """RQ's own limit, above every handler's: ours is kept by the runner."""
-    return max(handler.policy.limit for handler in HANDLERS.values()) + 15
-
-
 def push_waiting(limit: int = 500) -> int:
-    """Sweep: push what is due and was not pushed within 30 s, and what lost its lease."""
-    from shop.database import transaction
-    from shop.jobs.runner import is_due
+    """Sweep: push what is due and was not pushed within 30 s, and what lost its lease.
 
+    Each row is taken by one conditional update, so that several sweeps at once push it once.
+    """
+    stale = and_(
+        is_due(), or_(Job.pushed_at.is_(None), Job.pushed_at < in_future(seconds=-REPUSH_SECONDS))
+    )
+    waiting = select(Job.id).where(stale).order_by(Job.priority, Job.run_at).limit(limit)
+    found = list(db.session.scalars(waiting))
+    db.session.rollback()
+    if not found:
+        return 0
     with transaction() as session:
-        stale = db.or_(Job.pushed_at.is_(None), Job.pushed_at < db_seconds_ago(30))
         ids = list(
             session.scalars(
-                select(Job.id).where(is_due(), stale).order_by(Job.priority, Job.run_at).limit(limit)
+                update(Job)
+                .where(Job.id.in_(found), stale)
+                .values(pushed_at=utcnow())
+                .returning(Job.id)
+                .execution_options(synchronize_session=False)
             )
         )
-        session.execute(update(Job).where(Job.id.in_(ids)).values(pushed_at=utcnow()))
     if ids:
         push(ids)
     return len(ids)
-
-
-def db_seconds_ago(seconds: int) -> datetime:
-    """A moment some seconds back, by the shop's clock."""
-    from shop.clock import in_future
-
-    return in_future(seconds=-seconds)
 
 
 def cancel(job_id: int) -> bool:
@@ -142,4 +151,4 @@ def cancel(job_id: int) -> bool:
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
         .values(status=JobStatus.CANCELLED, finished_at=utcnow())
     )
-    return bool(result.rowcount)
+    return bool(result.rowcount)  # type: ignore[attr-defined]

@@ -9,21 +9,22 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
 from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, and_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
 
 from shop.clock import utcnow
 from shop.database import db_now, is_passing, retried, transaction
 from shop.extensions import db
-from shop.jobs.handlers import HANDLERS, Handler, Work
+from shop.jobs.handlers import HANDLERS, Handler, Outward, Work
 from shop.jobs.models import Job, JobStatus
-from shop.providers import BreakerOpen, ProviderRefused, TryLater
+from shop.providers import BREAKER_SECONDS, BreakerOpen, ProviderRefused, TryLater
 
 log = structlog.get_logger()
 
@@ -110,7 +111,9 @@ def _run_claimed(which: ColumnElement[bool], worker: str) -> bool:
     work = Work(job["id"], job["kind"], job["payload"], job["attempts"])
     limit = handler.policy.limit if handler else 30
     claim = Claim(job["id"], worker, job["claim_number"], limit)
-    with structlog.contextvars.bound_contextvars(job=work.job_id, kind=work.kind, attempt=work.attempt):
+    with structlog.contextvars.bound_contextvars(
+        job=work.job_id, kind=work.kind, attempt=work.attempt
+    ):
         held[threading.get_ident()] = claim
         try:
             _perform(work, handler, claim, job)
@@ -134,7 +137,13 @@ def _claim(which: ColumnElement[bool], worker: str) -> dict[str, Any] | None:
                 updated_at=utcnow(),
             )
             .returning(
-                Job.id, Job.kind, Job.key, Job.payload, Job.attempts, Job.max_attempts, Job.claim_number
+                Job.id,
+                Job.kind,
+                Job.key,
+                Job.payload,
+                Job.attempts,
+                Job.max_attempts,
+                Job.claim_number,
             )
             .execution_options(synchronize_session=False)
         ).first()
@@ -157,13 +166,13 @@ def _perform(work: Work, handler: Handler | None, claim: Claim, job: dict[str, A
     except LeaseLost:
         log.warning("job.lease_lost")
     except Stopped:
-        retried(lambda: _put_back(claim, job, 0, "stopped", counted=False))
+        with suppress(LeaseLost):
+            retried(lambda: _put_back(claim, job, 0, "stopped", counted=False))
         raise
-    except Exception as error:  # the one place where everything is caught: the row must say what happened
+    except Exception as error:
+        # The one place where everything is caught: the row must say what happened.
         db.session.rollback()
-        # Named here: Python forgets `error` when this block ends.
-        failure = error
-        retried(lambda: _after_failure(work, handler, claim, job, failure))
+        _after_failure(work, handler, claim, job, error)
 
 
 def _run_local(handler: Handler, work: Work, claim: Claim) -> None:
@@ -175,14 +184,17 @@ def _run_local(handler: Handler, work: Work, claim: Claim) -> None:
 
 def _run_outward(handler: Handler, work: Work, claim: Claim) -> None:
     assert handler.outward
-    outward = handler.outward
-    again = True
-    while again:
-        request = retried(lambda: _prepared(outward, work, claim))
-        if request is None:
-            return
-        answer = outward.call(request)
-        again = retried(lambda: _recorded(outward, work, claim, request, answer))
+    while _one_round(handler.outward, work, claim):
+        continue
+
+
+def _one_round(outward: Outward, work: Work, claim: Claim) -> bool:
+    """Prepare, call, record. True when `record` asks for another round."""
+    request = retried(lambda: _prepared(outward, work, claim))
+    if request is None:
+        return False
+    answer = outward.call(request)
+    return retried(lambda: _recorded(outward, work, claim, request, answer))
 
 
 def _prepared(outward: Any, work: Work, claim: Claim) -> Any:
@@ -206,9 +218,7 @@ def _recorded(outward: Any, work: Work, claim: Claim, request: Any, answer: Any)
 
 
 def _finish(session: Session, claim: Claim, status: JobStatus, error: str | None = None) -> None:
-    _fenced(
-        session, claim, status=status, error=error, finished_at=utcnow(), lease_until=None
-    )
+    _fenced(session, claim, status=status, error=error, finished_at=utcnow(), lease_until=None)
 
 
 def _renew(session: Session, claim: Claim) -> None:
@@ -230,21 +240,36 @@ def _fenced(session: Session, claim: Claim, **values: Any) -> None:
 def _after_failure(
     work: Work, handler: Handler | None, claim: Claim, job: dict[str, Any], error: Exception
 ) -> None:
+    """Settle the row: put back, or given up. Whatever fails here is left to the lease."""
     words = f"{type(error).__name__}: {error}"[:2000]
-    is_last = work.attempt >= job["max_attempts"] or isinstance(error, ProviderRefused)
+    try:
+        if handler is None or _is_last(work, job, error):
+            _give_up(work, handler, claim, error, words)
+            return
+        _try_again(work, handler, claim, job, error, words)
+    except LeaseLost:
+        log.warning("job.lease_lost", error=words)
+    except Exception as fault:
+        log.error("job.unsettled", error=words, exc_info=fault)
 
+
+def _is_last(work: Work, job: dict[str, Any], error: Exception) -> bool:
+    if isinstance(error, BreakerOpen):
+        return False
+    return isinstance(error, ProviderRefused) or bool(work.attempt >= job["max_attempts"])
+
+
+def _try_again(
+    work: Work, handler: Handler, claim: Claim, job: dict[str, Any], error: Exception, words: str
+) -> None:
     def note() -> None:
-        for noted in handler.on_failed_try if handler else []:
+        for noted in handler.on_failed_try:
             noted(work, error)
 
-    if isinstance(error, BreakerOpen):
-        _put_back(claim, job, 30, words, note, counted=False)
-    elif handler and not is_last:
-        retry_after = error.retry_after if isinstance(error, TryLater) else None
-        _put_back(claim, job, handler.policy.delay(work.attempt, retry_after), words, note)
-    else:
-        _give_up(work, handler, claim, error, words)
-        return
+    is_counted = not isinstance(error, BreakerOpen)
+    retry_after = error.retry_after if isinstance(error, TryLater) else None
+    delay = handler.policy.delay(work.attempt, retry_after) if is_counted else BREAKER_SECONDS
+    retried(lambda: _put_back(claim, job, delay, words, note, counted=is_counted))
     log.warning(
         "job.put_back", error=words, exc_info=None if isinstance(error, TryLater) else error
     )
@@ -259,28 +284,45 @@ def _put_back(
     *,
     counted: bool = True,
 ) -> None:
-    """Queue it again, unless the same wish has been queued meanwhile: then this one ends."""
-    with transaction() as session:
-        note()
-        same = select(Job.id).where(
-            Job.kind == job["kind"],
-            Job.key == job["key"],
-            Job.status == JobStatus.QUEUED,
-        )
-        if job["key"] and session.scalar(same.limit(1)):
+    """Queue it again, unless the same wish has been queued meanwhile: then this one ends.
+
+    The unique key of queued jobs decides, so that two who look at once cannot both go on.
+    """
+    try:
+        with transaction() as session:
+            note()
+            _fenced(
+                session, claim, status=JobStatus.QUEUED, error=words, worker=None, lease_until=None,
+                pushed_at=None, run_at=utcnow() + timedelta(seconds=delay),
+                attempts=Job.attempts if counted else Job.attempts - 1,
+            )  # fmt: skip
+    except IntegrityError:
+        if job["key"] is None:
+            raise
+        with transaction() as session:
+            note()
             _finish(session, claim, JobStatus.CANCELLED, words)
-            return
-        _fenced(
-            session, claim, status=JobStatus.QUEUED, error=words, worker=None, lease_until=None,
-            pushed_at=None, run_at=utcnow() + timedelta(seconds=delay),
-            attempts=Job.attempts if counted else Job.attempts - 1,
-        )  # fmt: skip
 
 
 def _give_up(
     work: Work, handler: Handler | None, claim: Claim, error: Exception, words: str
 ) -> None:
     log.error("job.gave_up", error=words, exc_info=error)
+    try:
+        retried(lambda: _mark_failed(work, handler, claim, error, words))
+    except LeaseLost:
+        raise
+    except Exception as fault:
+        # What should follow from giving up fails itself: the row still ends, with its incident.
+        log.error("job.give_up_failed", exc_info=fault)
+        both = f"{words}\nand then {type(fault).__name__}: {fault}"[:4000]
+        retried(lambda: _mark_failed(work, None, claim, error, both))
+
+
+def _mark_failed(
+    work: Work, handler: Handler | None, claim: Claim, error: Exception, words: str
+) -> None:
+    """`failed`, its incident and what follows from it, in one transaction (reliability.md, I24)."""
     fallback = Handler(work.kind, HANDLERS["jobs.unknown"].policy)
     with transaction() as session:
         for noted in handler.on_failed_try if handler else []:
@@ -288,7 +330,7 @@ def _give_up(
         for changed in handler.on_give_up if handler else []:
             changed(work, words)
         for hook in _give_up_hooks:
-            hook(work, handler or fallback, error)
+            hook(work, handler or HANDLERS.get(work.kind) or fallback, error)
         _finish(session, claim, JobStatus.FAILED, words + "\n" + _stack(error))
 
 
@@ -324,10 +366,21 @@ def release(worker: str, *, counted: bool = True) -> int:
 
 
 def retry(job_id: int) -> bool:
-    """By hand: queue a job that failed or was cancelled once more. False when it is not one."""
+    """By hand: queue a job that failed or was cancelled once more.
+
+    False when it is not one, or when the same wish is queued already.
+    """
+    other = aliased(Job)
+    same = select(other.id).where(
+        other.kind == Job.kind, other.key == Job.key, other.status == JobStatus.QUEUED
+    )
     result = db.session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED]))
+        .where(
+            Job.id == job_id,
+            Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED]),
+            ~same.exists(),
+        )
         .values(
             status=JobStatus.QUEUED, run_at=utcnow(), attempts=0, error=None, finished_at=None,
             worker=None, pushed_at=None,

@@ -1,0 +1,66 @@
+# Two commands: `make run` and `make test`. Without make: see "Without make" in README.md.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+SANDBOX_PORT ?= 8001
+PUBLIC_URL ?= http://$(HOST):$(PORT)
+BIN := .venv/bin
+WORKERS_FOR_TESTS ?= 2
+
+export HOST PORT SANDBOX_PORT PUBLIC_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup migrate test setup-tests chromium lint bench screenshots clean
+
+help: ## Show what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: setup ## Serve the shop and its worker with a demo catalogue (PORT=8000 HOST=127.0.0.1)
+	@$(BIN)/python scripts/run.py
+
+setup: .venv/.ready ## Make .venv with the pinned requirements
+
+.venv/.ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Till needs Python 3.11 or newer; $(PYTHON) is older. Try: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Setting up .venv (once, about half a minute) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.ready-tests: .venv/.ready tests/requirements.txt
+	@echo "Setting up the test tools (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
+	@touch $@
+
+setup-tests: .venv/.ready-tests chromium
+
+# As root on Debian or Ubuntu a missing browser is installed; elsewhere its tests are skipped with one line.
+chromium:
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && [ -z "$$SHOP_CHROMIUM" ] \
+	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing Chromium for the browser tests …"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	    || echo "Chromium could not be installed; its tests are skipped."; \
+	fi
+
+test: setup-tests ## Run all tests, on both databases and with a real browser
+	@$(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) $(ARGS)
+
+lint: .venv/.ready-tests ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/.ready-tests ## Measure against the machine's own limits
+	@$(BIN)/python bench/run.py $(ARGS)
+
+screenshots: setup-tests ## Make the pictures of docs/ with a real browser
+	@$(BIN)/python scripts/screenshots.py
+
+clean: ## Take away what was made here: .venv, caches, the demo's database
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis test-results instance
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,92 @@
+"""What `make run` does once .venv stands: database, demo, then web, sandbox gateway and worker."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / ".venv" / "bin"
+PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001}
+
+
+def main() -> int:
+    """Set up, start honcho, and say where to click as soon as the shop answers."""
+    host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
+    environ = {
+        **os.environ,
+        "HOST": host,
+        "PORT": port,
+        "SANDBOX_PORT": os.environ.get("SANDBOX_PORT", "8001"),
+        "PUBLIC_URL": os.environ.get("PUBLIC_URL", f"http://{host}:{port}"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # The shop never calls the process that serves it: its pretend gateway stands in one of its own.
+    environ.setdefault("SANDBOX_API_BASE", f"http://127.0.0.1:{environ['SANDBOX_PORT']}")
+    for name in PORTS:
+        fault = port_fault(name, "127.0.0.1" if name == "SANDBOX_PORT" else host, environ[name])
+        if fault:
+            print(fault, file=sys.stderr)
+            return 1
+    told = set_up(environ)
+    threading.Thread(
+        target=announce, args=(environ["PUBLIC_URL"], host, port, told), daemon=True
+    ).start()
+    return subprocess.call([PROGRAMS / "honcho", "start"], cwd=ROOT, env=environ)
+
+
+def port_fault(name: str, host: str, port: str) -> str:
+    """One line when the port cannot be had."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except (OSError, ValueError, OverflowError) as error:
+            other = PORTS[name] + 80
+            return f"Port {port} cannot be used ({error}). Choose another: make run {name}={other}"
+    return ""
+
+
+def set_up(environ: dict[str, str]) -> str:
+    """Bring the database up to date and put the demo in. Returns what the demo says."""
+    return subprocess.run(
+        [PROGRAMS / "flask", "--app", "wsgi", "shop", "prepare"],
+        cwd=ROOT, env=environ, check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
+
+
+def announce(url: str, host: str, port: str, told: str) -> None:
+    """Wait until the shop answers, then print where to click."""
+    asked = f"http://{host}:{port}/healthz"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(asked, timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    time.sleep(0.2)
+    lines = [
+        "",
+        f"  The shop:   {url}/",
+        f"  The admin:  {url}/admin",
+        f"  The mail:   {url}/sandbox/mailbox",
+    ]
+    print(
+        "\n".join(
+            [*lines, *(f"  {line}" for line in told.splitlines()), "", "  Stop with Ctrl-C.", ""]
+        ),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    except KeyboardInterrupt:
+        sys.exit(0)

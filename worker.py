@@ -1,0 +1,101 @@
+"""The worker: `python worker.py`. A small parent and WORKERS children that run the jobs.
+
+With REDIS_URL the children are RQ workers, else they drain the job table by themselves. A child
+that dies is replaced, and its replacement first gives back what it held.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+GRACE_SECONDS = 40
+"""A child has 30 seconds for the job in hand, and some to say good-bye."""
+SHORT_LIFE_SECONDS = 5
+CHILD = "--child"
+
+
+@dataclass
+class Child:
+    """A process that runs jobs."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+class Parent:
+    """Keeps `count` children alive until it is asked to stop."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.number = 0
+        self.is_stopping = False
+        self.children: list[Child] = []
+
+    def run(self) -> int:
+        """Start the children and look after them. Returns the exit code."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        self.children = [self._start() for _ in range(self.count)]
+        while not self.is_stopping:
+            time.sleep(0.1)
+            self.children = [self._alive(child) for child in self.children]
+        return self._end()
+
+    def _start(self, dead: str = "") -> Child:
+        self.number += 1
+        name = f"{socket.gethostname()[:40]}-{os.getpid()}-{self.number}"
+        command = [sys.executable, os.path.abspath(__file__), CHILD, name, dead]
+        return Child(name, subprocess.Popen(command), time.monotonic())
+
+    def _alive(self, child: Child) -> Child:
+        if child.process.poll() is None or self.is_stopping:
+            return child
+        print(
+            f"worker: {child.name} ended with {child.process.returncode}; starting another",
+            flush=True,
+        )
+        if time.monotonic() - child.started < SHORT_LIFE_SECONDS:
+            time.sleep(1)
+        return self._start(dead=child.name)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.is_stopping = True
+
+    def _end(self) -> int:
+        for child in self.children:
+            child.process.terminate()
+        until = time.monotonic() + GRACE_SECONDS
+        for child in self.children:
+            try:
+                child.process.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+        return 0
+
+
+def main() -> int:
+    """Parent or child, as the arguments say."""
+    if sys.argv[1:2] == [CHILD]:
+        from shop import create_app
+        from shop.jobs.working import work
+
+        work(create_app(), worker=sys.argv[2], dead=sys.argv[3])
+        return 0
+    from shop.config import ConfigurationError, read_settings
+
+    try:
+        found = read_settings(os.environ)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return Parent(found.workers).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
