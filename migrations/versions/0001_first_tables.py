@@ -309,6 +309,7 @@ def upgrade():
         batch_op.create_index(batch_op.f('ix_products_popularity'), ['popularity'], unique=False)
         batch_op.create_index(batch_op.f('ix_products_seller_id'), ['seller_id'], unique=False)
         batch_op.create_index('ix_products_shelf', ['status', 'category_id', 'id'], unique=False)
+        batch_op.create_index('ix_products_updated_at', ['updated_at'], unique=False)
 
     op.create_table('settings',
     sa.Column('key', sa.String(length=60), nullable=False),
@@ -407,6 +408,7 @@ def upgrade():
     )
     with op.batch_alter_table('pictures', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_pictures_product_id'), ['product_id'], unique=False)
+        batch_op.create_index('ix_pictures_updated_at', ['updated_at'], unique=False)
 
     op.create_table('variants',
     sa.Column('product_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -428,6 +430,7 @@ def upgrade():
     )
     with op.batch_alter_table('variants', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_variants_product_id'), ['product_id'], unique=False)
+        batch_op.create_index('ix_variants_updated_at', ['updated_at'], unique=False)
 
     op.create_table('cart_lines',
     sa.Column('cart_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -622,6 +625,8 @@ def upgrade():
     sa.Column('status_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_news_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('failed_attempts', sa.Integer(), nullable=False),
+    sa.Column('trying', sa.String(length=32), nullable=True),
+    sa.Column('booked_by_job', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
@@ -666,6 +671,9 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_variant_prices')),
     sa.UniqueConstraint('variant_id', 'currency', name=op.f('uq_variant_prices_variant_id_currency'))
     )
+    with op.batch_alter_table('variant_prices', schema=None) as batch_op:
+        batch_op.create_index('ix_variant_prices_updated_at', ['updated_at'], unique=False)
+
     op.create_table('payments',
     sa.Column('order_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('part_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
@@ -881,6 +889,9 @@ def downgrade():
         batch_op.drop_index('ix_payments_ask_at', sqlite_where=sa.text('ask_at IS NOT NULL'), postgresql_where=sa.text('ask_at IS NOT NULL'))
 
     op.drop_table('payments')
+    with op.batch_alter_table('variant_prices', schema=None) as batch_op:
+        batch_op.drop_index('ix_variant_prices_updated_at')
+
     op.drop_table('variant_prices')
     with op.batch_alter_table('stock_levels', schema=None) as batch_op:
         batch_op.drop_index('ix_stock_levels_updated_at')
@@ -925,10 +936,12 @@ def downgrade():
 
     op.drop_table('cart_lines')
     with op.batch_alter_table('variants', schema=None) as batch_op:
+        batch_op.drop_index('ix_variants_updated_at')
         batch_op.drop_index(batch_op.f('ix_variants_product_id'))
 
     op.drop_table('variants')
     with op.batch_alter_table('pictures', schema=None) as batch_op:
+        batch_op.drop_index('ix_pictures_updated_at')
         batch_op.drop_index(batch_op.f('ix_pictures_product_id'))
 
     op.drop_table('pictures')
@@ -947,6 +960,7 @@ def downgrade():
     op.drop_table('sign_ins')
     op.drop_table('settings')
     with op.batch_alter_table('products', schema=None) as batch_op:
+        batch_op.drop_index('ix_products_updated_at')
         batch_op.drop_index('ix_products_shelf')
         batch_op.drop_index(batch_op.f('ix_products_seller_id'))
         batch_op.drop_index(batch_op.f('ix_products_popularity'))

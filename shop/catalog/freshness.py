@@ -4,9 +4,11 @@ Who deletes a row here (a picture, a price) must touch its product, since a dele
 newer `updated_at` behind. Nothing in the shop deletes products, variants or stock levels.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from flask import current_app
@@ -14,6 +16,7 @@ from sqlalchemy import func, select
 
 from shop.catalog.models import Brand, Category, Picture, Product, Variant, VariantPrice
 from shop.clock import utcnow
+from shop.config import ROOT, settings
 from shop.extensions import db
 from shop.preferences import Setting
 from shop.stock.models import StockLevel
@@ -24,7 +27,7 @@ SETTLING = timedelta(seconds=20)
 """Longer than any transaction lasts: see `read_stamp`."""
 
 SLICE_SECONDS = 2
-MOST_KEPT = 400
+MOST_KEPT = 200
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,25 @@ def remembered(what: str, stamp: str, make: Callable[[], T]) -> T:
         kept.clear()
     kept[what] = (stamp, made)
     return made
+
+
+@cache
+def _build() -> str:
+    """The templates and assets of this release: a new release must not answer "not modified"."""
+    found = hashlib.sha256()
+    for folder, pattern in (
+        ("templates", "*.html"),
+        ("static/css", "*.css"),
+        ("static/js", "*.js"),
+    ):
+        for path in sorted((ROOT / folder).rglob(pattern)):
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def page_version(stamp: Stamp, asked: str) -> str:
+    """What an anonymous reader's page depends on, all of it: for its ETag."""
+    own = settings()
+    return "|".join(
+        (_build(), own.shop_name, own.support_email, own.default_currency, stamp.goods, asked)
+    )

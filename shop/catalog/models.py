@@ -60,6 +60,7 @@ class Product(Row):
     __table_args__ = (
         Index("ix_products_shelf", "status", "category_id", "id"),
         Index("ix_products_maker", "status", "brand_id", "id"),
+        Index("ix_products_updated_at", "updated_at"),
     )
 
     seller_id: Mapped[int] = mapped_column(ForeignKey("sellers.id"), index=True)
@@ -97,6 +98,7 @@ class Variant(Row):
         CheckConstraint(
             "weight_grams >= 0 AND length_mm >= 0 AND width_mm >= 0 AND height_mm >= 0", name="size"
         ),
+        Index("ix_variants_updated_at", "updated_at"),
     )
 
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
@@ -128,6 +130,7 @@ class VariantPrice(Row):
         CheckConstraint(
             "compare_at_minor IS NULL OR compare_at_minor > amount_minor", name="compare_at"
         ),
+        Index("ix_variant_prices_updated_at", "updated_at"),
     )
 
     variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"))
@@ -141,6 +144,7 @@ class Picture(Row):
     """A product's picture; `storage_key` is its path below static/img or the file store."""
 
     __tablename__ = "pictures"
+    __table_args__ = (Index("ix_pictures_updated_at", "updated_at"),)
 
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
     storage_key: Mapped[str] = mapped_column(String(200))

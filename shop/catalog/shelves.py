@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import literal, null, select, union_all
@@ -96,7 +97,7 @@ def _read() -> Shelves:
         Category.slug, Category.position.label("position"),
     )  # fmt: skip
     brands = select(literal("brand"), Brand.id, null(), Brand.name, Brand.slug, Brand.position)
-    rows = db.session.execute(union_all(categories, brands).order_by("position", "name")).all()
+    rows: Any = db.session.execute(union_all(categories, brands).order_by("position", "name")).all()
     found: dict[str, dict[int, Shelf]] = {"category": {}, "brand": {}}
     for kind, shelf_id, parent_id, name, slug, _position in rows:
         found[kind][shelf_id] = Shelf(shelf_id, parent_id, name, slug)
