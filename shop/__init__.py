@@ -54,8 +54,10 @@ PARTS = (
     "admin",
     "sandbox.models",
     "sandbox.jobs",
+    "sandbox.courier_jobs",
     "sandbox.api",
     "sandbox.views",
+    "sandbox.courier_views",
     "sandbox.mailbox",
     "cli",
 )
