@@ -1,0 +1,169 @@
+"""What the stand-ins share: a server on loopback, faults on order, and webhooks that are repeated."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from wsgiref.types import StartResponse
+
+import requests
+from werkzeug import Request, Response
+from werkzeug.serving import make_server
+
+HANG_SECONDS = 30
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next requests that fit.
+
+    kind: "refuse" (answer `status`, nothing done), "fail_after" (done, then answer `status`),
+    "hang_before" and "hang_after" (no answer at all, not done or done), "half_body" (done, the
+    connection is cut in the middle of the answer), "garbage" (done, the answer is no JSON).
+    """
+
+    kind: str
+    method: str = "POST"
+    path: str = ""
+    status: int = 500
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_before(self) -> bool:
+        """True when the request is not carried out."""
+        return self.kind in {"refuse", "hang_before"}
+
+
+@dataclass
+class Hook:
+    """A webhook on its way."""
+
+    url: str
+    body: bytes
+    sign: Callable[[bytes], dict[str, str]]
+    tries: int = 0
+
+
+class Simulator:
+    """A provider on loopback. Subclasses write `handle`; `fault` breaks what comes next."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.requests: list[tuple[str, str, dict[str, Any]]] = []
+        self.faults: list[Fault] = []
+        #: Webhooks not yet taken by the shop.
+        self.outbox: list[Hook] = []
+        #: Status codes that the shop answered webhooks with.
+        self.answers: list[int] = []
+        #: False keeps webhooks in the outbox until `deliver()`.
+        self.delivers = True
+        #: How often each webhook is sent.
+        self.copies = 1
+        self._released = threading.Event()
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End the server and let hanging requests go."""
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault(self, kind: str, **more: Any) -> None:
+        """Break the next request that fits (see Fault)."""
+        self.faults.append(Fault(kind, **more))
+
+    def seen(self, method: str, path: str) -> list[dict[str, Any]]:
+        """What was sent to addresses that begin so."""
+        return [sent for m, p, sent in self.requests if m == method and p.startswith(path)]
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request."""
+        raise NotImplementedError
+
+    # --- webhooks ---------------------------------------------------------------------------
+
+    def send(self, hook: Hook) -> None:
+        """Put a webhook on its way."""
+        self.outbox += [Hook(hook.url, hook.body, hook.sign) for _ in range(self.copies)]
+        if self.delivers:
+            self.deliver()
+
+    def deliver(self, *, backwards: bool = False) -> list[int]:
+        """Send what is in the outbox; what is not answered by 2xx stays there for another time."""
+        waiting, self.outbox = self.outbox, []
+        answers = []
+        for hook in reversed(waiting) if backwards else waiting:
+            hook.tries += 1
+            headers = {"Content-Type": "application/json", **hook.sign(hook.body)}
+            try:
+                status = requests.post(
+                    hook.url, data=hook.body, headers=headers, timeout=10
+                ).status_code
+            except requests.RequestException:
+                status = 0
+            answers.append(status)
+            if not 200 <= status < 300:
+                self.outbox.append(hook)
+        self.answers += answers
+        return answers
+
+    def lose(self) -> int:
+        """Drop what is in the outbox, as if it never arrived."""
+        lost, self.outbox = len(self.outbox), []
+        return lost
+
+    # --- the server -------------------------------------------------------------------------
+
+    def _serve(self, environ: dict[str, Any], start_response: StartResponse) -> Any:
+        request = Request(environ)
+        body = request.get_data()
+        self.requests.append(
+            (request.method, request.path, {"headers": dict(request.headers), "body": body})
+        )
+        fault = self._fault_for(request)
+        if fault and fault.is_before:
+            return self._broken(fault, None)(environ, start_response)
+        response = self.handle(request)
+        if fault:
+            return self._broken(fault, response)(environ, start_response)
+        return response(environ, start_response)
+
+    def _fault_for(self, request: Request) -> Fault | None:
+        for fault in self.faults:
+            if fault.method == request.method and request.path.startswith(fault.path):
+                fault.times -= 1
+                if fault.times <= 0:
+                    self.faults.remove(fault)
+                return fault
+        return None
+
+    def _broken(self, fault: Fault, response: Response | None) -> Response:
+        if fault.kind.startswith("hang"):
+            self._released.wait(HANG_SECONDS)
+            return Response(status=504)
+        if fault.kind == "half_body" and response is not None:
+            whole = response.get_data()
+            cut = Response(
+                whole[: len(whole) // 2], status=response.status_code, mimetype="application/json"
+            )
+            cut.headers["Content-Length"] = str(len(whole))
+            cut.headers["Connection"] = "close"
+            return cut
+        if fault.kind == "garbage":
+            return Response("<html>not what you asked for</html>", mimetype="text/html")
+        return self.failure(fault)
+
+    def failure(self, fault: Fault) -> Response:
+        """The answer of a "refuse" or "fail_after"; a subclass may give it the provider's shape."""
+        return Response(
+            '{"error": {"message": "simulated"}}', fault.status, fault.headers, "application/json"
+        )
+
+
+def now() -> int:
+    """Unix time. A module function, so that a test that turns the clock turns this one too."""
+    return int(time.time())
