@@ -23,7 +23,6 @@ METHODS = {
 }  # fmt: skip
 """How a payment's method is called in a sentence."""
 
-NOT_ON_ITS_WAY = (ShipmentStatus.CANCELLED, ShipmentStatus.PENDING)
 CANCELLATIONS = {
     "expired": "It was not paid in time, so the items went back to the shelf.",
     "cancelled_by_customer": "As you asked, we cancelled it.",
@@ -100,6 +99,7 @@ def placeholders(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
         "how_paid": _how_paid(rows),
         "paid_line": _paid_line(rows),
         "arrival": _arrival(rows),
+        "next": _arrival(rows) or "We write again when your parcel leaves.",
         "failure": _failure(rows),
         "hold": _hold(order),
         "due_day": day(due) if due else "soon",
@@ -175,12 +175,8 @@ def long_day(value: Any) -> str:
 
 
 def _arrival(rows: Rows) -> str:
-    shipment = rows.shipment
-    if shipment and shipment.estimated_at:
-        return f"Expect your parcel on {long_day(shipment.estimated_at)}."
-    if shipment and shipment.status not in NOT_ON_ITS_WAY:
-        return ""
-    return "We write again when your parcel leaves."
+    estimated_at = rows.shipment.estimated_at if rows.shipment else None
+    return f"Expect your parcel on {long_day(estimated_at)}." if estimated_at else ""
 
 
 def _failure(rows: Rows) -> str:

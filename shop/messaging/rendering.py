@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import css_inline
+from babel import Locale
 from flask import current_app
 
 from shop.config import ROOT, settings
@@ -105,7 +106,8 @@ def _totals(rows: Rows) -> list[tuple[str, str]]:
     """The rows above the total; those of nothing are left out, but delivery is always told."""
     order = rows.order
     count = sum(line.quantity for line in order.lines)
-    delivery = order.shipping_label or "Delivery"
+    label = order.shipping_label
+    delivery = label if "delivery" in label.lower() else f"{label} delivery".strip().capitalize()
     free = "Free" if order.shipping_minor == 0 else rows.money(order.shipping_minor)
     told = [(f"Items ({count})", rows.money(order.subtotal_minor))]
     if order.discount_minor:
@@ -133,7 +135,8 @@ def _tax(rows: Rows) -> str:
 def _address(address: dict[str, str]) -> list[str]:
     """The address as it stands on the parcel."""
     city = " ".join(filter(None, [address.get("city"), address.get("postal_code")]))
-    place = ", ".join(filter(None, [city, address.get("state"), address.get("country")]))
+    country = Locale("en").territories.get(address.get("country", ""), "")
+    place = ", ".join(filter(None, [city, address.get("state"), country]))
     rows = [address.get(name, "") for name in ("recipient", "line1", "line2", "landmark")]
     return [" ".join(row.split()) for row in [*rows, place] if row]
 

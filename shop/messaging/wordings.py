@@ -27,9 +27,9 @@ class Wording:
 WORDINGS = {
     "order_confirmed": Wording(
         subject="We have your order {number}",
-        preheader="{how_paid} {arrival}",
+        preheader="{how_paid} {next}",
         headline="Thank you, {first_name}",
-        sentence="{how_paid} {arrival}",
+        sentence="{how_paid} {next}",
         button="Track your order",
         link="order_url",
         sections=("lines", "totals", "address", "changed_mind"),
