@@ -61,12 +61,26 @@ def record(
     if event.kind == EventKind.IGNORED:
         return "nothing"
     payment, order = locked(payment_id or find(event, gateway_key))
+    if _is_known(event, payment):
+        return "nothing"
     changed = _taken_in(event, payment, order, source)
     if changed != "nothing":
         _remember(event, payment, source, changed)
         refresh(order)
         log.info("payment.recorded", reference=payment.reference, kind=event.kind, changed=changed)
     return changed
+
+
+def _is_known(event: GatewayEvent, payment: Payment) -> bool:
+    """True when this very event changed something before; kept even after the inbox forgot it."""
+    if event.event_id is None:
+        return False
+    seen = select(PaymentEvent.id).where(
+        PaymentEvent.payment_id == payment.id,
+        PaymentEvent.gateway_event_id == event.event_id,
+        PaymentEvent.kind == event.kind.value,
+    )
+    return db.session.scalar(seen.limit(1)) is not None
 
 
 def find(event: GatewayEvent, gateway_key: str) -> int:

@@ -79,7 +79,7 @@ def free_units(variant_ids: Iterable[int]) -> dict[int, int]:
             StockLevel.variant_id.in_(wanted)
         )
     )
-    found = dict(rows.tuples().all())
+    found = dict(rows.all())
     return {variant_id: found.get(variant_id, 0) for variant_id in wanted}
 
 

@@ -1,6 +1,6 @@
 """Processing what the inbox has stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
+from shop.payments.gateways.base import EventKind
 from shop.payments.jobs import report_unknown
 from shop.providers import TryLater
 from shop.webhooks.inbox import COURIER_PREFIX
@@ -74,7 +75,11 @@ class Process:
 
 def _pay(event: WebhookEvent) -> Fetching | None:
     way = gateway(event.source)
-    news = [one for one in way.parse(event.raw_body).events if one.kind != "ignored"]
+    news = [
+        replace(one, event_id=one.event_id or event.event_id)
+        for one in way.parse(event.raw_body).events
+        if one.kind != EventKind.IGNORED
+    ]
     if not news:
         _done(event, WebhookStatus.IGNORED)
         return None
