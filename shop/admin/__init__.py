@@ -15,7 +15,11 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 @bp.before_request
 def limit_order_actions() -> None:
     """Moving money and parcels by hand: 30 a minute for one person (security.md, section 6)."""
-    if request.method == "POST" and request.path.startswith("/admin/orders/") and current_user.is_authenticated:
+    if (
+        request.method == "POST"
+        and request.path.startswith("/admin/orders/")
+        and current_user.is_authenticated
+    ):
         count_try("admin_action", f"user:{current_user.id}")
 
 
@@ -26,3 +30,23 @@ def keep_private(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
+
+# Each registers its routes on `bp`, so they come after it.
+from shop.admin import (  # noqa: E402
+    audit_log,
+    home,
+    incidents,
+    jobs,
+    order,
+    order_money,
+    order_parcels,
+    orders,
+    settings,
+    stock,
+    webhooks,
+)
+
+__all__ = [
+    "audit_log", "bp", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
+    "settings", "stock", "webhooks",
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""Home: what needs a person now, and the latest orders."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import func, select
+
+from shop.accounts.rights import Right, needs
+from shop.admin import bp, order_lists
+from shop.admin.rendering import can, is_low, screen
+from shop.extensions import db
+from shop.incidents.models import Incident, IncidentStatus
+from shop.jobs.models import Job, JobStatus
+from shop.messaging.models import Notification, NotificationStatus
+from shop.orders.models import Order, OrderStatus
+from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
+from shop.stock.models import StockLevel
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+
+LATEST = 8
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One thing that waits: how many, where to go, and what happens if nobody does anything."""
+
+    words: str
+    count: int
+    address: str
+    default: str
+    is_trouble: bool = True
+
+
+@bp.get("/")
+@needs(Right.ENTER)
+def home() -> ResponseReturnValue:
+    """The desks with their counts, deadlines and defaults."""
+    waiting = _counts()
+    rows = (
+        db.session.scalars(select(Order).order_by(Order.id.desc()).limit(LATEST)).all()
+        if can(Right.SEE_ORDERS)
+        else []
+    )
+    return screen(
+        "admin/home.html",
+        section="admin.home",
+        desks=[desk for desk in _desks(waiting) if desk.count],
+        quiet=[desk.words for desk in _desks(waiting) if not desk.count],
+        disputes=_disputes() if waiting["disputes"] and can(Right.SEE_MONEY) else [],
+        rows=rows,
+        facts=order_lists.facts_of(list(rows)),
+    )
+
+
+def _counts() -> dict[str, int]:
+    """All desks in one statement."""
+    status = Order.status
+    figures = {
+        "to_pack": _count(Order, status.in_([OrderStatus.PAID, OrderStatus.PROCESSING])),
+        "to_ship": _count(Order, status == OrderStatus.READY_FOR_SHIPMENT),
+        "late": _count(Order, Order.late_money_due_at.is_not(None)),
+        "attention": _count(
+            Order, Order.attention.is_not(None) & Order.late_money_due_at.is_(None)
+        ),
+        "returned": _count(Order, status == OrderStatus.RETURNED),
+        "disputes": _count(Dispute, Dispute.status == DisputeStatus.OPEN),
+        "refunds": _count(Refund, Refund.status == RefundStatus.FAILED),
+        "messages": _count(Notification, Notification.status == NotificationStatus.UNCERTAIN),
+        "jobs": _count(Job, Job.status == JobStatus.FAILED),
+        "webhooks": _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED),
+        "incidents": _count(Incident, Incident.status == IncidentStatus.OPEN),
+        "stock": _count(StockLevel, is_low()),
+    }
+    row = db.session.execute(select(*(figure.label(key) for key, figure in figures.items()))).one()
+    return dict(row._mapping)
+
+
+def _count(model: Any, condition: Any) -> Any:
+    return select(func.count()).select_from(model).where(condition).scalar_subquery()
+
+
+def _desks(waiting: dict[str, int]) -> list[Desk]:
+    """The desks that this person's role works at."""
+    found = []
+    if can(Right.SEE_ORDERS):
+        attention = {"tab": "needs-attention"}
+        found += [
+            Desk("To pack", waiting["to_pack"], _list(tab="to-pack"), "paid, waiting for somebody", is_trouble=False),
+            Desk("To ship", waiting["to_ship"], _list(tab="to-ship"), "packed, waiting for the courier", is_trouble=False),
+            Desk("Late money", waiting["late"], _list(**attention, desk="late-money"), "refunded by itself at its deadline"),
+            Desk("Marked orders", waiting["attention"], _list(**attention, desk="attention"), "over- or short-paid, failed parcels and refunds"),
+            Desk("Came back", waiting["returned"], _list(**attention, desk="returned"), "decide about goods and money"),
+        ]  # fmt: skip
+    if can(Right.SEE_MONEY):
+        found += [
+            Desk("Disputes", waiting["disputes"], _list(tab="needs-attention", desk="disputes"), "lost when not answered in time"),
+            Desk("Failed refunds", waiting["refunds"], _list(tab="needs-attention"), "the customer still waits for money"),
+            Desk("Uncertain messages", waiting["messages"], url_for("admin.incidents"), "perhaps not sent; never repeated by itself"),
+        ]  # fmt: skip
+    if can(Right.SEE_INCIDENTS):
+        found.append(
+            Desk(
+                "Open incidents",
+                waiting["incidents"],
+                url_for("admin.incidents"),
+                "nobody is on it yet",
+            )
+        )
+    if can(Right.SEE_JOBS):
+        found += [
+            Desk("Failed jobs", waiting["jobs"], url_for("admin.jobs", status="failed"), "given up after all tries"),
+            Desk("Failed webhooks", waiting["webhooks"], url_for("admin.webhooks", status="failed"), "told us something we could not apply"),
+        ]  # fmt: skip
+    if can(Right.SEE_STOCK):
+        found.append(
+            Desk(
+                "Low stock",
+                waiting["stock"],
+                url_for("admin.stock", low="1"),
+                "at or under its threshold",
+            )
+        )
+    return found
+
+
+def _list(**arguments: str) -> str:
+    return url_for("admin.orders", **arguments)
+
+
+def _disputes() -> list[Any]:
+    """Open disputes with their orders, the nearest deadline first."""
+    return list(
+        db.session.execute(
+            select(Dispute, Order.number, Order.currency)
+            .join(Payment, Payment.id == Dispute.payment_id)
+            .join(Order, Order.id == Payment.order_id)
+            .where(Dispute.status == DisputeStatus.OPEN)
+            .order_by(Dispute.evidence_due_at)
+            .limit(LATEST)
+        )
+    )

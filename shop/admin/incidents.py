@@ -1,0 +1,146 @@
+"""Incidents: failures that a person must see, taken on and dealt with."""
+
+from typing import Any
+
+from flask import Response, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from sqlalchemy import select
+
+from shop.accounts.models import Role
+from shop.accounts.rights import Right, needs, staff_actor
+from shop.admin import bp
+from shop.admin.redaction import shown_error, shown_payload
+from shop.admin.rendering import PAGE_ROWS, can, done, screen, shown_again, whole
+from shop.database import transaction
+from shop.errors import NotFound
+from shop.extensions import db
+from shop.incidents import handling
+from shop.incidents.models import Category, Incident, IncidentStatus, Severity
+from shop.jobs.models import Job
+from shop.orders.models import Order
+
+TONES = {"critical": "danger", "high": "danger", "medium": "warn", "low": "info"}
+STATES = {"open": "danger", "acknowledged": "warn", "resolved": "ok"}
+
+
+def _visible() -> Any:
+    """Managers see all; fulfilment what concerns parcels and stock; support what concerns orders."""
+    found = select(Incident)
+    if can(Right.SEE_EVERYTHING):
+        return found
+    if current_user.role == Role.FULFILMENT:
+        return found.where(Incident.category.in_([Category.DELIVERY, Category.STOCK]))
+    return found.where(Incident.order_id.is_not(None))
+
+
+@bp.get("/incidents")
+@needs(Right.SEE_INCIDENTS)
+def incidents() -> ResponseReturnValue:
+    """Those that nobody has dealt with, newest first, or by the filters."""
+    wanted = request.args.get("status", "unresolved")
+    category, severity, before = (
+        request.args.get("category", ""),
+        request.args.get("severity", ""),
+        whole("before"),
+    )
+    found = _visible().order_by(Incident.id.desc()).limit(PAGE_ROWS + 1)
+    if wanted in list(IncidentStatus):
+        found = found.where(Incident.status == IncidentStatus(wanted))
+    elif wanted == "unresolved":
+        found = found.where(Incident.status != IncidentStatus.RESOLVED)
+    if category in list(Category):
+        found = found.where(Incident.category == Category(category))
+    if severity in list(Severity):
+        found = found.where(Incident.severity == Severity(severity))
+    if before is not None:
+        found = found.where(Incident.id < before)
+    rows = db.session.scalars(found).all()
+    shown = rows[:PAGE_ROWS]
+    same = {
+        key: value
+        for key, value in {"status": wanted, "category": category, "severity": severity}.items()
+        if value
+    }
+    return screen(
+        "admin/incidents.html",
+        section="admin.incidents",
+        rows=shown,
+        numbers=_numbers(row.order_id for row in shown),
+        wanted=wanted,
+        category=category,
+        severity=severity,
+        categories=list(Category),
+        severities=list(Severity),
+        tones=TONES,
+        states=STATES,
+        older=url_for("admin.incidents", **same, before=shown[-1].id)
+        if len(rows) > PAGE_ROWS
+        else None,
+    )
+
+
+def _numbers(order_ids: Any) -> dict[int, str]:
+    wanted = {order_id for order_id in order_ids if order_id}
+    rows = db.session.execute(select(Order.id, Order.number).where(Order.id.in_(wanted)))
+    return dict(rows.all())
+
+
+@bp.get("/incidents/<int:incident_id>")
+@needs(Right.SEE_INCIDENTS)
+def incident(incident_id: int) -> ResponseReturnValue:
+    """One incident with all that is known."""
+    return show_incident(incident_id)
+
+
+def show_incident(
+    incident_id: int, *, problem: str = "", status: int = 200, **_others: Any
+) -> Response:
+    """The page; `problem` is what was refused just now."""
+    found = _one(incident_id)
+    sees_stack = can(Right.SEE_EVERYTHING)
+    return screen(
+        "admin/incident.html",
+        status,
+        section="admin.incidents",
+        problem=problem,
+        incident=found,
+        number=_numbers([found.order_id]).get(found.order_id or 0),
+        job=db.session.get(Job, found.job_id) if found.job_id else None,
+        context=shown_payload(found.context),
+        error=shown_error(found.error_message),
+        stack=shown_error(found.error_stack) if sees_stack else "",
+        tones=TONES,
+        states=STATES,
+    )
+
+
+def _one(incident_id: int) -> Incident:
+    found: Incident | None = db.session.scalars(
+        _visible().where(Incident.id == incident_id)
+    ).one_or_none()
+    if found is None:
+        raise NotFound("There is no such incident.")
+    return found
+
+
+@bp.post("/incidents/<int:incident_id>/acknowledge")
+@needs(Right.SEE_INCIDENTS)
+@shown_again(show_incident)
+def incident_acknowledge(incident_id: int) -> ResponseReturnValue:
+    """Say that one is on it."""
+    with transaction():
+        _one(incident_id)
+        handling.acknowledge(incident_id, staff_actor())
+    return done(url_for("admin.incident", incident_id=incident_id), "You are on it.")
+
+
+@bp.post("/incidents/<int:incident_id>/resolve")
+@needs(Right.SEE_INCIDENTS)
+@shown_again(show_incident)
+def incident_resolve(incident_id: int) -> ResponseReturnValue:
+    """Say that it is dealt with. The same fault opens a new one."""
+    with transaction():
+        _one(incident_id)
+        handling.resolve(incident_id, staff_actor())
+    return done(url_for("admin.incidents"), f"Incident {incident_id} is resolved.")

@@ -1,0 +1,183 @@
+"""Jobs: what waits, runs, failed; trying again and taking out by hand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import String, cast, func, or_, select
+
+from shop.accounts.rights import Right, needs, staff_actor
+from shop.admin import bp
+from shop.admin.health import Health, health
+from shop.admin.redaction import shown_error, shown_payload
+from shop.admin.rendering import PAGE_ROWS, done, screen, shown_again, whole
+from shop.audit import recording as audit
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.errors import NotFound, Refused
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.handlers import HANDLERS
+from shop.jobs.models import Job, JobStatus, ScheduleSlot
+from shop.jobs.queue import cancel
+from shop.jobs.runner import retry
+from shop.jobs.schedule import SCHEDULE
+
+TONES = {
+    "succeeded": "ok",
+    "failed": "danger",
+    "running": "info",
+    "queued": "warn",
+    "cancelled": "",
+}
+
+
+def inspector(tab: str) -> dict[str, Any]:
+    """What the head and the tabs of jobs and webhooks need."""
+    figures: Health = health()
+    return {"health": figures, "tab": tab, "refreshed_at": utcnow(), "section": "admin.jobs"}
+
+
+@bp.get("/jobs/health")
+@needs(Right.SEE_JOBS)
+def jobs_health() -> ResponseReturnValue:
+    """The figures alone, for the poll."""
+    return screen("admin/jobs_health.html", **inspector(""))
+
+
+@bp.get("/jobs")
+@needs(Right.SEE_JOBS)
+def jobs() -> ResponseReturnValue:
+    """Jobs, newest first; `status=failed` is the tab of the dead."""
+    return _list(None)
+
+
+@bp.get("/jobs/<int:job_id>")
+@needs(Right.SEE_JOBS)
+def job(job_id: int) -> ResponseReturnValue:
+    """One job beside the list; on a narrow screen, and without JavaScript, after it."""
+    return _list(job_id)
+
+
+def _list(
+    job_id: int | None = None, *, problem: str = "", status: int = 200, **_others: Any
+) -> Response:
+    wanted = request.args.get("status", "")
+    kind, query, before = (
+        request.args.get("kind", ""),
+        request.args.get("q", "").strip()[:80],
+        whole("before"),
+    )
+    found = select(Job).order_by(Job.id.desc()).limit(PAGE_ROWS + 1)
+    if wanted in list(JobStatus):
+        found = found.where(Job.status == JobStatus(wanted))
+    if kind:
+        found = found.where(Job.kind == kind)
+    if query:
+        found = found.where(_matches(query))
+    if before is not None:
+        found = found.where(Job.id < before)
+    rows = db.session.scalars(found).all()
+    shown: Sequence[Job] = rows[:PAGE_ROWS]
+    chosen = db.session.get(Job, job_id) if job_id else (shown[0] if shown else None)
+    if job_id and chosen is None:
+        raise NotFound("There is no such job; what succeeded is kept for two weeks.")
+    same = {
+        key: value for key, value in {"status": wanted, "kind": kind, "q": query}.items() if value
+    }
+    return screen(
+        "admin/jobs.html",
+        status,
+        problem=problem,
+        rows=shown,
+        job=chosen,
+        payload=shown_payload(chosen.payload) if chosen else "",
+        error=shown_error(chosen.error) if chosen else "",
+        incident=_incident_of(chosen),
+        tones=TONES,
+        kinds=sorted(HANDLERS),
+        kind=kind,
+        status_wanted=wanted,
+        query=query,
+        same=same,
+        older=url_for("admin.jobs", **same, before=shown[-1].id) if len(rows) > PAGE_ROWS else None,
+        **inspector("dead" if wanted == "failed" else "jobs"),
+    )
+
+
+def _matches(query: str) -> Any:
+    """A job's id, key or worker, or anything in its payload."""
+    fields = [
+        Job.key.icontains(query, autoescape=True),
+        cast(Job.payload, String).icontains(query, autoescape=True),
+        Job.worker == query,
+    ]
+    if query.isascii() and query.isdigit() and len(query) < 16:
+        fields.append(Job.id == int(query))
+    return or_(*fields)
+
+
+def _incident_of(chosen: Job | None) -> Incident | None:
+    if chosen is None or chosen.status != JobStatus.FAILED:
+        return None
+    return db.session.scalars(
+        select(Incident).where(Incident.job_id == chosen.id).order_by(Incident.id.desc()).limit(1)
+    ).one_or_none()
+
+
+@bp.get("/jobs/schedule")
+@needs(Right.SEE_JOBS)
+def jobs_schedule() -> ResponseReturnValue:
+    """Periodic work: how often, and when its last turn was taken."""
+    last = dict(
+        db.session.execute(
+            select(ScheduleSlot.task, func.max(ScheduleSlot.slot_at)).group_by(ScheduleSlot.task)
+        ).all()
+    )
+    return screen("admin/jobs_schedule.html", tasks=SCHEDULE, last=last, **inspector("schedule"))
+
+
+@bp.post("/jobs/<int:job_id>/retry")
+@needs(Right.RUN_JOBS)
+@shown_again(_list)
+def job_retry(job_id: int) -> ResponseReturnValue:
+    """Queue a failed or cancelled job once more. Its handler knows what was done before."""
+    with transaction():
+        if not retry(job_id):
+            raise Refused("Only a job that failed or was cancelled can be tried again.")
+        audit.write(staff_actor(), "job.retried", f"job:{job_id}")
+    return done(_after(job_id), f"Job {job_id} is queued again.")
+
+
+@bp.post("/jobs/<int:job_id>/cancel")
+@needs(Right.RUN_JOBS)
+@shown_again(_list)
+def job_cancel(job_id: int) -> ResponseReturnValue:
+    """Take a queued job out."""
+    with transaction():
+        if not cancel(job_id):
+            raise Refused("Only a job that still waits can be cancelled.")
+        audit.write(staff_actor(), "job.cancelled", f"job:{job_id}")
+    return done(_after(job_id), f"Job {job_id} will not run.")
+
+
+@bp.post("/jobs/retry-dead")
+@needs(Right.RUN_JOBS)
+def jobs_retry_dead() -> ResponseReturnValue:
+    """Queue all failed jobs once more, a hundred at a time."""
+    with transaction() as session:
+        dead = session.scalars(
+            select(Job.id).where(Job.status == JobStatus.FAILED).order_by(Job.id).limit(100)
+        ).all()
+        queued = [job_id for job_id in dead if retry(job_id)]
+        audit.write(staff_actor(), "job.retried_all", "jobs", None, {"jobs": queued})
+    return done(url_for("admin.jobs"), f"{len(queued)} jobs are queued again.")
+
+
+def _after(job_id: int) -> str:
+    """Back to the incident that the button stood on, or to the job."""
+    incident_id = request.form.get("incident", "")
+    if incident_id.isascii() and incident_id.isdigit():
+        return url_for("admin.incident", incident_id=int(incident_id))
+    return url_for("admin.job", job_id=job_id)

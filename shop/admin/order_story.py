@@ -1,0 +1,155 @@
+"""An order's whole story in one list: steps, money, messages from providers, mails and notes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, select
+
+from shop.admin.rendering import actor_words, names_of
+from shop.admin.words import gateway_words, plain
+from shop.delivery.models import Shipment, TrackingEvent
+from shop.extensions import db
+from shop.messaging.models import Notification
+from shop.money import format_minor
+from shop.orders.models import Order, OrderEvent
+from shop.payments.models import Payment, PaymentEvent
+from shop.webhooks.models import WebhookEvent
+
+FILTERS = {"all": "All", "customer": "Customer", "staff": "Staff"}
+
+BAD = {"payment_failed", "dispute_opened", "dispute_lost", "delivery_attempt_failed", "incident", "returned"}  # fmt: skip
+GOOD = {"payment_succeeded", "pay_on_delivery_accepted", "delivered", "dispute_won", "payment", "nothing_to_pay"}  # fmt: skip
+SOURCES = {
+    "webhook": "Webhook from",
+    "return": "Asked on the shopper's return:",
+    "sweep": "Asked by the sweep:",
+    "admin": "Recorded by staff:",
+    "courier": "Told by the courier:",
+    "open": "On opening:",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line: when, what, and a smaller line that says from where. `tone` is the mark's colour."""
+
+    at: datetime
+    text: str
+    small: str = ""
+    tone: str = ""
+    for_customer: bool = False
+
+
+def story(order: Order, show: str = "all") -> list[Entry]:
+    """The timeline, newest first: five statements however long it is."""
+    entries = _steps(order) + _money(order) + _scans(order) + _mails(order)
+    if show == "customer":
+        entries = [entry for entry in entries if entry.for_customer]
+    elif show == "staff":
+        entries = [entry for entry in entries if not entry.for_customer]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def _steps(order: Order) -> list[Entry]:
+    rows = db.session.scalars(
+        select(OrderEvent).where(OrderEvent.order_id == order.id).order_by(OrderEvent.id)
+    ).all()
+    names = names_of(row.actor for row in rows)
+    return [
+        Entry(
+            row.occurred_at,
+            row.text,
+            _step_small(row, actor_words(row.actor, names)),
+            _tone(row.kind),
+            row.for_customer,
+        )
+        for row in rows
+    ]
+
+
+def _step_small(row: OrderEvent, who: str) -> str:
+    if row.kind == "note":
+        return f"Note by {who}"
+    reason = str(row.details.get("reason", "")) if row.details else ""
+    said = f"By {who}" if row.actor != "system" else "By itself"
+    return f"{said}: {reason}" if reason else said
+
+
+def _tone(kind: str) -> str:
+    if kind == "note":
+        return "note"
+    if kind in BAD:
+        return "bad"
+    return "ok" if kind in GOOD else ""
+
+
+def _money(order: Order) -> list[Entry]:
+    """What providers told us, with how often: "applied once, received twice"."""
+    rows = db.session.execute(
+        select(PaymentEvent, Payment, WebhookEvent.repeats)
+        .join(Payment, Payment.id == PaymentEvent.payment_id)
+        .outerjoin(
+            WebhookEvent,
+            and_(
+                WebhookEvent.source == Payment.gateway,
+                WebhookEvent.event_id == PaymentEvent.gateway_event_id,
+            ),
+        )
+        .where(Payment.order_id == order.id)
+        .order_by(PaymentEvent.id)
+    )
+    return [
+        Entry(event.created_at, _money_text(event, payment), _money_small(event, payment, repeats))
+        for event, payment, repeats in rows
+    ]
+
+
+def _money_text(event: PaymentEvent, payment: Payment) -> str:
+    amount = f" {format_minor(event.amount_minor, payment.currency)}" if event.amount_minor else ""
+    return f"{plain(event.kind)}{amount}: {event.changed.replace('_', ' ')}"
+
+
+def _money_small(event: PaymentEvent, payment: Payment, repeats: int | None) -> str:
+    parts = [f"{SOURCES.get(event.source, event.source)} {gateway_words(payment.gateway)}"]
+    if event.gateway_event_id:
+        parts.append(event.gateway_event_id)
+    if repeats:
+        parts.append(f"applied once, received {repeats + 1} times")
+    return ", ".join(parts)
+
+
+def _scans(order: Order) -> list[Entry]:
+    rows = db.session.execute(
+        select(TrackingEvent, Shipment)
+        .join(Shipment, Shipment.id == TrackingEvent.shipment_id)
+        .where(Shipment.order_id == order.id)
+        .order_by(TrackingEvent.id)
+    )
+    return [
+        Entry(
+            scan.occurred_at,
+            scan.words or scan.code,
+            ", ".join(
+                part
+                for part in (f"Scan of parcel {shipment.sequence}", shipment.awb, scan.place)
+                if part
+            ),
+        )
+        for scan, shipment in rows
+    ]
+
+
+def _mails(order: Order) -> list[Entry]:
+    rows = db.session.scalars(
+        select(Notification).where(Notification.order_id == order.id).order_by(Notification.id)
+    )
+    return [
+        Entry(
+            row.sent_at or row.created_at,
+            f"{plain(row.template)}: {row.status.value}",
+            f"Message by {row.channel}",
+            "bad" if row.status in {"failed", "uncertain"} else "",
+            for_customer=True,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,49 @@
+"""Payloads as staff may read them: without e-mail, phone, names, addresses, tokens and secrets."""
+
+import json
+import re
+from typing import Any
+
+HIDDEN = "[redacted]"
+PRIVATE = re.compile(
+    r"e-?mail|phone|mobile|contact|token|secret|password|signature|authorization|cookie|name$|"
+    r"address|street|city|line[_]?[12]|pincode|postal|landmark",
+    re.IGNORECASE,
+)
+EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")
+PHONE = re.compile(r"\+\d{8,15}\b")
+MOST_LETTERS = 20_000
+
+
+def redacted(value: Any, key: str = "") -> Any:
+    """The same value with what is private replaced, at any depth."""
+    if isinstance(value, dict):
+        return {name: redacted(inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [redacted(inner, key) for inner in value]
+    if key and PRIVATE.search(key) and value not in (None, "", [], {}):
+        return HIDDEN
+    return _without_contact(value) if isinstance(value, str) else value
+
+
+def _without_contact(text: str) -> str:
+    return PHONE.sub(HIDDEN, EMAIL.sub(HIDDEN, text))
+
+
+def shown_body(body: bytes) -> str:
+    """A stored message, indented, for the inspector; what is no JSON is shown as text."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return _without_contact(body.decode("utf-8", "replace"))[:MOST_LETTERS]
+    return json.dumps(redacted(value), indent=2, ensure_ascii=False)[:MOST_LETTERS]
+
+
+def shown_payload(payload: dict[str, Any]) -> str:
+    """A job's payload or an incident's context, indented."""
+    return json.dumps(redacted(payload), indent=2, ensure_ascii=False, default=str)[:MOST_LETTERS]
+
+
+def shown_error(text: str | None) -> str:
+    """An error's words without anyone's address or number."""
+    return _without_contact(text or "")[:MOST_LETTERS]

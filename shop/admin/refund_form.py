@@ -1,0 +1,154 @@
+"""Reading a refund form: units by line, delivery, reason. All amounts are worked out here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from shop.admin.order_facts import OrderFacts
+from shop.errors import NotFound, Refused
+from shop.money import MoneyError, format_minor, parse_minor, to_decimal
+from shop.orders.models import OrderLine
+from shop.payments.models import Payment, RefundStatus
+from shop.payments.refunds import RefundLine, line_amount
+
+REASONS = (
+    "Customer returned it",
+    "Arrived damaged",
+    "Could not supply",
+    "Goodwill",
+    "Paid by mistake",
+)
+
+
+@dataclass(frozen=True)
+class FormLine:
+    """A line of the form: what may still go back, what is asked, and what that comes to."""
+
+    line: OrderLine
+    left: int
+    each_minor: int
+    quantity: int
+    restock: bool
+    amount_minor: int
+
+
+@dataclass(frozen=True)
+class RefundForm:
+    """A refund as asked for. `problem` says what is wrong with it, in the person's words."""
+
+    payment: Payment
+    lines: list[FormLine]
+    shipping: str
+    shipping_minor: int
+    shipping_left_minor: int
+    reason: str
+    problem: str = ""
+    reasons: tuple[str, ...] = field(default=REASONS)
+
+    @property
+    def total_minor(self) -> int:
+        """What goes back."""
+        return sum(line.amount_minor for line in self.lines) + self.shipping_minor
+
+    @property
+    def becomes(self) -> str:
+        """What the order's payment will be called after it."""
+        return (
+            "refunded"
+            if self.total_minor >= self.payment.refundable_minor
+            else "partially_refunded"
+        )
+
+    def refund_lines(self) -> list[RefundLine]:
+        """What the refund is for, as payments.refunds takes it."""
+        return [
+            RefundLine(
+                row.line.id, row.quantity, row.amount_minor, row.restock and row.quantity > 0
+            )
+            for row in self.lines
+            if row.quantity
+        ]
+
+    def checked(self) -> "RefundForm":
+        """The same. Raises Refused with what is wrong."""
+        if self.problem:
+            raise Refused(self.problem)
+        if self.total_minor <= 0:
+            raise Refused("Choose at least one item, or an amount of delivery to refund.")
+        if self.total_minor > self.payment.refundable_minor:
+            left = format_minor(self.payment.refundable_minor, self.payment.currency)
+            raise Refused(f"Not more than {left} of this payment can still be refunded.")
+        if self.reason not in REASONS:
+            raise Refused("Choose a reason.")
+        return self
+
+
+def payment_of(facts: OrderFacts, wanted: str) -> Payment:
+    """The payment that the money goes back to: the one named, else the newest with money left."""
+    able = [payment for payment in facts.payments if payment.refundable_minor > 0]
+    for payment in able:
+        if str(payment.id) == wanted:
+            return payment
+    if wanted or not able:
+        raise NotFound("No payment of this order can be refunded.")
+    return able[0]
+
+
+def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
+    """Work out the form from what was sent; nothing sent is a form with nothing chosen."""
+    payment = payment_of(facts, sent.get("payment", ""))
+    order = facts.order
+    problem = ""
+    lines = []
+    for line in order.lines:
+        left = line.quantity - line.refunded_quantity
+        quantity, said = _units(sent.get(f"qty-{line.id}", "0"), left, line.name)
+        problem = problem or said
+        lines.append(
+            FormLine(
+                line, left, line_amount(line, 1) if left else 0, quantity,
+                sent.get(f"restock-{line.id}") == "1", line_amount(line, quantity) if quantity else 0,
+            )
+        )  # fmt: skip
+    left_minor = delivery_left_minor(facts)
+    shipping, shipping_minor, said = _shipping(sent.get("shipping", ""), left_minor, order.currency)
+    return RefundForm(
+        payment, lines, shipping, shipping_minor, left_minor,
+        sent.get("reason", ""), problem or said,
+    )  # fmt: skip
+
+
+def _units(written: str, left: int, name: str) -> tuple[int, str]:
+    value = written.strip()
+    if not value.isascii() or not value.isdigit() or len(value) > 6:
+        return 0, f"Use a whole number of {name}."
+    if int(value) > left:
+        return left, f"Only {left} of {name} can still be refunded."
+    return int(value), ""
+
+
+def delivery_left_minor(facts: OrderFacts) -> int:
+    """What of delivery and fees can still go back: earlier refunds beyond their lines are taken off."""
+    paid = facts.order.shipping_minor + facts.order.fee_minor + facts.order.tax_minor
+    back = sum(
+        refund.amount_minor - sum(line["amount_minor"] for line in refund.lines)
+        for refund in facts.refunds
+        if refund.status != RefundStatus.FAILED
+    )
+    return max(0, paid - back)
+
+
+def _shipping(written: str, left_minor: int, currency: str) -> tuple[str, int, str]:
+    """The delivery refund as typed, in minor units, and what is wrong with it."""
+    if not written.strip():
+        return str(to_decimal(0, currency)), 0, ""
+    try:
+        minor = parse_minor(written.strip(), currency)
+    except MoneyError:
+        return written[:20], 0, "Enter the delivery refund as an amount, for example 99.00."
+    if minor > left_minor:
+        return (
+            written[:20],
+            0,
+            f"Not more than {format_minor(left_minor, currency)} of delivery can go back.",
+        )
+    return written.strip(), minor, ""

@@ -1,0 +1,140 @@
+"""Rendering the admin's screens: the frame with its counts, toasts, and refusals shown on the page."""
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import Response, flash, make_response, redirect, request
+from flask_login import current_user
+from sqlalchemy import func, or_, select
+
+from shop.accounts.models import User
+from shop.accounts.rights import Right, may
+from shop.admin import bp
+from shop.config import settings
+from shop.errors import Refused
+from shop.extensions import db
+from shop.incidents.models import Incident, IncidentStatus
+from shop.jobs.models import Job, JobStatus
+from shop.orders.models import Order, OrderStatus
+from shop.pages import page, wants_fragment
+from shop.stock.models import StockLevel
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PAGE_ROWS = 25
+"""Rows on one page of any list."""
+
+TO_DO = (
+    OrderStatus.PAID,
+    OrderStatus.PROCESSING,
+    OrderStatus.READY_FOR_SHIPMENT,
+)
+
+
+@bp.context_processor
+def frame() -> dict[str, Any]:
+    """What every template of the admin may ask."""
+    return {"can": can, "Right": Right}
+
+
+def can(right: Right) -> bool:
+    """True when the signed-in person has the right."""
+    return may(current_user, right)
+
+
+def screen(template: str, status: int = 200, **context: Any) -> Response:
+    """A page of the admin, or its fragment for htmx. Whole pages carry the menu's counts."""
+    if wants_fragment():
+        return page(template, status, is_fragment=True, **context)
+    methods = {*settings().payment_gateways, settings().courier}
+    return page(
+        template,
+        status,
+        layout="admin/base_admin.html",
+        menu=menu_counts(),
+        is_sandbox="sandbox" in methods,
+        is_fragment=False,
+        **context,
+    )
+
+
+def menu_counts() -> dict[str, int]:
+    """Things to do, for the menu: one statement."""
+    row = db.session.execute(
+        select(
+            _count(Order, Order.status.in_(TO_DO) | Order.attention.is_not(None)).label("orders"),
+            _count(StockLevel, is_low()).label("stock"),
+            _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
+            _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
+            _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),
+        )
+    ).one()
+    return dict(row._mapping)
+
+
+def is_low() -> Any:
+    """A level that somebody should refill."""
+    return StockLevel.on_hand - StockLevel.reserved <= StockLevel.low_threshold
+
+
+def _count(model: Any, condition: Any) -> Any:
+    return select(func.count()).select_from(model).where(condition).scalar_subquery()
+
+
+def done(url: str, words: str, tone: str = "") -> Response:
+    """After a change: a toast, and back to the page by GET (303), with htmx and without."""
+    flash(words, tone or "done")
+    return make_response(redirect(url, 303))
+
+
+def shown_again(show: Callable[..., Response]) -> Callable[[View], View]:
+    """A refusal (409, 422) of the view shows the page again with its words; nothing was changed."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def answered(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return view(*args, **kwargs)
+            except Refused as refusal:
+                if refusal.status not in {409, 422}:
+                    raise
+                db.session.rollback()
+                return show(*args, **kwargs, problem=str(refusal), status=refusal.status)
+
+        return answered  # type: ignore[return-value]
+
+    return decorate
+
+
+def names_of(actors: Iterable[str]) -> dict[str, str]:
+    """Names for actors such as "user:7"; one statement for all."""
+    ids = {int(found) for name in actors if (found := name.removeprefix("user:")).isdigit()}
+    rows = (
+        db.session.execute(select(User.id, User.name, User.email).where(User.id.in_(ids)))
+        if ids
+        else []
+    )
+    return {f"user:{user_id}": name or email for user_id, name, email in rows}
+
+
+def actor_words(actor: str, names: dict[str, str]) -> str:
+    """An actor as a person reads it: a name, "the customer", "Stripe"."""
+    if actor in names:
+        return names[actor]
+    kind, _, name = actor.partition(":")
+    if kind in {"gateway", "courier"} and name:
+        return name.replace("_", " ").capitalize()
+    return {"customer": "the customer", "system": "the shop itself"}.get(kind, actor)
+
+
+def whole(name: str) -> int | None:
+    """A whole number from the query (page cursors); None when it is missing or is none."""
+    value = request.args.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else None
+
+
+def any_of(*conditions: Any) -> Any:
+    """At least one of the conditions."""
+    return or_(*conditions)

@@ -1,0 +1,57 @@
+"""Parcels that staff move without a courier's scan, so that order and parcels tell the same story."""
+
+from shop.clock import utcnow
+from shop.delivery import shipping
+from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, ShipmentStatus, Step
+from shop.orders.models import Order
+
+COURIER = "hand"
+"""The courier's key of a parcel that no courier knows; nothing asks for its news."""
+
+STATUS = {
+    "shipped": ShipmentStatus.PICKED_UP,
+    "in_transit": ShipmentStatus.IN_TRANSIT,
+    "out_for_delivery": ShipmentStatus.OUT_FOR_DELIVERY,
+    "delivered": ShipmentStatus.DELIVERED,
+    "returned": ShipmentStatus.RTO_DELIVERED,
+}
+"""What a step of the order means for its parcels."""
+
+
+def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> None:
+    """Bring the parcels to where a person says the order is, in the caller's transaction.
+
+    Shipping hands over the booked parcels and puts what is in none into one of its own, with the
+    courier and waybill given. Raises Refused when nothing may ship from the order.
+    """
+    if event not in STATUS:
+        return
+    if event == "shipped":
+        _hand_over_rest(order, courier_name, awb)
+    for parcel in shipping.of_order(order.id):
+        if parcel.status not in FINAL or (
+            event == "returned" and parcel.status == ShipmentStatus.DELIVERED
+        ):
+            _move(parcel, STATUS[event])
+    shipping.recount_fulfilment(order)
+
+
+def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:
+    booked = [one for one in shipping.of_order(order.id) if one.status in NOT_HANDED_OVER]
+    if booked and awb and booked[0].awb is None:
+        booked[0].awb, booked[0].courier_name = awb, courier_name
+    if not shipping.unshipped(order) or not shipping.may_ship(order):
+        return
+    made = shipping.reserve(order)
+    if made is None:
+        return
+    made.courier, made.is_dry_run, made.step = COURIER, False, Step.LABELLED
+    made.awb, made.courier_name = awb or None, courier_name
+
+
+def _move(parcel: Shipment, status: ShipmentStatus) -> None:
+    parcel.status, parcel.status_at = status, utcnow()
+    if status == ShipmentStatus.DELIVERED:
+        parcel.delivered_at = parcel.status_at
+    if status == ShipmentStatus.RTO_DELIVERED:
+        shipping.give_back(parcel)
