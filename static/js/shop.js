@@ -54,7 +54,10 @@
     toast.append(button);
     region()?.append(toast);
   };
-  document.addEventListener("submit", (event) => event.target.closest(".toast")?.remove());
+  document.addEventListener("htmx:afterRequest", (event) => event.detail.elt.closest(".toast")?.remove());
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-close]")) event.target.closest(".toast")?.remove();
+  });
 
   // Failures: the page stays, a toast says what is wrong and repeats the request when asked to.
   let failures = 0;
@@ -102,7 +105,7 @@
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
     const busy = button?.dataset.busy;
-    if (!busy || event.defaultPrevented) return;
+    if (!busy) return;
     const label = button.querySelector(".btn__label") || button;
     button.dataset.idle = label.textContent;
     label.textContent = busy;

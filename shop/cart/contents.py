@@ -1,0 +1,156 @@
+"""What is in a cart, as it would be sold now: prices and stock are read anew each time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from shop.cart.models import Cart, CartLine
+from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant, VariantPrice
+from shop.catalog.tax import rate_bp
+from shop.extensions import db
+from shop.money import format_minor, tax_included
+from shop.preferences import preferences
+from shop.stock.models import StockLevel
+
+FEW_LEFT = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line. Amounts in minor units of the cart's currency."""
+
+    id: int
+    variant_id: int
+    slug: str
+    sku: str
+    name: str
+    options: str
+    picture: str
+    quantity: int
+    #: None when it is not sold any more.
+    price_minor: int | None
+    price_seen_minor: int
+    #: Units that can still be sold.
+    free: int
+    tax_rate_bp: int
+
+    @property
+    def total_minor(self) -> int:
+        """Price times quantity; nothing for what is not sold."""
+        return (self.price_minor or 0) * self.quantity
+
+    @property
+    def is_sold(self) -> bool:
+        """False when the product was taken out of the shop."""
+        return self.price_minor is not None
+
+    @property
+    def is_short(self) -> bool:
+        """True when there are not as many as the line says."""
+        return self.is_sold and self.quantity > self.free
+
+    @property
+    def full_name(self) -> str:
+        """Brand, name and choice: "Kazemori Tidal 05, Red, 2.0 mm"."""
+        return f"{self.name}, {self.options}" if self.options else self.name
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The cart's page. Amounts in minor units."""
+
+    currency: str
+    lines: Sequence[Line]
+    line_limit: int
+    free_from_minor: int
+    hold_minutes: int
+
+    @property
+    def count(self) -> int:
+        """Units in all."""
+        return sum(line.quantity for line in self.lines)
+
+    @property
+    def subtotal_minor(self) -> int:
+        """What the lines cost."""
+        return sum(line.total_minor for line in self.lines)
+
+    @property
+    def tax_minor(self) -> int:
+        """The tax inside it."""
+        return sum(tax_included(line.total_minor, line.tax_rate_bp) for line in self.lines)
+
+    @property
+    def to_free_delivery_minor(self) -> int:
+        """What is missing for free standard delivery; 0 when it is reached."""
+        return max(0, self.free_from_minor - self.subtotal_minor)
+
+    @property
+    def moved(self) -> list[str]:
+        """Prices that changed since they were put in, in words."""
+        return [
+            f"The price of {line.full_name} changed from "
+            f"{format_minor(line.price_seen_minor, self.currency)} to "
+            f"{format_minor(line.price_minor, self.currency)} since you added it."
+            for line in self.lines
+            if line.price_minor is not None and line.price_minor != line.price_seen_minor
+        ]
+
+
+def read(cart: Cart | None, currency: str) -> Contents:
+    """The cart's lines in the order in which they were put in. Two statements."""
+    chosen = preferences("line_limit", "free_shipping_minor", "hold_minutes")
+    return Contents(
+        currency=cart.currency if cart else currency,
+        lines=_lines(cart.id, cart.currency) if cart else [],
+        line_limit=chosen["line_limit"],
+        free_from_minor=chosen["free_shipping_minor"],
+        hold_minutes=chosen["hold_minutes"],
+    )
+
+
+def _lines(cart_id: int, currency: str) -> list[Line]:
+    picture = (
+        select(Picture.storage_key)
+        .where(Picture.product_id == Product.id)
+        .order_by(Picture.position, Picture.id)
+        .limit(1)
+        .correlate(Product)
+        .scalar_subquery()
+    )
+    rows = db.session.execute(
+        select(
+            CartLine.id, CartLine.variant_id, CartLine.quantity, CartLine.price_seen_minor,
+            Product.slug, Product.name, Product.status, Product.tax_class, Brand.name.label("brand"),
+            Variant.sku, Variant.options, VariantPrice.amount_minor, picture.label("picture"),
+            (StockLevel.on_hand - StockLevel.reserved).label("free"),
+        )
+        .join(Variant, Variant.id == CartLine.variant_id)
+        .join(Product, Product.id == Variant.product_id)
+        .join(Brand, Brand.id == Product.brand_id)
+        .outerjoin(
+            VariantPrice,
+            (VariantPrice.variant_id == Variant.id) & (VariantPrice.currency == currency),
+        )
+        .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
+        .where(CartLine.cart_id == cart_id)
+        .order_by(CartLine.created_at, CartLine.id)
+    )  # fmt: skip
+    return [
+        Line(
+            id=row.id,
+            variant_id=row.variant_id,
+            slug=row.slug,
+            sku=row.sku,
+            name=f"{row.brand} {row.name}",
+            options=", ".join((row.options or {}).values()),
+            picture=row.picture or "",
+            quantity=row.quantity,
+            price_minor=row.amount_minor if row.status == ProductStatus.ACTIVE else None,
+            price_seen_minor=row.price_seen_minor,
+            free=max(0, row.free or 0),
+            tax_rate_bp=rate_bp(row.tax_class),
+        )
+        for row in rows
+    ]
