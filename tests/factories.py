@@ -78,6 +78,13 @@ def make_user(
     return user
 
 
+def sign_in(client: Any, user: User, password: str = PASSWORD) -> Any:
+    """Sign the person in with this browser, by the form. Returns the answer."""
+    answer = client.post_form("/account/sign-in", {"email": user.email, "password": password})
+    assert answer.status_code == 303, answer.text
+    return answer
+
+
 def make_product(
     name: str = "Match ball",
     *,

@@ -1,8 +1,9 @@
 """What happens to people: they register, change password and role, and leave. Never commits."""
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select
 
-from shop.accounts import signing_in
+from shop.accounts import passwords, signing_in
 from shop.accounts.models import Address, Role, SignIn, User
 from shop.audit import recording
 from shop.database import insert_ignore
@@ -30,14 +31,23 @@ def register(email: str, name: str, password_hash: str) -> int | None:
     return made
 
 
-def create_staff(email: str, password_hash: str, role: Role, actor: str) -> User:
-    """A new member of staff. Raises EmailTaken."""
-    if db.session.scalar(select(User.id).where(User.email == email)) is not None:
+def create_owner(email: str, password: str) -> User:
+    """A new owner of the shop, made from the command line. Raises Refused in words, and EmailTaken."""
+    try:
+        account = validate_email(email.strip(), check_deliverability=False).normalized.casefold()
+    except EmailNotValidError as error:
+        raise Refused("Enter an email address such as name@example.com.") from error
+    wrong = passwords.fault(password, account, is_staff=True)
+    if wrong:
+        raise Refused(wrong)
+    if db.session.scalar(select(User.id).where(User.email == account)) is not None:
         raise EmailTaken
-    person = User(email=email, password_hash=password_hash, role=role)
+    person = User(email=account, password_hash=passwords.hashed(password), role=Role.OWNER)
     db.session.add(person)
     db.session.flush()
-    recording.write(actor, "account.created", f"user:{person.id}", after={"role": role.value})
+    recording.write(
+        "system", "account.created", f"user:{person.id}", after={"role": Role.OWNER.value}
+    )
     return person
 
 

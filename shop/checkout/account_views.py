@@ -55,8 +55,8 @@ def export() -> ResponseReturnValue:
         return page("account/export.html")
     if not stepped_up_within(minutes=10):
         return leave_for(url_for("accounts.step_up", next=url_for("account_orders.export")))
+    content = account_data.everything_about(current_user.id)
     with transaction():
-        content = account_data.everything_about(current_user.id)
         recording.write(
             f"user:{current_user.id}", "account.exported", f"user:{current_user.id}",
             after={"orders": len(content["orders"])},
