@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from shop.clock import in_future, utcnow
+from shop.delivery import tracking
 from shop.delivery.couriers import courier
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
@@ -107,8 +108,6 @@ def _not_ours(event: WebhookEvent, news: Any) -> None:
 
 
 def _track(event: WebhookEvent) -> None:
-    from shop.delivery import tracking
-
     key = event.source.removeprefix(COURIER_PREFIX)
     way = courier(key)
     news = way.parse(event.raw_body).tracking

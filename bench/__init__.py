@@ -1,0 +1,1 @@
+"""Measuring the shop against the machine's own limits."""

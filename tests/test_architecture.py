@@ -1,0 +1,152 @@
+"""The rules of the house that can be read off the files."""
+
+import ast
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: From the top down: a part may import those before it, never those after it.
+ORDER = (
+    "errors", "config", "extensions", "clock", "database", "money", "limits", "preferences",
+    "secret_box", "logs", "providers", "headers", "pages", "guards", "jobs", "audit", "incidents",
+    "accounts", "stock", "catalog", "cart", "orders", "payments", "delivery", "messaging", "webhooks",
+    "checkout", "operations", "books", "admin", "sandbox", "cli",
+)  # fmt: skip
+#: Leaves: they know no table, no request and no other provider.
+LEAVES = ("payments/gateways", "delivery/couriers", "messaging/channels", "incidents/trackers")
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / "shop").rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "shop").with_suffix("").parts[0]
+
+
+def imports_of(path: Path) -> set[str]:
+    """The dotted shop.… names that a file imports, whole module paths."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {name for name in found if name.startswith("shop.")}
+
+
+def test_every_part_has_its_place_in_the_order():
+    parts = {part_of(path) for path in modules()} - {"__init__"}
+    assert parts == set(ORDER)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_downwards_only(path):
+    here = part_of(path)
+    if here == "__init__":
+        return
+    wrong = {
+        name
+        for name in imports_of(path)
+        if name.split(".")[1] in ORDER and ORDER.index(name.split(".")[1]) > ORDER.index(here)
+    }
+    assert not wrong, f"{here} may not import {sorted(wrong)}"
+
+
+def test_the_app_joins_the_parts_in_this_order():
+    from shop import PARTS
+
+    places = [ORDER.index(name.split(".")[0]) for name in PARTS]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_providers_are_leaves(leaf):
+    folder = ROOT / "shop" / leaf
+    own = "shop." + leaf.replace("/", ".")
+    for path in sorted(folder.glob("*.py")):
+        for name in imports_of(path):
+            assert ".models" not in name, f"{path.name} knows a table: {name}"
+            assert "extensions" not in name, f"{path.name} knows the database"
+            assert "database" not in name.split("."), f"{path.name} knows the database"
+        text = path.read_text(encoding="utf-8")
+        assert "flask import request" not in text, f"{path.name} knows the request"
+        assert own  # the folder exists
+
+
+def test_stand_ins_import_nothing_of_the_shop():
+    for path in sorted((ROOT / "tests" / "simulators").glob("*.py")):
+        assert not imports_of(path), f"{path.name} imports the shop"
+        assert "import shop" not in path.read_text(encoding="utf-8")
+
+
+def test_transactions_are_opened_at_the_edge_only():
+    """Views, jobs' runner, commands and the few use cases that call a gateway between two of them."""
+    edges = re.compile(
+        r"(views|cli|runner|schedule|queue|limits|numbers|placing|attempts|inbox|beat|embedded|dispatcher"
+        r"|maintenance|operations|guards|courier_tokens|signing_in|gateway|api|mailbox|shop/admin/|database)"
+    )
+    for path in modules():
+        if "with transaction()" in path.read_text(encoding="utf-8"):
+            assert edges.search(str(path.relative_to(ROOT))), f"{path} opens a transaction"
+
+
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+FORBIDDEN = {
+    "an inline script": re.compile(r"<script(?![^>]*\bsrc=)", re.I),
+    "an event attribute": re.compile(r"\son[a-z]+\s*=", re.I),
+    "a style attribute": re.compile(r"\sstyle\s*=", re.I),
+    "hx-on": re.compile(r"\bhx-on", re.I),
+    "a js: value": re.compile(r"[\"']js:", re.I),
+    "a trigger filter": re.compile(r"hx-trigger=\"[^\"]*\[", re.I),
+    "safe": re.compile(r"\|\s*safe\b"),
+    "an unquoted attribute": re.compile(r"<[a-z]+[^>]*\s[a-z-]+={{"),
+    "a field for cards": re.compile(r"name=\"(card|cvc|cvv)", re.I),
+    "something of another host": re.compile(r"(src|href)=\"https?://", re.I),
+}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda p: str(p.relative_to(ROOT / "templates")))
+def test_s22_no_template_holds_what_the_content_policy_forbids(path):
+    text = path.read_text(encoding="utf-8")
+    is_mail = "messages" in path.relative_to(ROOT / "templates").parts
+    for what, pattern in FORBIDDEN.items():
+        if is_mail and what in {"a style attribute", "something of another host"}:
+            continue
+        assert not pattern.search(text), f"{what}: {pattern.search(text).group(0)!r}"
+
+
+def test_s57_no_sql_is_built_from_text_of_users():
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        for found in re.finditer(r"\btext\(\s*f[\"']", text):
+            raise AssertionError(f"{path}: {found.group(0)}")
+
+
+def test_s80_vendored_files_are_what_the_list_says():
+    listed = (ROOT / "static" / "vendor" / "SOURCES").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "static" / "vendor").glob("*.js")):
+        digest = base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
+        assert f"{path.name} " in listed
+        assert f"sha384-{digest}" in listed
+
+
+def test_files_stay_short_enough_to_be_read():
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in modules()
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
+    assert not long
+
+
+def test_except_exception_stands_in_the_runner_and_the_error_handler_only():
+    allowed = {"shop/jobs/runner.py"}
+    for path in modules():
+        name = str(path.relative_to(ROOT))
+        if re.search(r"except (Base)?Exception\b", path.read_text(encoding="utf-8")):
+            assert name in allowed or "BaseException" in path.read_text(encoding="utf-8"), name
