@@ -238,7 +238,7 @@ def test_in_production_no_address_of_the_sandbox_exists(
     configure(shop_env="production")
     for rule in app.url_map.iter_rules():
         if rule.endpoint.split(".")[0] in {"sandbox", "sandbox_api"}:
-            values = {name: "x" for name in rule.arguments}
+            values = dict.fromkeys(rule.arguments, "x")
             url = rule.build(values)[1]  # type: ignore[index]
             method = "POST" if "POST" in (rule.methods or ()) else "GET"
             assert client.open(url, method=method).status_code in {400, 404}

@@ -19,6 +19,7 @@ class Fault:
     """What goes wrong with the next requests that fit.
 
     kind: "refuse" (answer `status`, nothing done), "fail_after" (done, then answer `status`),
+    "fail_stored" (not done, and the answer is kept for the key where the provider keeps answers),
     "hang_before" and "hang_after" (no answer at all, not done or done), "half_body" (done, the
     connection is cut in the middle of the answer), "garbage" (done, the answer is no JSON).
     """
@@ -33,7 +34,7 @@ class Fault:
     @property
     def is_before(self) -> bool:
         """True when the request is not carried out."""
-        return self.kind in {"refuse", "hang_before"}
+        return self.kind in {"refuse", "fail_stored", "hang_before"}
 
 
 @dataclass
@@ -126,10 +127,10 @@ class Simulator:
         )
         fault = self._fault_for(request)
         if fault and fault.is_before:
-            return self._broken(fault, None)(environ, start_response)
+            return self._broken(fault, request, None)(environ, start_response)
         response = self.handle(request)
         if fault:
-            return self._broken(fault, response)(environ, start_response)
+            return self._broken(fault, request, response)(environ, start_response)
         return response(environ, start_response)
 
     def _fault_for(self, request: Request) -> Fault | None:
@@ -141,7 +142,7 @@ class Simulator:
                 return fault
         return None
 
-    def _broken(self, fault: Fault, response: Response | None) -> Response:
+    def _broken(self, fault: Fault, request: Request, response: Response | None) -> Response:
         if fault.kind.startswith("hang"):
             self._released.wait(HANG_SECONDS)
             return Response(status=504)
@@ -155,9 +156,9 @@ class Simulator:
             return cut
         if fault.kind == "garbage":
             return Response("<html>not what you asked for</html>", mimetype="text/html")
-        return self.failure(fault)
+        return self.failure(fault, request)
 
-    def failure(self, fault: Fault) -> Response:
+    def failure(self, fault: Fault, request: Request) -> Response:
         """The answer of a "refuse" or "fail_after"; a subclass may give it the provider's shape."""
         return Response(
             '{"error": {"message": "simulated"}}', fault.status, fault.headers, "application/json"
