@@ -8,7 +8,6 @@ from collections.abc import Callable
 import structlog
 from flask import Flask
 from sqlalchemy import delete
-from sqlalchemy.exc import SQLAlchemyError
 
 from shop.database import db_now, transaction, upsert
 from shop.extensions import db
@@ -53,12 +52,12 @@ class Beat(threading.Thread):
                     self._do(work)
 
     def _do(self, work: Callable[[], object]) -> None:
-        """A database that is away for a moment must not end the heart-beat."""
+        """Nothing may end the heart-beat: neither a database that is away, nor a fault of one round."""
         try:
             with self.app.app_context():
                 work()
-        except SQLAlchemyError as error:
-            log.warning("worker.beat_failed", error=f"{type(error).__name__}: {error}"[:500])
+        except Exception as error:
+            log.error("worker.beat_failed", round=work.__name__, exc_info=error)
 
     def _leave_with_parent(self) -> None:
         if os.getppid() != self.parent:

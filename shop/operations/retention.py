@@ -1,0 +1,54 @@
+"""What is deleted because nobody needs it any more."""
+
+from sqlalchemy import delete
+
+from shop.accounts import signing_in
+from shop.cart.models import Cart
+from shop.clock import in_future
+from shop.extensions import db
+from shop.jobs import maintenance
+from shop.jobs.handlers import Policy, Work, handles
+from shop.limits import forget_old_tries
+from shop.preferences import preferences
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+
+CART_DAYS = 30
+
+
+@handles(
+    "retention.run", Policy(limit=120, attempts=3, base=60, cap=600, incident=("database", "low"))
+)
+def run(work: Work) -> None:
+    """Daily. Orders, money, stock and audit are never touched."""
+    days = preferences("webhook_days", "job_days")
+    maintenance.forget_finished(days["job_days"])
+    maintenance.forget_slots()
+    forget_webhooks(days["webhook_days"])
+    forget_carts(CART_DAYS)
+    forget_old_tries()
+    signing_in.forget_old()
+
+
+def forget_webhooks(days: int) -> int:
+    """Delete messages received so many days ago; one that still waits stays. Returns how many."""
+    result = db.session.execute(
+        delete(WebhookEvent).where(
+            WebhookEvent.received_at < in_future(hours=-24 * days),
+            WebhookEvent.status != WebhookStatus.RECEIVED,
+        )
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+def forget_carts(days: int) -> int:
+    """Delete carts that nobody touched for so many days; a customer's open cart stays.
+
+    Orders copied what they need of theirs. Returns how many.
+    """
+    result = db.session.execute(
+        delete(Cart).where(
+            Cart.updated_at < in_future(hours=-24 * days),
+            Cart.user_id.is_(None) | Cart.ordered_at.is_not(None),
+        )
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,80 @@
+"""Watching the shop's own machinery: is it up to date, is somebody at work, does work wait too long?"""
+
+from functools import cache
+
+from alembic.script import ScriptDirectory
+from redis.exceptions import RedisError
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shop.clock import in_future
+from shop.config import ROOT, settings
+from shop.database import db_now
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.handlers import Policy, Work, handles
+from shop.jobs.models import Job, JobStatus, WorkerPresence
+from shop.jobs.queue import redis_client
+
+OVERDUE_SECONDS = 60
+
+
+@handles("jobs.overdue", Policy(limit=15, attempts=1, priority=0, incident=("unknown", "medium")))
+def report_overdue(work: Work) -> None:
+    """Every minute: work that waits for more than a minute needs more workers, or a look."""
+    waiting = db.session.execute(
+        select(func.count(), func.min(Job.run_at)).where(
+            Job.status == JobStatus.QUEUED, Job.run_at < in_future(seconds=-OVERDUE_SECONDS)
+        )
+    ).one()
+    if waiting[0]:
+        about = About(
+            issue=f"{waiting[0]} jobs have been waiting for more than a minute",
+            category=Category.UNKNOWN,
+            severity=Severity.HIGH,
+            context={"jobs": waiting[0], "oldest": waiting[1].isoformat()},
+        )
+        open_incident(about, "jobs_overdue")
+
+
+def readiness() -> dict[str, str]:
+    """What is wrong, part by part: "ok" or a reason. Ready when all are ok."""
+    try:
+        found = {
+            "database": "ok",
+            "migrations": _migrations(),
+            "worker": "ok" if is_worker_seen() else f"none seen for {OVERDUE_SECONDS} s",
+        }
+    except SQLAlchemyError as error:
+        found = {"database": type(error).__name__}
+    finally:
+        db.session.rollback()
+    if settings().redis_url:
+        found["redis"] = _redis()
+    return found
+
+
+def is_worker_seen() -> bool:
+    """Whether a worker said lately that it lives; by the database's clock."""
+    seen = select(WorkerPresence.id).where(WorkerPresence.seen_at > db_now(-OVERDUE_SECONDS))
+    return db.session.scalar(seen.limit(1)) is not None
+
+
+def _migrations() -> str:
+    current = db.session.scalar(text("SELECT version_num FROM alembic_version"))
+    return "ok" if current == newest_migration() else f"at {current}, not at {newest_migration()}"
+
+
+@cache
+def newest_migration() -> str | None:
+    """The revision that this code was written for."""
+    return ScriptDirectory(str(ROOT / "migrations")).get_current_head()
+
+
+def _redis() -> str:
+    try:
+        redis_client().ping()
+    except RedisError as error:
+        return type(error).__name__
+    return "ok"
