@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
-SERVERS_ONLY = ("webhooks.", "sandbox_api.", "payments.come_back")
+SERVERS_ONLY = ("webhooks.", "sandbox_api.", "sandbox_api_parcels.", "payments.come_back")
 """Endpoints (or their beginnings) that other servers call, or that a gateway's page posts to.
 
 They read no cookie and believe nothing that is not signed, so neither token nor origin is asked.
@@ -42,6 +42,7 @@ UNCOUNTED = (
     "operations.readyz",
     "operations.metrics",
     "sandbox_api.",
+    "sandbox_api_parcels.",
 )
 """Endpoints (or their beginnings) that no limit counts; the sandbox's API is the shop's own call."""
 

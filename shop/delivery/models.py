@@ -28,6 +28,23 @@ class ShipmentStatus(StrEnum):
     RTO_DELIVERED = "rto_delivered"
 
 
+GIVEN_BACK = frozenset(
+    {
+        ShipmentStatus.CANCELLED,
+        ShipmentStatus.LOST,
+        ShipmentStatus.DAMAGED,
+        ShipmentStatus.RTO_DELIVERED,
+    }
+)
+"""A parcel that ends so gives its units back, to be shipped again or refunded."""
+
+FINAL = GIVEN_BACK | {ShipmentStatus.DELIVERED}
+"""No more news is asked for."""
+
+NOT_HANDED_OVER = frozenset({ShipmentStatus.PENDING, ShipmentStatus.PICKUP_SCHEDULED})
+"""Still with us: it can be cancelled."""
+
+
 class Step(StrEnum):
     """How far the making of a shipment has come at the courier. Each step is done once."""
 
@@ -80,6 +97,10 @@ class Shipment(Row):
     status_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_news_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     failed_attempts: Mapped[int] = mapped_column(default=0)
+    #: The step whose call has begun and is not recorded: it may have happened, so ask before repeating.
+    trying: Mapped[str | None] = mapped_column(String(32))
+    #: The job that makes the shipment; while it is alive no other may (reliability.md, I28).
+    booked_by_job: Mapped[int | None] = mapped_column(BigId)
 
     order: Mapped[Order] = relationship()
     lines: Mapped[list["ShipmentLine"]] = relationship(order_by="ShipmentLine.id")
@@ -128,11 +149,12 @@ class CourierToken(Row):
     __tablename__ = "courier_tokens"
 
     courier: Mapped[str] = mapped_column(String(30), unique=True)
-    #: Encrypted (shop/secrets.py).
+    #: Encrypted (shop/secret_box.py).
     token: Mapped[str] = mapped_column(Text, default="")
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: No log-in before this: repeated failures lock the account at the courier.
     held_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Who is logging in just now, and until when others wait for it.
     renewing_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: "credentials": a keyed digest of those last refused; new ones lift the hold.
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)

@@ -1,1 +1,77 @@
+"""Where a parcel is, for anyone who has its waybill number or the order's link."""
 
+from typing import Any
+
+from flask import Blueprint, Flask, abort, jsonify
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from shop.delivery import story
+from shop.delivery.story import Story
+from shop.extensions import db
+from shop.orders.models import Order
+from shop.pages import not_modified, page, tagged, wants_fragment, with_etag
+
+bp = Blueprint("delivery", __name__)
+
+
+def init_app(app: Flask) -> None:
+    """What the templates of parcels use, wherever they are included."""
+    app.jinja_env.globals.update(
+        stages_of=story.stages_of,
+        parcel_headline=story.headline,
+        parcel_words=story.words_of,
+        parcel_is_final=story.is_final,
+    )
+
+
+@bp.get("/track/<awb>")
+def track_page(awb: str) -> ResponseReturnValue:
+    """Public: stages and times only, no name, no address, no words of the courier's people."""
+    told = story.story_of_awb(awb)
+    if told is None:
+        abort(404)
+    tag, is_known = with_etag(f"{version_of(told)}:{wants_fragment()}")
+    if is_known:
+        return not_modified(tag)
+    answer = page("delivery/track.html", shipment=told.shipment, events=told.events)
+    return tagged(answer, tag)
+
+
+@bp.get("/api/orders/<token>/tracking")
+def tracking_json(token: str) -> ResponseReturnValue:
+    """The order's parcels and their scans, for whoever holds the order's token."""
+    order = db.session.scalars(select(Order).where(Order.token == token)).one_or_none()
+    if order is None:
+        abort(404)
+    return jsonify(
+        order=order.number,
+        status=order.status.value,
+        fulfilment=order.fulfilment_status.value,
+        parcels=[_as_json(told) for told in story.stories_of(order.id)],
+    )
+
+
+def version_of(told: Story) -> str:
+    """Changes whenever the parcel or its scans do."""
+    return f"{told.shipment.id}:{told.shipment.updated_at.isoformat()}:{len(told.events)}"
+
+
+def _as_json(told: Story) -> dict[str, Any]:
+    shipment = told.shipment
+    return {
+        "courier": shipment.courier_name,
+        "awb": shipment.awb,
+        "status": shipment.status.value,
+        "estimated_at": shipment.estimated_at.isoformat() if shipment.estimated_at else None,
+        "delivered_at": shipment.delivered_at.isoformat() if shipment.delivered_at else None,
+        "events": [
+            {
+                "status": event.status,
+                "words": event.words,
+                "place": event.place,
+                "occurred_at": event.occurred_at.isoformat(),
+            }
+            for event in told.events
+        ],
+    }

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from shop.delivery.courier_tokens import StoredToken
 from shop.delivery.couriers.base import Courier
 from shop.errors import NotFound
 
@@ -16,5 +17,5 @@ def courier(key: str) -> Courier:
     if key not in COURIERS:
         raise NotFound("There is no such courier.")
     module, _, name = COURIERS[key].partition(":")
-    made: Courier = getattr(import_module(module), name)()
+    made: Courier = getattr(import_module(module), name)(StoredToken(key))
     return made

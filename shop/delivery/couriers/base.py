@@ -5,7 +5,7 @@ only, and WalletEmpty. Each step of making a shipment is its own call; the shop 
 were done, and asks (`find`) before it repeats one whose outcome is unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -60,6 +60,8 @@ class Booking:
 
     order_id: str
     shipment_id: str
+    #: Ours.
+    reference: str = ""
     awb: str = ""
     courier_name: str = ""
     pickup_at: datetime | None = None
@@ -101,8 +103,23 @@ class TrackingHook:
     tracking: Tracking | None
 
 
+class TokenStore(Protocol):
+    """Where a courier's one log-in is kept, for all processes."""
+
+    def token(
+        self, credentials: str, log_in: Callable[[], tuple[str, datetime]], stale: str = ""
+    ) -> str:
+        """The token in force; `log_in` (token, its end) is called by one process when it must be.
+
+        `stale` is a token that was refused just now. Raises TryLater while log-ins are held off.
+        """
+
+
 class Courier(Protocol):
-    """One way to carry parcels. The steps in order: create, assign_awb, schedule_pickup, label."""
+    """One way to carry parcels. The steps in order: create, assign_awb, schedule_pickup, label.
+
+    It is made with the TokenStore that keeps its log-in.
+    """
 
     key: str
     name: str
@@ -115,7 +132,10 @@ class Courier(Protocol):
         """Ask for a booking by our reference. None when the courier has none."""
 
     def create(self, parcel: Parcel) -> Booking:
-        """Make the order at the courier. Raises ProviderRefused when the answer is not a fresh order."""
+        """Make the order at the courier. A booking that `is_cancelled` wants another reference.
+
+        Raises ProviderRefused when the answer is neither a fresh order nor ours.
+        """
 
     def assign_awb(self, booking: Booking) -> Booking:
         """Get the waybill number. "Already assigned" is success."""
@@ -125,6 +145,9 @@ class Courier(Protocol):
 
     def label(self, booking: Booking) -> Booking:
         """Get the label's address."""
+
+    def label_file(self, url: str) -> bytes:
+        """The label itself. It carries the buyer's address: kept privately, fetched once."""
 
     def cancel(self, booking: Booking) -> None:
         """Cancel what was booked. Raises ProviderRefused once it is picked up."""

@@ -1,0 +1,142 @@
+"""How an order follows its parcels, in legal steps of orders/lifecycle.py.
+
+A courier may skip steps (delivered straight after picked up); the order takes them one by one.
+With several parcels it has left when the last line has, and has arrived when the last one has.
+"""
+
+from shop.clock import utcnow
+from shop.delivery.models import GIVEN_BACK, Shipment, ShipmentStatus
+from shop.delivery.shipping import of_order
+from shop.extensions import db
+from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
+from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
+from shop.payments.recording import record_cash
+
+S = ShipmentStatus
+O = OrderStatus  # noqa: E741
+
+TO_SHIPPED = (
+    ("accepted", (O.PAID,)),
+    ("packed", (O.PROCESSING,)),
+    ("shipped", (O.READY_FOR_SHIPMENT,)),
+)
+"""How an order comes to be shipped, wherever it stands: event, and the states that take it."""
+
+ONWARDS = {
+    S.PICKED_UP: (),
+    S.IN_TRANSIT: (("in_transit", (O.SHIPPED,)),),
+    S.OUT_FOR_DELIVERY: (("out_for_delivery", (O.SHIPPED, O.IN_TRANSIT)),),
+    S.DELIVERED: (("delivered", MOVING),),
+}
+"""What comes after that, by the stage of the parcel that is furthest behind."""
+
+STAGES = tuple(ONWARDS)
+EVENT_OF = {
+    S.PICKED_UP: "shipped", S.IN_TRANSIT: "in_transit", S.OUT_FOR_DELIVERY: "out_for_delivery",
+    S.DELIVERED: "delivered", S.RTO_DELIVERED: "returned",
+}  # fmt: skip
+
+
+def follow(order: Order, shipment: Shipment, actor: Actor) -> None:
+    """The parcel has moved: bring the order to where its parcels are."""
+    if stands(order) in PARCEL_ONLY:
+        _only_tell(order, EVENT_OF.get(shipment.status), actor)
+        return
+    if shipment.status in {S.RTO_INITIATED, S.CANCELLED}:
+        _note(order, shipment, actor)
+    if shipment.status == S.RTO_DELIVERED:
+        _returned(order, shipment, actor)
+        return
+    stage = _stage(order)
+    if stage is not None:
+        _walk(order, stage, actor)
+    if shipment.status == S.DELIVERED and order.fulfilment_status == FulfilmentStatus.DELIVERED:
+        _take_cash(order, actor)
+
+
+def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:
+    """The courier could not deliver."""
+    if stands(order) in PARCEL_ONLY:
+        _only_tell(order, "delivery_attempt_failed", actor)
+    elif _may(order, "delivery_attempt_failed", actor):
+        advance(order, "delivery_attempt_failed", actor, details={"words": words[:200]})
+    else:
+        follow(order, shipment, actor)
+
+
+def stands(order: Order) -> OrderStatus:
+    """Where the order stands; of a disputed one, where it stood before."""
+    if order.status == O.DISPUTED and order.status_before:
+        return OrderStatus(order.status_before)
+    return order.status
+
+
+def _stage(order: Order) -> ShipmentStatus | None:
+    """The stage of the parcel furthest behind; None until every line has left."""
+    if order.fulfilment_status not in {FulfilmentStatus.SHIPPED, FulfilmentStatus.DELIVERED}:
+        return None
+    # A parcel on its way back is no further than in transit.
+    seen = [
+        one.status if one.status in STAGES else S.IN_TRANSIT
+        for one in of_order(order.id)
+        if one.status not in GIVEN_BACK and one.status not in {S.PENDING, S.PICKUP_SCHEDULED}
+    ]
+    return min(seen, key=STAGES.index)
+
+
+def _walk(order: Order, stage: ShipmentStatus, actor: Actor) -> None:
+    for event, sources in (*TO_SHIPPED, *ONWARDS[stage]):
+        if stands(order) in sources and _may(order, event, actor):
+            advance(order, event, actor)
+
+
+def _may(order: Order, event: str, actor: Actor) -> bool:
+    """As the table says; a disputed order takes only what the courier tells."""
+    if order.status == O.DISPUTED and event not in COURIER_EVENTS:
+        return False
+    found = TABLE.get((stands(order), event))
+    return found is not None and actor.who in found.who
+
+
+def _only_tell(order: Order, event: str | None, actor: Actor) -> None:
+    """Cancelled or refunded: the parcel moves, the order's state does not; its timeline tells."""
+    if event and _may(order, event, actor):
+        advance(order, event, actor)
+
+
+def _returned(order: Order, shipment: Shipment, actor: Actor) -> None:
+    if order.fulfilment_status != FulfilmentStatus.RETURNED:
+        order.attention = f"Parcel {shipment.awb} came back: send again or refund?"
+        _note(order, shipment, actor)
+        return
+    _walk(order, S.PICKED_UP, actor)
+    if _may(order, "returned", actor):
+        advance(order, "returned", actor)
+
+
+def _take_cash(order: Order, actor: Actor) -> None:
+    """Everything was handed over: what was paid at the doors is the order's money."""
+    collected = sum(one.collect_minor for one in of_order(order.id) if one.status == S.DELIVERED)
+    if order.payment_method == "cod" and collected:
+        record_cash(order, collected, actor.name)
+
+
+NOTES = {
+    S.RTO_INITIATED: "The courier could not deliver; the parcel is coming back to us",
+    S.CANCELLED: "The parcel was cancelled at the courier",
+    S.RTO_DELIVERED: "A parcel came back to us",
+}
+
+
+def _note(order: Order, shipment: Shipment, actor: Actor) -> None:
+    db.session.add(
+        OrderEvent(
+            order_id=order.id,
+            kind="shipment",
+            actor=actor.name,
+            text=NOTES[shipment.status],
+            details={"awb": shipment.awb},
+            for_customer=True,
+            occurred_at=utcnow(),
+        )
+    )

@@ -1,0 +1,135 @@
+"""What a parcel's way looks like to a person: a headline, five stages, and the scans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from babel.dates import format_date
+from sqlalchemy import select
+
+from shop.clock import local
+from shop.delivery.models import FINAL, Shipment, ShipmentStatus, TrackingEvent
+from shop.delivery.shipping import of_order
+from shop.delivery.tracking import RETURNING, events_of
+from shop.extensions import db
+from shop.pages import clock, day
+
+S = ShipmentStatus
+
+WORDS = {
+    S.PENDING: "Being packed",
+    S.PICKUP_SCHEDULED: "Waiting for pickup",
+    S.PICKED_UP: "Picked up",
+    S.IN_TRANSIT: "In transit",
+    S.OUT_FOR_DELIVERY: "Out for delivery",
+    S.DELIVERED: "Delivered",
+    S.CANCELLED: "Cancelled",
+    S.LOST: "Lost",
+    S.DAMAGED: "Damaged",
+    S.RTO_INITIATED: "Could not deliver",
+    S.RTO_IN_TRANSIT: "Coming back to us",
+    S.RTO_DELIVERED: "Back with us",
+}
+"""A parcel's state in words."""
+
+FORWARD = (
+    (S.PENDING, "Pending pickup"), (S.PICKED_UP, "Picked up"), (S.IN_TRANSIT, "In transit"),
+    (S.OUT_FOR_DELIVERY, "Out for delivery"), (S.DELIVERED, "Delivered"),
+)  # fmt: skip
+RETURN = (*FORWARD[:3], (S.RTO_INITIATED, "Could not deliver"), (S.RTO_DELIVERED, "Back with us"))
+#: Two states that stand at the stage of another one.
+STANDS_AT = {S.PICKUP_SCHEDULED: S.PENDING, S.RTO_IN_TRANSIT: S.RTO_INITIATED}
+
+FAILED_WORDS = "The courier could not deliver and will try again"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the five stages of the flight. `state` is done, current or coming."""
+
+    words: str
+    state: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Story:
+    """A parcel and its scans, newest first."""
+
+    shipment: Shipment
+    events: Sequence[TrackingEvent]
+
+
+def story_of_awb(awb: str) -> Story | None:
+    """The parcel with this waybill number, whichever courier's it is."""
+    shipment = db.session.scalars(
+        select(Shipment).where(Shipment.awb == awb).order_by(Shipment.id.desc()).limit(1)
+    ).first()
+    return None if shipment is None else Story(shipment, events_of([shipment.id])[shipment.id])
+
+
+def stories_of(order_id: int) -> list[Story]:
+    """The order's parcels that a shopper is shown, first to last; two statements."""
+    parcels = [one for one in of_order(order_id) if one.status != S.CANCELLED]
+    events = events_of([one.id for one in parcels])
+    return [Story(one, events[one.id]) for one in parcels]
+
+
+def is_final(shipment: Shipment) -> bool:
+    """True when nothing more will happen to the parcel: pages stop asking."""
+    return shipment.status in FINAL
+
+
+def words_of(status: str | None) -> str:
+    """A state in words; of a scan that moves nothing, a plain sentence."""
+    return WORDS[S(status)] if status else "On its way"
+
+
+def headline(shipment: Shipment) -> str:
+    """The one sentence that answers where it is."""
+    if shipment.status == S.DELIVERED and shipment.delivered_at:
+        return f"Delivered on {day(shipment.delivered_at)} at {clock(shipment.delivered_at)}"
+    if shipment.status in {S.LOST, S.DAMAGED}:
+        return "Something happened to this parcel. We are on it"
+    if shipment.status in RETURNING:
+        return "Back with us" if shipment.status == S.RTO_DELIVERED else "Coming back to us"
+    if shipment.status == S.OUT_FOR_DELIVERY:
+        return "Out for delivery today"
+    if shipment.status == S.CANCELLED:
+        return "This parcel was cancelled"
+    if shipment.estimated_at:
+        return "Arriving " + format_date(
+            local(shipment.estimated_at), "EEEE d MMMM", locale="en_GB"
+        )
+    return WORDS[shipment.status]
+
+
+def stages_of(shipment: Shipment, events: Sequence[TrackingEvent]) -> list[Stage]:
+    """The five stages, each with the time of its first scan."""
+    way = RETURN if shipment.status in RETURNING else FORWARD
+    here = STANDS_AT.get(shipment.status, shipment.status)
+    times = _first_times(shipment, events)
+    statuses = [status for status, _ in way]
+    reached = statuses.index(here) if here in statuses else _last_reached(statuses, times)
+    return [
+        Stage(words, _state(number, reached, shipment), times.get(status))
+        for number, (status, words) in enumerate(way)
+    ]
+
+
+def _state(number: int, reached: int, shipment: Shipment) -> str:
+    if number < reached or (number == reached and shipment.status in FINAL):
+        return "done"
+    return "current" if number == reached else "coming"
+
+
+def _first_times(
+    shipment: Shipment, events: Sequence[TrackingEvent]
+) -> dict[ShipmentStatus, datetime]:
+    times = {S(event.status): event.occurred_at for event in events if event.status}
+    return times | {S.PENDING: shipment.created_at}
+
+
+def _last_reached(statuses: list[ShipmentStatus], times: dict[ShipmentStatus, datetime]) -> int:
+    """For a parcel that ended on the way: where it was last."""
+    return max(number for number, status in enumerate(statuses) if status in times)
