@@ -99,14 +99,14 @@ class Verify:
 
 @handles("payments.close_attempts", SWEEP)
 def close_attempts(work: Work) -> None:
-    """The order is cancelled: its live attempts are ended."""
+    """The order is cancelled: its live attempts are ended, so nothing is pending any more."""
+    order = db.session.get_one(Order, work.payload["order_id"], with_for_update=True)
     live = db.session.scalars(
-        select(Payment).where(
-            Payment.order_id == work.payload["order_id"], Payment.status.in_(LIVE)
-        )
+        select(Payment).where(Payment.order_id == order.id, Payment.status.in_(LIVE))
     )
     for payment in live:
         recording.supersede(payment)
+    refresh(order)
 
 
 @dataclass(frozen=True)
