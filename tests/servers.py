@@ -22,6 +22,10 @@ import redis
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG
 
 
+#: For throw-away databases: no write needs to survive the machine.
+CARELESS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
 class Missing(Exception):
     """There is no such server on this machine, and no wheel with one."""
 
@@ -81,8 +85,10 @@ def _copied_wheel(folder: Path) -> Path:
 class Postgres:
     """One server with any number of databases. `superuser` tells whether triggers can be silenced."""
 
-    def __init__(self) -> None:
-        given = os.environ.get("TEST_DATABASE_URL")
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable` keeps fsync and synchronous commits on, for measuring."""
+        given = None if durable else os.environ.get("TEST_DATABASE_URL")
+        self.durable = durable
         self.process: subprocess.Popen[bytes] | None = None
         self.made: list[str] = []
         if given:
@@ -110,7 +116,7 @@ class Postgres:
         self.process = subprocess.Popen(
             [
                 programs / "postgres", "-D", home, "-k", self.folder, "-c", "listen_addresses=",
-                "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+                *([] if self.durable else CARELESS),
                 "-c", "max_connections=200", "-c", "shared_buffers=64MB",
             ],
             preexec_fn=_die_with_parent, **options, **_as_nobody(),
