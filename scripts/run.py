@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,7 +39,11 @@ def main() -> int:
     threading.Thread(
         target=announce, args=(environ["PUBLIC_URL"], host, port, told), daemon=True
     ).start()
-    return subprocess.call([PROGRAMS / "honcho", "start"], cwd=ROOT, env=environ)
+    honcho = subprocess.Popen([PROGRAMS / "honcho", "start"], cwd=ROOT, env=environ)
+    # Ctrl-C reaches honcho by itself; whoever asks only this process to end means honcho too.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: honcho.terminate())
+    return honcho.wait()
 
 
 def fresh_metrics_folder() -> str:
