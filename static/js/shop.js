@@ -90,6 +90,17 @@
     field.value = Math.max(1, number + Number(button.dataset.step));
   });
 
+  // Passwords can be looked at; the button is there only where it works.
+  const offerToShow = (root) => root.querySelectorAll("button[data-shows]").forEach((button) => { button.hidden = false; });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-shows]");
+    if (!button) return;
+    const field = document.getElementById(button.dataset.shows);
+    const shows = field.type === "password";
+    field.type = shows ? "text" : "password";
+    button.setAttribute("aria-pressed", String(shows));
+  });
+
   // A failed field, or an error summary, takes the focus; nothing else moves it.
   const focusNews = (root) => root.querySelector?.("[autofocus][tabindex]")?.focus();
 
@@ -143,6 +154,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     watchToasts();
     focusNews(document);
+    offerToShow(document);
     tick();
     setInterval(tick, 1000);
   });
