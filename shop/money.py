@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from babel.numbers import format_currency, get_currency_precision
 
@@ -72,6 +73,7 @@ def parse_minor(written: str, currency: str) -> int:
     return amount
 
 
+@lru_cache(maxsize=8192)
 def format_minor(amount_minor: int, currency: str, locale: str = "en_IN") -> str:
     """₹5,499.00: for people."""
     return format_currency(to_decimal(amount_minor, currency), currency, locale=locale)

@@ -94,16 +94,18 @@ def cart_count() -> int:
 
 
 def _count() -> int:
-    lines = select(func.coalesce(func.sum(CartLine.quantity), 0)).join(
-        Cart, Cart.id == CartLine.cart_id
-    )
     if current_user.is_authenticated:
         mine: Any = Cart.user_id == current_user.id
     elif _token():
         mine = (Cart.token_hash == _hashed(_token())) & Cart.user_id.is_(None)
     else:
         return 0
-    return int(db.session.scalar(lines.where(Cart.ordered_at.is_(None), mine)) or 0)
+    units = (
+        select(func.sum(CartLine.quantity))
+        .join(Cart, Cart.id == CartLine.cart_id)
+        .where(Cart.ordered_at.is_(None), mine)
+    )
+    return int(db.session.scalar(units) or 0)
 
 
 def put(cart_id: int, variant_id: int, quantity: int, price_minor: int, most: int) -> int:
@@ -170,3 +172,15 @@ def _guest_cart_id() -> int | None:
             Cart.token_hash == _hashed(_token()), Cart.user_id.is_(None), Cart.ordered_at.is_(None)
         )
     )
+
+
+def ordered_cart_id() -> int | None:
+    """The cart of who asks that became an order last (the shopper came back to the checkout)."""
+    ordered = select(Cart.id).where(Cart.ordered_at.is_not(None))
+    if current_user.is_authenticated:
+        mine: Any = Cart.user_id == current_user.id
+    elif _token():
+        mine = (Cart.token_hash == _hashed(_token())) & Cart.user_id.is_(None)
+    else:
+        return None
+    return db.session.scalar(ordered.where(mine).order_by(Cart.ordered_at.desc()).limit(1))

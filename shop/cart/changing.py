@@ -67,8 +67,8 @@ class _Offer:
 
 
 def read_quantity(typed: str) -> int:
-    """A whole number in plain digits, 0 to 999. Raises BadQuantity."""
-    if not re.fullmatch(r"[0-9]{1,3}", typed.strip(" ")):
+    """A whole number in plain digits and nothing else, 0 to 999. Raises BadQuantity."""
+    if not re.fullmatch(r"[0-9]{1,3}", typed):
         raise BadQuantity(typed=typed[:20])
     return int(typed)
 

@@ -23,6 +23,14 @@ from shop.stock.models import StockLevel
 
 T = TypeVar("T")
 
+NEWEST = select(
+    *(
+        select(func.max(table.updated_at)).scalar_subquery()
+        for table in (Category, Brand, Setting, Product, Variant, VariantPrice, Picture, StockLevel)
+    )
+)
+"""The newest change of each table, from its index."""
+
 SETTLING = timedelta(seconds=20)
 """Longer than any transaction lasts: see `read_stamp`."""
 
@@ -46,9 +54,7 @@ def read_stamp() -> Stamp:
     commit would then be hidden behind the newer moment. So while the newest change is fresh,
     the stamp also changes every two seconds; once it is older than any transaction, it stands.
     """
-    tables = (Category, Brand, Setting, Product, Variant, VariantPrice, Picture, StockLevel)
-    newest = [select(func.max(table.updated_at)).scalar_subquery() for table in tables]
-    moments = db.session.execute(select(*newest)).one()
+    moments = db.session.execute(NEWEST).one()
     known = [moment for moment in moments if moment is not None]
     now = utcnow()
     unsettled = bool(known) and now - max(known) < SETTLING
