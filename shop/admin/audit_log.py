@@ -10,7 +10,7 @@ from sqlalchemy import select
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.redaction import redacted
-from shop.admin.rendering import PAGE_ROWS, can, names_of, screen, whole
+from shop.admin.rendering import PAGE_ROWS, can, kept, names_of, screen, whole
 from shop.audit.models import AuditEntry
 from shop.extensions import db
 
@@ -37,7 +37,7 @@ def audit() -> ResponseReturnValue:
         found = found.where(AuditEntry.id < before)
     rows = db.session.scalars(found).all()
     shown = rows[:ROWS]
-    same = {key: value for key, value in {"subject": subject, "actor": actor}.items() if value}
+    same = kept({"subject": subject, "actor": actor})
     return screen(
         "admin/audit.html",
         section="admin.audit",

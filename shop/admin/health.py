@@ -39,19 +39,19 @@ def health() -> Health:
     due = (Job.status == JobStatus.QUEUED) & (Job.run_at <= utcnow())
     row = db.session.execute(
         select(
-            _one(func.count(), WebhookEvent, recent),
-            _one(func.coalesce(func.sum(WebhookEvent.repeats), 0), WebhookEvent, recent),
-            _one(func.coalesce(func.sum(WebhookRefusal.count), 0), WebhookRefusal, WebhookRefusal.hour_at >= day_ago),
-            _one(func.count(), WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED),
-            _one(func.count(), Job, Job.status == JobStatus.QUEUED),
-            _one(func.min(Job.run_at), Job, due),
-            _one(func.count(), Job, Job.status == JobStatus.RUNNING),
-            _one(func.count(), Job, Job.status == JobStatus.FAILED),
-            _one(func.count(), WorkerPresence, WorkerPresence.seen_at >= db_now(-3600)),
-            _one(func.count(), WorkerPresence, WorkerPresence.seen_at >= db_now(-BEATING_SECONDS)),
+            _one(func.count(), WebhookEvent, recent).label("webhooks"),
+            _one(func.coalesce(func.sum(WebhookEvent.repeats), 0), WebhookEvent, recent).label("repeats"),
+            _one(func.coalesce(func.sum(WebhookRefusal.count), 0), WebhookRefusal, WebhookRefusal.hour_at >= day_ago).label("refused"),
+            _one(func.count(), WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("failed_webhooks"),
+            _one(func.count(), Job, Job.status == JobStatus.QUEUED).label("waiting"),
+            _one(func.min(Job.run_at), Job, due).label("oldest_at"),
+            _one(func.count(), Job, Job.status == JobStatus.RUNNING).label("running"),
+            _one(func.count(), Job, Job.status == JobStatus.FAILED).label("dead"),
+            _one(func.count(), WorkerPresence, WorkerPresence.seen_at >= db_now(-3600)).label("workers"),
+            _one(func.count(), WorkerPresence, WorkerPresence.seen_at >= db_now(-BEATING_SECONDS)).label("beating"),
         )
     ).one()  # fmt: skip
-    return Health(*row)
+    return Health(**row._mapping)
 
 
 def _one(figure: Any, model: Any, condition: Any) -> Any:

@@ -85,7 +85,7 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
     """The desks that this person's role works at."""
     found = []
     if can(Right.SEE_ORDERS):
-        attention = {"tab": "needs-attention"}
+        attention: dict[str, Any] = {"tab": "needs-attention"}
         found += [
             Desk("To pack", waiting["to_pack"], _list(tab="to-pack"), "paid, waiting for somebody", is_trouble=False),
             Desk("To ship", waiting["to_ship"], _list(tab="to-ship"), "packed, waiting for the courier", is_trouble=False),
@@ -125,7 +125,7 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
     return found
 
 
-def _list(**arguments: str) -> str:
+def _list(**arguments: Any) -> str:
     return url_for("admin.orders", **arguments)
 
 

@@ -11,7 +11,7 @@ from shop.accounts.models import Role
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.redaction import shown_error, shown_payload
-from shop.admin.rendering import PAGE_ROWS, can, done, screen, shown_again, whole
+from shop.admin.rendering import PAGE_ROWS, can, done, kept, screen, shown_again, whole
 from shop.database import transaction
 from shop.errors import NotFound
 from shop.extensions import db
@@ -57,11 +57,7 @@ def incidents() -> ResponseReturnValue:
         found = found.where(Incident.id < before)
     rows = db.session.scalars(found).all()
     shown = rows[:PAGE_ROWS]
-    same = {
-        key: value
-        for key, value in {"status": wanted, "category": category, "severity": severity}.items()
-        if value
-    }
+    same = kept({"status": wanted, "category": category, "severity": severity})
     return screen(
         "admin/incidents.html",
         section="admin.incidents",

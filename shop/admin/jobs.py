@@ -11,7 +11,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.health import Health, health
 from shop.admin.redaction import shown_error, shown_payload
-from shop.admin.rendering import PAGE_ROWS, done, screen, shown_again, whole
+from shop.admin.rendering import PAGE_ROWS, done, kept, screen, shown_again, whole
 from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.database import transaction
@@ -83,9 +83,7 @@ def _list(
     chosen = db.session.get(Job, job_id) if job_id else (shown[0] if shown else None)
     if job_id and chosen is None:
         raise NotFound("There is no such job; what succeeded is kept for two weeks.")
-    same = {
-        key: value for key, value in {"status": wanted, "kind": kind, "q": query}.items() if value
-    }
+    same = kept({"status": wanted, "kind": kind, "q": query})
     return screen(
         "admin/jobs.html",
         status,

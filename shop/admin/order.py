@@ -11,7 +11,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, order_lists, order_steps, step_up
 from shop.admin.order_facts import gather, locked_order, order_of
 from shop.admin.order_story import FILTERS, story
-from shop.admin.rendering import done, names_of, screen, shown_again
+from shop.admin.rendering import can, done, names_of, screen, shown_again
 from shop.admin.words import status_words
 from shop.audit import recording as audit
 from shop.clock import utcnow
@@ -40,7 +40,7 @@ def show_order(number: str, *, problem: str = "", status: int = 200, **_others: 
         facts=facts,
         order=facts.order,
         problem=problem,
-        entries=story(facts.order, show),
+        entries=story(facts.order, show, sees_money=can(Right.SEE_MONEY)),
         names=names_of(refund.actor for refund in facts.refunds),
         filters=FILTERS,
         shown=show,
@@ -86,7 +86,7 @@ def order_timeline(number: str) -> ResponseReturnValue:
         "admin/order_timeline.html",
         section="admin.orders",
         order=found,
-        entries=story(found, _filter()),
+        entries=story(found, _filter(), sees_money=can(Right.SEE_MONEY)),
         filters=FILTERS,
         shown=_filter(),
         **_next_strip(found),

@@ -9,7 +9,7 @@ from shop.admin.rendering import actor_words, names_of
 from shop.admin.words import gateway_words, plain
 from shop.delivery.models import Shipment, TrackingEvent
 from shop.extensions import db
-from shop.messaging.models import Notification
+from shop.messaging.models import Notification, NotificationStatus
 from shop.money import format_minor
 from shop.orders.models import Order, OrderEvent
 from shop.payments.models import Payment, PaymentEvent
@@ -19,6 +19,8 @@ FILTERS = {"all": "All", "customer": "Customer", "staff": "Staff"}
 
 BAD = {"payment_failed", "dispute_opened", "dispute_lost", "delivery_attempt_failed", "incident", "returned"}  # fmt: skip
 GOOD = {"payment_succeeded", "pay_on_delivery_accepted", "delivered", "dispute_won", "payment", "nothing_to_pay"}  # fmt: skip
+ABOUT_MONEY = ("payment", "refund", "message", "incident")
+TROUBLED = (NotificationStatus.FAILED, NotificationStatus.UNCERTAIN)
 SOURCES = {
     "webhook": "Webhook from",
     "return": "Asked on the shopper's return:",
@@ -40,9 +42,14 @@ class Entry:
     for_customer: bool = False
 
 
-def story(order: Order, show: str = "all") -> list[Entry]:
-    """The timeline, newest first: five statements however long it is."""
-    entries = _steps(order) + _money(order) + _scans(order) + _mails(order)
+def story(order: Order, show: str = "all", *, sees_money: bool = True) -> list[Entry]:
+    """The timeline, newest first: five statements however long it is.
+
+    Who may not see totals gets no line that could name one.
+    """
+    entries = _steps(order, sees_money) + _scans(order) + _troubled_mails(order)
+    if sees_money:
+        entries += _money(order)
     if show == "customer":
         entries = [entry for entry in entries if entry.for_customer]
     elif show == "staff":
@@ -50,10 +57,11 @@ def story(order: Order, show: str = "all") -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
 
 
-def _steps(order: Order) -> list[Entry]:
-    rows = db.session.scalars(
-        select(OrderEvent).where(OrderEvent.order_id == order.id).order_by(OrderEvent.id)
-    ).all()
+def _steps(order: Order, sees_money: bool) -> list[Entry]:
+    found = select(OrderEvent).where(OrderEvent.order_id == order.id).order_by(OrderEvent.id)
+    if not sees_money:
+        found = found.where(OrderEvent.kind.not_in(ABOUT_MONEY))
+    rows = db.session.scalars(found).all()
     names = names_of(row.actor for row in rows)
     return [
         Entry(
@@ -139,17 +147,19 @@ def _scans(order: Order) -> list[Entry]:
     ]
 
 
-def _mails(order: Order) -> list[Entry]:
+def _troubled_mails(order: Order) -> list[Entry]:
+    """Messages that did not go, or perhaps not; what went has its own line in the timeline."""
     rows = db.session.scalars(
-        select(Notification).where(Notification.order_id == order.id).order_by(Notification.id)
+        select(Notification)
+        .where(Notification.order_id == order.id, Notification.status.in_(TROUBLED))
+        .order_by(Notification.id)
     )
     return [
         Entry(
-            row.sent_at or row.created_at,
+            row.updated_at,
             f"{plain(row.template)}: {row.status.value}",
             f"Message by {row.channel}",
-            "bad" if row.status in {"failed", "uncertain"} else "",
-            for_customer=True,
+            "bad",
         )
         for row in rows
     ]

@@ -129,7 +129,7 @@ def _units(written: str, left: int, name: str) -> tuple[int, str]:
 def delivery_left_minor(facts: OrderFacts) -> int:
     """What of delivery and fees can still go back: earlier refunds beyond their lines are taken off."""
     paid = facts.order.shipping_minor + facts.order.fee_minor + facts.order.tax_minor
-    back = sum(
+    back: int = sum(
         refund.amount_minor - sum(line["amount_minor"] for line in refund.lines)
         for refund in facts.refunds
         if refund.status != RefundStatus.FAILED

@@ -111,7 +111,7 @@ def shown_again(show: Callable[..., Response]) -> Callable[[View], View]:
 def names_of(actors: Iterable[str]) -> dict[str, str]:
     """Names for actors such as "user:7"; one statement for all."""
     ids = {int(found) for name in actors if (found := name.removeprefix("user:")).isdigit()}
-    rows = (
+    rows: Any = (
         db.session.execute(select(User.id, User.name, User.email).where(User.id.in_(ids)))
         if ids
         else []
@@ -127,6 +127,11 @@ def actor_words(actor: str, names: dict[str, str]) -> str:
     if kind in {"gateway", "courier"} and name:
         return name.replace("_", " ").capitalize()
     return {"customer": "the customer", "system": "the shop itself"}.get(kind, actor)
+
+
+def kept(values: dict[str, str]) -> dict[str, Any]:
+    """The filters that are set, for the address of the list's next page."""
+    return {key: value for key, value in values.items() if value}
 
 
 def whole(name: str) -> int | None:

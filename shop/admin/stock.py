@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import Row, func, or_, select
+from sqlalchemy import func, or_, select
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.order_facts import locked_order
-from shop.admin.rendering import PAGE_ROWS, done, is_low, names_of, screen, shown_again, whole
+from shop.admin.rendering import PAGE_ROWS, done, is_low, kept, names_of, screen, shown_again, whole
 from shop.audit import recording as audit
 from shop.catalog.models import Product, Variant
 from shop.clock import utcnow
@@ -74,9 +74,7 @@ def show_stock(*_args: Any, problem: str = "", status: int = 200, **_others: Any
         .limit(PAGE_ROWS + 1)
     ).all()
     rows = found[:PAGE_ROWS]
-    same = {
-        key: value for key, value in {"q": query, "low": "1" if only_low else ""}.items() if value
-    }
+    same = kept({"q": query, "low": "1" if only_low else ""})
     return screen(
         "admin/stock.html",
         status,
@@ -93,7 +91,7 @@ def show_stock(*_args: Any, problem: str = "", status: int = 200, **_others: Any
     )
 
 
-def _holders(variant_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+def _holders(variant_ids: Sequence[int]) -> dict[int, list[Any]]:
     """Who holds what: the open orders that hold units of each variant, and until when."""
     rows = db.session.execute(
         select(
@@ -109,7 +107,7 @@ def _holders(variant_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
         )
         .order_by(Reservation.expires_at)
     ).all()
-    held: dict[int, list[Row[Any]]] = {}
+    held: dict[int, list[Any]] = {}
     for row in rows:
         held.setdefault(row.variant_id, []).append(row)
     return held

@@ -11,7 +11,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.jobs import inspector
 from shop.admin.redaction import shown_body, shown_error
-from shop.admin.rendering import PAGE_ROWS, done, screen, shown_again, whole
+from shop.admin.rendering import PAGE_ROWS, done, kept, screen, shown_again, whole
 from shop.clock import in_future
 from shop.database import transaction
 from shop.errors import NotFound, Refused
@@ -63,11 +63,7 @@ def _list(
     chosen = db.session.get(WebhookEvent, event_id) if event_id else (shown[0] if shown else None)
     if event_id and chosen is None:
         raise NotFound("There is no such event; they are kept for 30 days.")
-    same = {
-        key: value
-        for key, value in {"status": wanted, "source": source, "q": query}.items()
-        if value
-    }
+    same = kept({"status": wanted, "source": source, "q": query})
     return screen(
         "admin/webhooks.html",
         status,

@@ -27,7 +27,7 @@ STATUS = {
 }
 PAYMENT = {
     "not_paid": "Not paid",
-    "pending": "Being checked",
+    "pending": "Waiting",
     "partially_paid": "Part paid",
     "paid": "Paid",
     "partially_refunded": "Part refunded",
