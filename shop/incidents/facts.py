@@ -27,7 +27,7 @@ def tells_about(id_name: str) -> Callable[[Builder], Builder]:
 
 
 def gather(ids: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """The facts about these ids, and the order that they belong to.
+    """The facts about these ids, and the order that they belong to, if there is one by that id.
 
     The part that stands highest is asked first, since a parcel or a payment leads to its order.
     """
@@ -41,4 +41,4 @@ def gather(ids: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
                 known.setdefault(name, value)
             else:
                 facts.setdefault(name, value)
-    return facts, known.get("order_id")
+    return facts, known.get("order_id") if "orderId" in facts else None

@@ -11,6 +11,7 @@ from shop.extensions import db
 from shop.incidents.models import Incident, Severity
 from shop.jobs import runner
 from shop.jobs.models import Job, JobStatus
+from shop.jobs.queue import enqueue
 from shop.messaging import resending
 from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.lifecycle import SYSTEM, advance
@@ -116,9 +117,13 @@ def kill_after_sending(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_until_killed(app) -> None:
-    with pytest.raises(Killed), app.app_context():
-        while runner.run_next("doomed"):
-            pass
+    def work() -> None:
+        with app.app_context():
+            while runner.run_next("doomed"):
+                continue
+
+    with pytest.raises(Killed):
+        work()
     db.session.rollback()
     runner.release("doomed")
 
@@ -246,8 +251,6 @@ def test_what_nobody_is_at_is_swept_up(order, app, run_jobs, smtp_server):
                     updated_at=utcnow() - timedelta(minutes=minutes),
                 )
             )  # fmt: skip
-        from shop.jobs.queue import enqueue
-
         enqueue("messaging.sweep")
     run_jobs()
     assert len(smtp_server.messages) == 1
