@@ -130,6 +130,16 @@ def put(cart_id: int, variant_id: int, quantity: int, price_minor: int, most: in
     return held
 
 
+def waiting_units(user_id: int) -> int:
+    """How many units the person's own cart has held since their last visit."""
+    lines = (
+        select(func.coalesce(func.sum(CartLine.quantity), 0))
+        .join(Cart, Cart.id == CartLine.cart_id)
+        .where(Cart.user_id == user_id, Cart.ordered_at.is_(None))
+    )
+    return int(db.session.scalar(lines) or 0)
+
+
 def merge_into(user_id: int) -> int:
     """At sign-in: put the browser's cart into the person's. Inside the caller's transaction.
 
@@ -150,7 +160,7 @@ def merge_into(user_id: int) -> int:
     held: dict[int, int] = dict(
         db.session.execute(
             select(CartLine.variant_id, CartLine.quantity).where(CartLine.cart_id == own.id)
-        ).tuples()
+        ).all()
     )
     added = 0
     for line in lines:

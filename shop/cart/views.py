@@ -16,8 +16,15 @@ from flask import (
 )
 from flask import redirect as go
 
+from shop.accounts.signing_in import on_sign_in
 from shop.cart import changing, contents
-from shop.cart.carts import cart_count, current_cart, remember_cart
+from shop.cart.carts import (
+    cart_count,
+    current_cart,
+    merge_into,
+    remember_cart,
+    waiting_units,
+)
 from shop.cart.changing import BadQuantity, Outcome, Removed, SoldOut
 from shop.cart.models import Cart
 from shop.catalog.freshness import read_stamp
@@ -37,8 +44,19 @@ SAID = "cart_said"
 
 
 def init_app(app: Flask) -> None:
-    """Every page of the shop shows how much is in the cart."""
+    """Every page of the shop shows how much is in the cart; signing in merges it."""
     app.jinja_env.globals["cart_count"] = cart_count
+    if _merge not in on_sign_in:
+        on_sign_in.append(_merge)
+
+
+def _merge(user_id: int) -> None:
+    """The browser's cart goes into the person's; what lay there before is named on the cart's page."""
+    waiting = waiting_units(user_id)
+    merge_into(user_id)
+    if waiting:
+        things = "1 item" if waiting == 1 else f"{waiting} items"
+        session[SAID] = {"words": f"We added {things} from your last visit."}
 
 
 @bp.get("/cart")
