@@ -1,18 +1,25 @@
 """What `make run` does once .venv stands: database, demo, then web, sandbox gateway and worker."""
 
+import hashlib
+import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / ".venv" / "bin"
+KEPT = ROOT / "instance" / "prepared.json"
+DECIDING = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SHOP_ENV", "DEFAULT_CURRENCY")
 PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001}
 
 
@@ -35,7 +42,7 @@ def main() -> int:
         if fault:
             print(fault, file=sys.stderr)
             return 1
-    told = set_up(environ)
+    told = told_before(environ) or set_up(environ)
     threading.Thread(
         target=announce, args=(environ["PUBLIC_URL"], host, port, told), daemon=True
     ).start()
@@ -66,6 +73,42 @@ def port_fault(name: str, host: str, port: str) -> str:
     return ""
 
 
+def told_before(environ: dict[str, str]) -> str:
+    """What the demo said last time, if the very same database stands ready: saves some seconds."""
+    try:
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        if kept["made_by"] != made_by(environ):
+            return ""
+        with closing(sqlite3.connect(f"file:{kept['path']}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except (OSError, ValueError, KeyError, sqlite3.Error):
+        return ""
+    return str(kept["told"]) if found == (kept["version"],) else ""
+
+
+def made_by(environ: dict[str, str]) -> str:
+    """A digest of what decides how the database is set up."""
+    digest = hashlib.sha256(repr([environ.get(name) for name in DECIDING]).encode())
+    for pattern in ("migrations/versions/*.py", "shop/*/demo*.py", "scripts/run.py"):
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def keep(environ: dict[str, str], app: Any, told: str) -> None:
+    """Remember a set-up on SQLite for `told_before`."""
+    from shop.extensions import db
+
+    with app.app_context():
+        if db.engine.dialect.name != "sqlite":
+            return
+        with db.engine.connect() as connection:
+            version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        path = str(Path(str(db.engine.url.database)).resolve())
+    kept = {"made_by": made_by(environ), "path": path, "version": version, "told": told}
+    KEPT.write_text(json.dumps(kept), encoding="utf-8")
+
+
 def set_up(environ: dict[str, str]) -> str:
     """Bring the database up to date and put the demo in. Returns what the demo says.
 
@@ -85,10 +128,13 @@ def set_up(environ: dict[str, str]) -> str:
     with app.app_context():
         flask_migrate.upgrade()
     if app.extensions["settings"].is_production:
-        return ""
+        return (
+            "In production there is no demo. First admin: flask --app wsgi shop create-admin EMAIL"
+        )
     done = app.test_cli_runner().invoke(args=["shop", "demo"])
     if done.exit_code:
         sys.exit(done.output)
+    keep(environ, app, done.stdout)
     return done.stdout
 
 
@@ -101,7 +147,6 @@ def announce(url: str, host: str, port: str, told: str) -> None:
             break
         except OSError:
             time.sleep(0.05)
-    time.sleep(0.2)
     lines = [
         "",
         f"  The shop:   {url}/",
