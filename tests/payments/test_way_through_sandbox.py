@@ -1,0 +1,202 @@
+"""What the visitor picks on the pretend gateway's page, and what becomes of the order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shop.database import transaction
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.queue import enqueue
+from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.payments import attempts
+from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund
+from shop.preferences import change
+from shop.stock.models import StockLevel
+from shop.webhooks.models import WebhookEvent
+from tests.factories import make_order
+
+
+@pytest.fixture
+def placed(live: str) -> tuple[Order, Payment]:
+    """An order that waits on the pretend gateway's page."""
+    order = make_order()
+    payment = attempts.latest(order.id)
+    assert payment
+    return order, payment
+
+
+@pytest.fixture
+def pick(client: Any, placed: tuple[Order, Payment]) -> Callable[..., Any]:
+    """Pick an outcome on the page."""
+
+    def picked(outcome: str, **more: str) -> Any:
+        return client.post_form(
+            f"/sandbox/pay/{placed[1].gateway_id}", {"outcome": outcome, **more}
+        )
+
+    return picked
+
+
+@pytest.fixture
+def afresh(placed: tuple[Order, Payment]) -> Callable[[], tuple[Order, Payment]]:
+    """Order and attempt as they stand now."""
+
+    def read() -> tuple[Order, Payment]:
+        db.session.rollback()
+        for row in placed:
+            db.session.refresh(row)
+        return placed
+
+    return read
+
+
+def start(kind: str) -> None:
+    with transaction():
+        enqueue(kind)
+
+
+def reserved() -> int:
+    return sum(level.reserved for level in db.session.scalars(sa.select(StockLevel)))
+
+
+def captures() -> int:
+    """How often money was counted."""
+    events = db.session.scalars(sa.select(PaymentEvent).where(PaymentEvent.kind == "captured"))
+    return len(events.all())
+
+
+def test_approve(pick: Any, afresh: Any, run_jobs: Any) -> None:
+    pick("ok")
+    run_jobs()
+    order, payment = afresh()
+    assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
+    assert order.payment_status == PaymentStatus.PAID
+    assert reserved() == 0
+
+
+def test_approve_and_send_the_webhook_twice(pick: Any, afresh: Any, run_jobs: Any) -> None:
+    pick("twice")
+    run_jobs()
+    order, payment = afresh()
+    assert payment.captured_minor == order.total_minor
+    assert captures() == 1
+    (event,) = db.session.scalars(sa.select(WebhookEvent))
+    assert event.repeats == 1
+
+
+def test_decline(pick: Any, afresh: Any, run_jobs: Any) -> None:
+    pick("decline", reason="insufficient_funds")
+    run_jobs()
+    order, payment = afresh()
+    assert order.status == OrderStatus.PAYMENT_FAILED
+    assert payment.failure_words == "There was not enough money in the account."
+
+
+def test_cancel_and_go_back_leaves_the_page_open(pick: Any, afresh: Any, run_jobs: Any) -> None:
+    assert pick("abandon").location.startswith(attempts_return(afresh()[1]))
+    run_jobs()
+    order, payment = afresh()
+    assert (order.status, payment.status) == (OrderStatus.PENDING_PAYMENT, AttemptStatus.OPEN)
+    assert reserved() == 2
+
+
+def test_a_page_left_for_good_gives_the_stock_back(
+    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any
+) -> None:
+    pick("abandon")
+    turn_clock(minutes=11)
+    start("stock.expire_holds")
+    run_jobs()
+    order, payment = afresh()
+    assert order.status == OrderStatus.PAYMENT_FAILED
+    assert payment.status in {AttemptStatus.EXPIRED, AttemptStatus.CANCELLED}
+    assert reserved() == 0
+
+
+def test_no_webhook_at_all_and_no_return(
+    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any
+) -> None:
+    pick("no_webhook")
+    run_jobs()
+    assert afresh()[0].paid_at is None
+    turn_clock(minutes=3)
+    start("payments.ask_due")
+    run_jobs()
+    assert afresh()[0].paid_at
+
+
+def test_the_webhook_before_the_return(pick: Any, afresh: Any, run_jobs: Any, client: Any) -> None:
+    waiting = pick("webhook_first")
+    run_jobs()
+    assert afresh()[0].paid_at
+    assert client.get(waiting.location).location.startswith(attempts_return(afresh()[1]))
+    assert captures() == 1
+
+
+def test_left_pending_then_paid(pick: Any, afresh: Any, run_jobs: Any) -> None:
+    pick("pending")
+    run_jobs()
+    assert afresh()[0].status == OrderStatus.PENDING_PAYMENT
+    run_jobs(ahead=61)
+    run_jobs()
+    assert afresh()[0].paid_at
+
+
+@pytest.mark.parametrize("policy", ["accept", "refund"])
+def test_paid_after_the_hold_had_expired(
+    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any, policy: str
+) -> None:
+    with transaction():
+        change("late_policy", policy, None)
+    pick("late")
+    turn_clock(minutes=11)
+    start("stock.expire_holds")
+    run_jobs()
+    assert reserved() == 0
+    turn_clock(minutes=2)
+    run_jobs()
+    order, payment = afresh()
+    assert payment.captured_minor == order.total_minor
+    assert captures() == 1
+    assert db.session.scalars(sa.select(Incident)).first()
+    if policy == "accept":
+        assert order.paid_at
+
+
+def test_a_refund_from_the_gateways_side(
+    pick: Any, afresh: Any, run_jobs: Any, client: Any
+) -> None:
+    pick("ok")
+    run_jobs()
+    _, payment = afresh()
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/refund", page="/sandbox/")
+    run_jobs()
+    order, payment = afresh()
+    assert payment.refunded_minor == order.total_minor
+    assert order.payment_status == PaymentStatus.REFUNDED
+    assert len(db.session.scalars(sa.select(Refund)).all()) == 1
+
+
+@pytest.mark.parametrize(("verdict", "ends"), [("win", False), ("lose", True)])
+def test_a_dispute(
+    pick: Any, afresh: Any, run_jobs: Any, client: Any, verdict: str, ends: bool
+) -> None:
+    pick("ok")
+    run_jobs()
+    _, payment = afresh()
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/dispute", page="/sandbox/")
+    run_jobs()
+    assert afresh()[0].status == OrderStatus.DISPUTED
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/{verdict}", page="/sandbox/")
+    run_jobs()
+    assert (afresh()[0].status == OrderStatus.REFUNDED) == ends
+
+
+def attempts_return(payment: Payment) -> str:
+    """Where the page sends the browser."""
+    from shop.config import settings
+
+    return f"{settings().public_url}/pay/sandbox/return?reference={payment.reference}"
