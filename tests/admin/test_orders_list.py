@@ -48,13 +48,20 @@ def test_what_needs_a_person_has_its_own_tab_and_desks(staff):
     browser = staff("manager")
     shown = browser.get("/admin/orders?tab=needs-attention")
     assert numbers(shown) == [order.number]
-    assert numbers(browser.get("/admin/orders?tab=needs-attention&desk=attention")) == [order.number]
+    assert numbers(browser.get("/admin/orders?tab=needs-attention&desk=attention")) == [
+        order.number
+    ]
     assert numbers(browser.get("/admin/orders?tab=needs-attention&desk=disputes")) == []
 
 
 @pytest.mark.parametrize("field", ["name", "mail", "phone", "sku", "reference", "gateway id"])
 def test_search_finds_by(field, staff):
-    wanted = make_order("paid", address={"recipient": "Rekha Iyer"}, email="rekha@there.example", phone="+919000012345")
+    wanted = make_order(
+        "paid",
+        address={"recipient": "Rekha Iyer"},
+        email="rekha@there.example",
+        phone="+919000012345",
+    )
     make_order("paid", email="other@there.example")
     payment = attempts.latest(wanted.id)
     query = {
@@ -119,7 +126,9 @@ def test_the_poll_answers_304_until_something_happens(staff):
     ball = make_product(stock=20)
     order = make_order("paid", lines={ball: 1})
     browser = staff("manager")
-    address = re.search(r'hx-get="(/admin/orders/fresh[^"]+)"', browser.get("/admin/orders").text)[1]
+    address = re.search(r'hx-get="(/admin/orders/fresh[^"]+)"', browser.get("/admin/orders").text)[
+        1
+    ]
     address = address.replace("&amp;", "&")
     first = browser.get(address, headers=HX)
     again = {**HX, "If-None-Match": first.headers["ETag"]}
@@ -127,13 +136,17 @@ def test_the_poll_answers_304_until_something_happens(staff):
     unchanged = browser.get(address, headers=again)
     assert (unchanged.status_code, unchanged.text) == (304, "")
     browser.post_form(
-        f"/admin/orders/{order.number}/transition", {"event": "accepted"}, page=f"/admin/orders/{order.number}"
+        f"/admin/orders/{order.number}/transition",
+        {"event": "accepted"},
+        page=f"/admin/orders/{order.number}",
     )
     make_order("paid", lines={ball: 1})
     changed = browser.get(address, headers=again)
     assert changed.status_code == 200
     assert "1 new order since" in changed.text
-    cell = re.search(rf'<span id="st-{order.id}" hx-swap-oob="true">(.*?)</span></span>', changed.text, re.S)
+    cell = re.search(
+        rf'<span id="st-{order.id}" hx-swap-oob="true">(.*?)</span></span>', changed.text, re.S
+    )
     assert "Processing" in cell[0]
 
 
@@ -159,11 +172,18 @@ def test_many_orders_move_at_once_and_the_rest_is_skipped(staff):
     unpaid = make_order("pending_payment", lines={ball: 1}).number
     browser = staff("fulfilment")
     answer = browser.post_form(
-        "/admin/orders/bulk", {"do": "accepted", "id": [*paid, unpaid]}, page="/admin/orders", follow_redirects=True
+        "/admin/orders/bulk",
+        {"do": "accepted", "id": [*paid, unpaid]},
+        page="/admin/orders",
+        follow_redirects=True,
     )
     assert "2 started, 1 skipped" in answer.text
     states = dict(db.session.execute(db.select(Order.number, Order.status)).all())
-    assert [states[number] for number in [*paid, unpaid]] == ["processing", "processing", "pending_payment"]
+    assert [states[number] for number in [*paid, unpaid]] == [
+        "processing",
+        "processing",
+        "pending_payment",
+    ]
 
 
 def test_names_from_outside_are_text(staff):
