@@ -120,7 +120,9 @@ def confirming(public_id: str) -> ResponseReturnValue:
     if payment.told_at or waited >= WAITS:
         return redirect(payment.return_url, 303)
     following = url_for(".confirming", public_id=public_id, waited=waited + 1)
-    return page("sandbox/confirming.html", payment=payment, following=following)
+    response = page("sandbox/confirming.html", payment=payment)
+    response.headers["Refresh"] = f"1; url={following}"
+    return response
 
 
 @bp.get("/")

@@ -91,6 +91,14 @@ def test_a_repeat_sends_the_same_body_later_too(
     assert len(server.sessions) == 1
 
 
+def test_the_pages_form_may_lead_to_stripe_and_nowhere_else(
+    side: StripeSide, server: Stripe, configure: Callable[..., None]
+) -> None:
+    assert side.gateway.redirect_hosts == ("https://checkout.stripe.com", server.url)
+    configure(stripe_api_base="https://api.stripe.com")
+    assert side.gateway.redirect_hosts == ("https://checkout.stripe.com",)
+
+
 @pytest.mark.parametrize("hold_minutes", [1, 10, 60])
 def test_any_hold_makes_a_session_that_stripe_takes(side: StripeSide, hold_minutes: int) -> None:
     side.opened(expires_at=utcnow() + timedelta(minutes=hold_minutes))

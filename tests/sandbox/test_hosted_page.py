@@ -164,10 +164,10 @@ def test_no_webhook_comes_when_asked_for_and_the_gateway_tells_when_asked(
 def test_the_webhook_comes_before_the_return_when_asked_for(
     client: Any, opened: Any, receiver: Any, run_jobs: Any
 ) -> None:
-    waiting = choose(client, opened, "webhook_first", follow_redirects=None)
+    waiting = choose(client, opened, "webhook_first")
     shown = client.get(waiting.location)
     assert "Confirming" in shown.text
-    assert 'http-equiv="refresh"' in shown.text
+    assert shown.headers["Refresh"] == f"1; url={waiting.location}?waited=1"
     run_jobs()
     assert len(receiver.taken) == 1
     assert client.get(waiting.location).location == opened[1].request.return_url

@@ -38,6 +38,7 @@ from shop.payments.gateways.stripe_reading import (
 )
 from shop.providers import CONNECT_SECONDS, OutcomeUnknown, ProviderRefused, TryLater, line_out
 
+STRIPE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 OPEN_SECONDS = 10
 WORKER_SECONDS = 25
@@ -63,7 +64,13 @@ class StripeCheckout:
     is_online = True
     page_end = PageEnd.BY_CALL
     is_authoritative = True
-    redirect_hosts: tuple[str, ...] = ("https://checkout.stripe.com",)
+
+    @property
+    def redirect_hosts(self) -> tuple[str, ...]:
+        """Stripe's page; where a stand-in answers for Stripe, its page is at the stand-in."""
+        if settings().stripe_api_base == STRIPE:
+            return ("https://checkout.stripe.com",)
+        return ("https://checkout.stripe.com", settings().stripe_api_base)
 
     def unavailable(self, currency: str, country: str, amount_minor: int) -> str | None:
         """Stripe takes amounts of eight digits at most, and none below half a dollar."""
