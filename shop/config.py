@@ -79,6 +79,14 @@ def address(value: str) -> str:
     return value.strip().rstrip("/")
 
 
+def mail_server(value: str) -> str:
+    """Where mail is handed over; the scheme says how it is encrypted."""
+    parts = urlsplit(value.strip())
+    if parts.scheme not in {"smtp", "smtps", "smtp+starttls"} or not parts.hostname:
+        raise ValueError("must begin with smtp://, smtps:// or smtp+starttls://")
+    return value.strip()
+
+
 def zone(value: str) -> str:
     """A time zone of the IANA database."""
     try:
@@ -158,7 +166,7 @@ class Settings:
     shiprocket_pickup_time: str = var("Shiprocket", "10:00-18:00", text, "The pickup slot.")
     shiprocket_webhook_token: tuple[str, ...] = var("Shiprocket", (), words, "The x-api-key of tracking webhooks; two while rotating.", secret=True)
     shiprocket_api_base: str = var("Shiprocket", "https://apiv2.shiprocket.in/v1/external", address, "Shiprocket's address.")
-    smtp_url: str = var("mail", "", text, "smtp://, smtps:// or smtp+starttls:// with user and password. Empty: mail goes to the demo mailbox only.", secret=True)
+    smtp_url: str = var("mail", "", mail_server, "smtp://, smtps:// or smtp+starttls:// with user and password. Empty: mail goes to the demo mailbox only.", secret=True)
     from_email: str = var("mail", "Halflong <orders@halflong.example>", text, "The sender.")
     admin_email: str = var("mail", "owner@halflong.example", text, "Who hears of new orders.")
     ticket_tracker: str = var("tickets", "jsonl", one_of("jsonl"), "Where incidents go besides the admin.")

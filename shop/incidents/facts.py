@@ -9,7 +9,7 @@ from typing import Any
 
 Builder = Callable[[int], dict[str, Any]]
 
-_builders: list[tuple[str, Builder]] = []
+_builders: dict[str, list[Builder]] = {}
 
 
 def tells_about(id_name: str) -> Callable[[Builder], Builder]:
@@ -20,7 +20,7 @@ def tells_about(id_name: str) -> Callable[[Builder], Builder]:
     """
 
     def register(builder: Builder) -> Builder:
-        _builders.append((id_name, builder))
+        _builders.setdefault(id_name, []).append(builder)
         return builder
 
     return register
@@ -29,16 +29,16 @@ def tells_about(id_name: str) -> Callable[[Builder], Builder]:
 def gather(ids: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     """The facts about these ids, and the order that they belong to, if there is one by that id.
 
-    The part that stands highest is asked first, since a parcel or a payment leads to its order.
+    What lies nearer to the fault is asked first, since a parcel or a payment leads to its order
+    and knows better how things stand; the order is asked last.
     """
     known = {name: value for name, value in ids.items() if isinstance(value, int)}
     facts: dict[str, Any] = {}
-    for id_name, builder in reversed(_builders):
-        if id_name not in known:
-            continue
-        for name, value in builder(known[id_name]).items():
-            if name.endswith("_id"):
-                known.setdefault(name, value)
-            else:
-                facts.setdefault(name, value)
+    asked: set[str] = set()
+    while left := [name for name in known if name not in asked]:
+        id_name = min(left, key=lambda name: name == "order_id")
+        asked.add(id_name)
+        for builder in _builders.get(id_name, []):
+            for name, value in builder(known[id_name]).items():
+                (known if name.endswith("_id") else facts).setdefault(name, value)
     return facts, known.get("order_id") if "orderId" in facts else None

@@ -32,6 +32,10 @@ def _is_unpaid(order: Order) -> bool:
     return order.is_unpaid
 
 
+def _waits_for_transfer(order: Order) -> bool:
+    return order.is_unpaid and order.payment_method == "bank_transfer"
+
+
 def _is(*statuses: OrderStatus) -> Callable[[Order], bool]:
     return lambda order: order.status in statuses
 
@@ -56,7 +60,7 @@ EVENTS: dict[str, tuple[Telling, ...]] = {
     # event                   who hears it, in which words           what sets two apart   while it is true
     "order_confirmed":      (customer("order_confirmed",             is_true=_is_not(S.CANCELLED)),),
     "admin_new_order":      (Telling(Audience.OWNER, "admin_new_order"),),
-    "payment_instructions": (customer("payment_instructions",        "payment_id",         is_true=_is_unpaid),),
+    "payment_instructions": (customer("payment_instructions",        "payment_id",         is_true=_waits_for_transfer),),
     "payment_failed":       (customer("payment_failed",              "payment_id",         is_true=_is_unpaid),),
     "order_cancelled":      (customer("order_cancelled",             "version",            is_true=_is(S.CANCELLED, S.REFUNDED)),),
     "late_money":           (customer("late_money"),),

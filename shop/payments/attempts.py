@@ -16,6 +16,7 @@ from shop.config import settings
 from shop.database import end_reading, transaction
 from shop.errors import Refused
 from shop.extensions import db
+from shop.jobs.queue import enqueue
 from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus
@@ -137,6 +138,19 @@ def keep_opened(payment_id: int, opened: Opened) -> None:
     db.session.add(
         PaymentEvent(payment_id=payment.id, kind="opened", source="open", changed="open")
     )
+    if payment.gateway == "bank_transfer":
+        _send_instructions(payment)
+
+
+def _send_instructions(payment: Payment) -> None:
+    """The rows to copy into the banking app go by mail as well: the transfer may be made tomorrow."""
+    enqueue(
+        "messaging.tell",
+        {
+            "event": "payment_instructions", "order_id": payment.order_id, "payment_id": payment.id,
+        },
+        key=f"payment_instructions:{payment.id}",
+    )  # fmt: skip
 
 
 def _mark_unknown(payment_id: int) -> None:

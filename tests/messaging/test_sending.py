@@ -285,3 +285,29 @@ def test_a_message_that_is_resent_says_what_is_true_now(
         resending.resend(first.id, "user:1")
     run_jobs()
     assert smtp_server.messages[-1]["To"] == "new@shopper.example"
+
+
+def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_server):
+    order = factories.make_order(method="bank_transfer")
+    run_jobs()
+    [mail] = smtp_server.messages
+    assert mail["To"] == order.email
+    assert f"Reference: {order.number}" in mail.get_body(("plain",)).get_content()
+
+
+def test_no_instructions_go_to_who_chose_another_way_meanwhile(app, run_jobs, smtp_server):
+    order = factories.make_order(method="bank_transfer")
+    with transaction():
+        db.session.get_one(Order, order.id).payment_method = "sandbox"
+    run_jobs()
+    assert smtp_server.messages == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_whole_way_is_told_once_each(app, run_jobs, smtp_server):
+    order = factories.make_order("paid")
+    run_jobs()
+    assert sorted(mail["Subject"] for mail in smtp_server.messages)[-1] == (
+        f"We have your order {order.number}"
+    )
+    assert len(smtp_server.messages) == 2

@@ -5,6 +5,7 @@ import logging
 import pytest
 from aiosmtpd.smtp import AuthResult
 
+from shop.config import ConfigurationError, read_settings
 from shop.messaging.channels import smtp
 from shop.messaging.channels.base import Outgoing
 from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
@@ -167,7 +168,9 @@ def test_the_sign_in(start_server, server_context, password, is_right, caplog):
 
 
 @pytest.mark.parametrize("url", ["http://mail.example", "mail.example:25", "smtp://"])
-def test_an_address_that_is_none_is_refused(app, configure, url):
+def test_an_address_that_is_none_stops_the_start(app, configure, url):
+    with pytest.raises(ConfigurationError, match="SMTP_URL"):
+        read_settings({"SMTP_URL": url, "SECRET_KEY": "x" * 40})
     configure(smtp_url=url)
     with pytest.raises(ProviderRefused, match="SMTP_URL"):
         send()
