@@ -29,10 +29,11 @@ class Child:
 
 
 class Parent:
-    """Keeps `count` children alive until it is asked to stop."""
+    """Keeps `count` children alive until it is asked to stop. `program` is what they run."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, program: str = __file__) -> None:
         self.count = count
+        self.program = os.path.abspath(program)
         self.number = 0
         self.is_stopping = False
         self.children: list[Child] = []
@@ -50,7 +51,7 @@ class Parent:
     def _start(self, dead: str = "") -> Child:
         self.number += 1
         name = f"{socket.gethostname()[:40]}-{os.getpid()}-{self.number}"
-        command = [sys.executable, os.path.abspath(__file__), CHILD, name, dead]
+        command = [sys.executable, self.program, CHILD, name, dead]
         return Child(name, subprocess.Popen(command), time.monotonic())
 
     def _alive(self, child: Child) -> Child:

@@ -1,6 +1,7 @@
 """Till: a self-hosted shop, from payment to delivery. `create_app` is the only place that joins the parts."""
 
 import os
+import re
 from collections.abc import Mapping
 from importlib import import_module
 
@@ -121,7 +122,8 @@ def _flask_config(found: config.Settings) -> dict[str, object]:
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_SSL_STRICT": False,
         "WTF_CSRF_CHECK_DEFAULT": False,
-        "RATELIMIT_STORAGE_URI": found.redis_url or "memory://",
+        # A socket's address is spelt redis+unix:// there.
+        "RATELIMIT_STORAGE_URI": re.sub("^unix:", "redis+unix:", found.redis_url) or "memory://",
         "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": bool(found.redis_url),
         "RATELIMIT_HEADERS_ENABLED": False,
     }

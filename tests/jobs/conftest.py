@@ -1,0 +1,90 @@
+"""Real worker processes."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.extensions import db
+from shop.jobs import schedule
+from shop.jobs.models import Job, JobStatus, ScheduleSlot
+from tests.jobs import kinds  # noqa: F401  (registers them)
+
+PROGRAM = Path(__file__).with_name("worker_of_tests.py")
+
+
+class Workers:
+    """Starts worker processes on the shop under test and ends them after it."""
+
+    def __init__(self, environ: Callable[[], dict[str, str]]) -> None:
+        self.environ = environ
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, **environ: Any) -> subprocess.Popen[bytes]:
+        """One parent with WORKERS children."""
+        values = {**self.environ(), **{name: str(value) for name, value in environ.items()}}
+        process = subprocess.Popen([sys.executable, PROGRAM], env=values)
+        self.running.append(process)
+        return process
+
+    def stop(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.running:
+            process.wait(45)
+
+
+@pytest.fixture
+def workers(child_environ: Callable[[], dict[str, str]], app: Any) -> Iterator[Workers]:
+    """`workers.start(WORKERS=2)`: real processes. Periodic work is taken already, so that only the
+    test's jobs run."""
+    quiet()
+    held = Workers(child_environ)
+    yield held
+    held.stop()
+
+
+def quiet() -> None:
+    """Take the turns of periodic work for the next minutes."""
+    now = utcnow()
+    with transaction() as session:
+        for task in schedule.SCHEDULE:
+            for turn in range(10 if task.every < 600 else 2):
+                slot = schedule._slot(now, task.every) + turn * timedelta(seconds=task.every)
+                session.add(ScheduleSlot(task=task.kind, slot_at=slot))
+
+
+def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        db.session.rollback()
+        found = true()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come about in time: " + str(states()))
+
+
+def states(*kinds_wanted: str) -> dict[str, int]:
+    """Jobs by status, of the kinds named."""
+    db.session.rollback()
+    query = sa.select(Job.status, sa.func.count()).group_by(Job.status)
+    if kinds_wanted:
+        query = query.where(Job.kind.in_(kinds_wanted))
+    return {status.value: number for status, number in db.session.execute(query)}
+
+
+def all_done(count: int) -> Callable[[], bool]:
+    """Whether so many jobs have succeeded."""
+    return lambda: states().get(JobStatus.SUCCEEDED, 0) >= count
