@@ -132,6 +132,27 @@
   document.addEventListener("htmx:afterRequest", () => idle(document));
   window.addEventListener("pageshow", (event) => { if (event.persisted) idle(document); });
 
+  // What was asked for again and is the same stays as it is; so does a field that was typed in meanwhile.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr, target, requestConfig } = event.detail;
+    const tag = target.dataset?.tag;
+    if (tag && xhr.getResponseHeader("ETag") === `"${tag}"`) event.detail.shouldSwap = false;
+    const field = requestConfig.elt;
+    if (field.matches("[data-checked]") && requestConfig.formData.get(field.name) !== field.value) {
+      event.detail.shouldSwap = false;
+    }
+  });
+
+  // Copy what stands in the element that the button names.
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+    const words = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 2000);
+  });
+
   // Countdowns of holds: <div class="countdown" data-until="ISO" data-total="seconds"> with [data-left].
   const tick = () => document.querySelectorAll(".countdown[data-until]").forEach((box) => {
     const left = Math.max(0, Math.round((Date.parse(box.dataset.until) - Date.now()) / 1000));

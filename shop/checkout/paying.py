@@ -1,0 +1,128 @@
+"""What the pay page shows: the hold, the last attempt, and the ways to pay an order that is placed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shop.checkout.order_page import ASKING, provider_name
+from shop.checkout.quoting import Method
+from shop.clock import utcnow
+from shop.money import format_minor
+from shop.orders import lines
+from shop.orders.models import Order
+from shop.payments import attempts
+from shop.payments.gateways import switched_on
+from shop.payments.models import AttemptStatus, Payment
+from shop.preferences import preferences
+from shop.stock import reservations
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Until when the order's stock is held. `until` in the past, or None, is a hold that ended."""
+
+    until: datetime | None
+    #: The whole length of a hold, in minutes.
+    minutes: int
+    #: After it ended: whether all of it could be held again.
+    is_still_free: bool
+
+    @property
+    def is_active(self) -> bool:
+        """True while nobody else can buy it."""
+        return self.until is not None and self.until > utcnow()
+
+
+@dataclass(frozen=True)
+class PayPage:
+    """What the pay page draws."""
+
+    order: Order
+    payment: Payment | None
+    hold: Hold
+    methods: Sequence[Method]
+    method: str
+
+    @property
+    def is_asking(self) -> bool:
+        """An attempt may have succeeded without our knowing: no other is offered meanwhile."""
+        return self.payment is not None and self.payment.status in ASKING
+
+    @property
+    def is_unfinished(self) -> bool:
+        """A gateway's page is still open."""
+        return (
+            self.payment is not None
+            and self.payment.status == AttemptStatus.OPEN
+            and self.payment.next_step.get("kind") == "redirect"
+        )
+
+    @property
+    def provider(self) -> str:
+        """The name of the latest attempt's gateway."""
+        return provider_name(self.payment.gateway) if self.payment else ""
+
+    @property
+    def the_method(self) -> Method | None:
+        """The chosen way to pay."""
+        return next((way for way in self.methods if way.key == self.method), None)
+
+    @property
+    def title(self) -> str:
+        """The page's heading."""
+        return f"Pay {format_minor(self.order.total_minor, self.order.currency)}"
+
+
+def read(order: Order, chosen_method: str = "") -> PayPage:
+    """The pay page of an unpaid order."""
+    payment = attempts.latest(order.id)
+    methods = methods_for(order)
+    return PayPage(
+        order, payment, read_hold(order), methods, _preselected(methods, chosen_method, payment)
+    )
+
+
+def read_hold(order: Order) -> Hold:
+    """How the order's stock is held now."""
+    chosen = preferences("hold_minutes", "bank_hold_hours")
+    is_bank = order.payment_method == "bank_transfer"
+    minutes = chosen["bank_hold_hours"] * 60 if is_bank else chosen["hold_minutes"]
+    until = reservations.hold_ends_at(order.id)
+    return Hold(until, minutes, until is not None or _is_free(order))
+
+
+def _is_free(order: Order) -> bool:
+    wanted = lines.quantities(order.id)
+    free = reservations.free_units(wanted)
+    return all(free[variant_id] >= quantity for variant_id, quantity in wanted.items())
+
+
+def methods_for(order: Order) -> list[Method]:
+    """The ways to pay this order. Its total is settled, so that none of them adds a fee."""
+    limit = preferences("cod_limit_minor")["cod_limit_minor"]
+    country = order.shipping_address.get("country", "")
+    methods = []
+    for way in switched_on():
+        reason = way.unavailable(order.currency, country, order.total_minor)
+        if way.key == "cod" and not reason and order.total_minor > limit:
+            reason = f"Only up to {format_minor(limit, order.currency)}."
+        methods.append(
+            Method(
+                way.key, way.label, way.explanation, way.marks, 0, reason, way.key == "sandbox", way.is_online
+            )
+        )  # fmt: skip
+    return methods
+
+
+def _preselected(methods: Sequence[Method], chosen: str, payment: Payment | None) -> str:
+    """The one that was chosen; else one other than that which just failed."""
+    usable = [way.key for way in methods if way.unavailable is None]
+    if chosen in usable:
+        return chosen
+    before = payment.gateway if payment else ""
+    has_failed = payment is not None and payment.status == AttemptStatus.FAILED
+    if has_failed:
+        usable = [key for key in usable if key != before] or usable
+    elif before in usable:
+        return before
+    return usable[0] if usable else ""
