@@ -13,6 +13,7 @@ from typing import Any
 
 import requests
 import structlog
+import urllib3
 
 log = structlog.get_logger()
 
@@ -112,6 +113,8 @@ def call(
             raise OutcomeUnknown("connection cut") from error
         except requests.exceptions.RequestException as error:
             raise OutcomeUnknown("no answer in time") from error
+        except urllib3.exceptions.HTTPError as error:  # the body is read past requests
+            raise OutcomeUnknown("the answer broke off") from error
         finally:
             log.info(
                 "provider.call", provider=provider, method=method,

@@ -1,0 +1,49 @@
+"""A Shiprocket of ours, and the shop set up to use it."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from shop.delivery.models import Shipment
+from shop.extensions import db
+from shop.orders.models import Order
+from tests.simulators.shiprocket import EMAIL, PASSWORD, Shiprocket
+
+
+@pytest.fixture
+def parcels(configure, live) -> Iterator[Shiprocket]:
+    """The stand-in; the shop's courier is `parcel`, for real."""
+    held = Shiprocket()
+    held.webhook_url = live + "/webhooks/delivery/parcel"
+    configure(
+        courier="parcel", shiprocket_dry_run=False, shiprocket_email=EMAIL, shiprocket_password=PASSWORD,
+        shiprocket_api_base=held.base, shiprocket_webhook_token=("older-token", "hook-token"),
+    )  # fmt: skip
+    yield held
+    held.stop()
+
+
+@pytest.fixture
+def the_parcel(app):
+    """The only parcel, or the one of that sequence, read afresh."""
+
+    def read(sequence: int | None = None) -> Shipment:
+        db.session.rollback()
+        query = select(Shipment)
+        if sequence:
+            query = query.where(Shipment.sequence == sequence)
+        return db.session.scalars(query).one()
+
+    return read
+
+
+@pytest.fixture
+def the_order(app):
+    """The only order, read afresh."""
+
+    def read() -> Order:
+        db.session.rollback()
+        return db.session.scalars(select(Order)).one()
+
+    return read

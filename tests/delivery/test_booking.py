@@ -1,0 +1,433 @@
+"""A parcel is booked once, whatever happens on the way."""
+
+import threading
+
+import pytest
+from sqlalchemy import func, select
+
+from shop import providers
+from shop.clock import in_future
+from shop.database import transaction
+from shop.delivery import shipping
+from shop.delivery.models import Shipment, ShipmentStatus, Step
+from shop.errors import Conflict, Refused
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs import runner
+from shop.jobs.models import Job
+from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order, OrderStatus
+from tests.factories import STAFF, make_order, make_product
+
+CREATE = "delivery.create_shipment"
+
+
+def book_again(order, key=None):
+    with transaction():
+        enqueue(CREATE, {"order_id": order.id}, key=key)
+
+
+def incidents():
+    return {row.fingerprint.partition(":")[0]: row for row in db.session.scalars(select(Incident))}
+
+
+def test_a_paid_order_is_booked_step_by_step(parcels, run_jobs, the_parcel, the_order):
+    make_order("paid")
+    run_jobs()
+
+    parcel, order = the_parcel(), the_order()
+    assert parcel.step == Step.LABELLED
+    assert parcel.status == ShipmentStatus.PICKUP_SCHEDULED
+    assert parcel.awb and parcel.courier_order_id and parcel.courier_name == "Delhivery Surface"
+    assert parcel.label_key
+    assert parcel.booked_by_job is None
+    assert order.status == OrderStatus.READY_FOR_SHIPMENT
+    assert [parcels.done(what) for what in ("order", "awb", "pickup")] == [[order.number]] * 3
+
+
+def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
+    make_order("paid", lines={make_product(weight_grams=400): 3})
+    run_jobs()
+
+    (wish,) = [order["wish"] for order in parcels.orders.values()]
+    order = the_order()
+    assert wish["order_id"] == order.number
+    assert wish["weight"] == 1.2
+    assert (wish["length"], wish["breadth"], wish["height"]) == (20.0, 15.0, 18.0)
+    assert wish["billing_phone"] == "9812345678"
+    assert wish["billing_pincode"] == 560001
+    assert wish["payment_method"] == "Prepaid"
+    paise = round(100 * (wish["sub_total"] + wish["shipping_charges"]))
+    assert paise == order.total_minor
+    assert wish["order_items"][0]["units"] == 3
+
+
+@pytest.mark.parametrize("kind", ["fail_after", "half_body", "garbage"])
+@pytest.mark.parametrize(
+    "path",
+    ["/orders/create", "/courier/assign", "/courier/generate/pickup", "/courier/generate/label"],
+)
+def test_a_lost_answer_makes_nothing_twice(parcels, run_jobs, the_parcel, the_order, kind, path):
+    parcels.fault(kind, path="/v1/external" + path, status=500)
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step != Step.LABELLED
+    run_jobs(ahead=120)
+
+    assert the_parcel().step == Step.LABELLED
+    number = the_order().number
+    assert [parcels.done(what) for what in ("order", "awb", "pickup")] == [[number]] * 3
+
+
+def test_a_time_out_after_the_order_was_made_makes_one_order(
+    parcels, run_jobs, the_parcel, monkeypatch
+):
+    monkeypatch.setattr("shop.delivery.couriers.shiprocket.STEP_SECONDS", 0.4)
+    parcels.fault("hang_after", path="/v1/external/orders/create")
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().trying == Step.ORDERED
+    run_jobs(ahead=120)
+
+    assert the_parcel().step == Step.LABELLED
+    assert len(parcels.done("order")) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_courier_is_asked_later(parcels, run_jobs, the_parcel, status):
+    parcels.fault(
+        "refuse", path="/v1/external/orders/create", status=status, headers={"Retry-After": "90"}
+    )
+    make_order("paid")
+    run_jobs(ahead=80)
+    assert the_parcel().step == Step.RESERVED
+    run_jobs(ahead=200)
+    assert the_parcel().step == Step.LABELLED
+
+
+@pytest.mark.parametrize("done", [Step.RESERVED, Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED])
+def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
+    parcels, run_jobs, the_parcel, monkeypatch, done
+):
+    from shop.delivery.jobs import CreateShipment
+
+    class Killed(BaseException):
+        pass
+
+    whole = CreateShipment.record
+
+    def dying(self, work, request, answer):
+        if request.done == done:
+            raise Killed
+        return whole(self, work, request, answer)
+
+    monkeypatch.setattr(CreateShipment, "record", dying)
+    make_order("paid")
+    with pytest.raises(Killed):
+        run_jobs()
+    monkeypatch.setattr(CreateShipment, "record", whole)
+    db.session.rollback()
+    runner.release("test")
+    run_jobs()
+
+    assert the_parcel().step == Step.LABELLED
+    assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
+
+
+def test_two_parallel_bookings_make_one_parcel(parcels, app, the_parcel, run_jobs):
+    order = make_order("paid")
+    book_again(order)
+    job_ids = db.session.scalars(select(Job.id).where(Job.kind == CREATE)).all()
+    db.session.rollback()
+    assert len(job_ids) == 2
+
+    def work(job_id):
+        with app.app_context():
+            runner.run(job_id, f"worker-{job_id}")
+
+    threads = [threading.Thread(target=work, args=(job_id,)) for job_id in job_ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    run_jobs(ahead=120)
+
+    assert the_parcel().step == Step.LABELLED
+    assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
+
+
+def test_a_second_asker_after_the_first_finds_the_parcel(parcels, run_jobs, the_parcel):
+    order = make_order("paid")
+    run_jobs()
+    book_again(order)
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    assert len(parcels.done("order")) == 1
+
+
+def test_a_cancelled_record_leads_to_the_next_reference(parcels, run_jobs, the_parcel, the_order):
+    make_order("paid")
+    parcels._make({"order_id": the_order().number})
+    parcels.cancel_in_panel(the_order().number)
+    parcels.effects.clear()
+    run_jobs()
+
+    number = the_order().number
+    assert the_parcel().reference == f"{number}-R1"
+    assert the_parcel().step == Step.LABELLED
+    assert parcels.done("awb") == [f"{number}-R1"]
+
+
+def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
+    parcels, run_jobs, the_parcel, the_order, monkeypatch
+):
+    from shop.delivery.couriers.shiprocket import Shiprocket
+
+    make_order("paid")
+    parcels._make({"order_id": the_order().number})
+    parcels.cancel_in_panel(the_order().number)
+    monkeypatch.setattr(Shiprocket, "find", lambda self, reference: None)
+    run_jobs()
+    assert the_parcel().reference == f"{the_order().number}-R1"
+    assert the_parcel().step == Step.LABELLED
+
+
+@pytest.mark.parametrize("shape", ["top", "nested"])
+def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
+    parcels, run_jobs, the_parcel, the_order, shape
+):
+    parcels.wallet_is_empty, parcels.wallet_shape = True, shape
+    order = make_order("paid")
+    run_jobs(ahead=7200)
+
+    assert the_parcel().step == Step.ORDERED
+    assert "wallet" in the_order().attention
+    found = db.session.scalars(select(Incident).where(Incident.category == "delivery")).all()
+    assert [row.severity for row in found] == ["high"]
+    assert len(parcels.seen("POST", "/v1/external/courier/assign")) == 1
+    db.session.rollback()
+
+    parcels.wallet_is_empty = False
+    book_again(order)
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    assert the_order().attention is None
+    assert len(parcels.done("order")) == 1
+
+
+def test_another_courier_is_tried_where_the_first_does_not_serve(parcels, run_jobs, the_parcel):
+    parcels.refused_couriers = {None, 43}
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+
+
+def test_where_no_courier_serves_a_person_is_told(parcels, run_jobs, the_parcel, the_order):
+    parcels.awb_error = "Selected courier does not service this pincode pair"
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.ORDERED
+    assert "does not service" in the_order().attention
+
+
+def test_a_wrong_pickup_location_is_refused_and_not_guessed(parcels, run_jobs, the_order):
+    parcels.pickup_location = "main-warehouse"
+    make_order("paid")
+    run_jobs()
+    assert "Wrong Pickup location" in the_order().attention
+    assert parcels.orders == {}
+
+
+def test_a_label_that_lags_is_fetched_later(parcels, run_jobs, the_parcel):
+    parcels.label_lags = 1
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.PICKUP_SCHEDULED
+    run_jobs(ahead=120)
+    assert the_parcel().step == Step.LABELLED
+
+
+def test_cash_to_be_collected_is_the_orders_total(parcels, run_jobs, the_parcel, the_order):
+    make_order("pending_payment", method="cod")
+    run_jobs()
+    parcel, order = the_parcel(), the_order()
+    (wish,) = [one["wish"] for one in parcels.orders.values()]
+    assert parcel.collect_minor == order.total_minor
+    assert wish["payment_method"] == "COD"
+    assert round(100 * (wish["sub_total"] + wish["shipping_charges"])) == order.total_minor
+
+
+def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
+    order = make_order("pending_payment", method="cod", lines={make_product(): 3, make_product(): 2})
+    with transaction():
+        locked = shipping.lock_order(order.id)
+        first = shipping.reserve(locked, wanted={locked.lines[0].id: 2})
+        second = shipping.reserve(locked)
+    assert first.collect_minor + second.collect_minor == order.total_minor
+    assert (first.sequence, second.sequence) == (1, 2)
+    assert second.reference == f"{order.number}-R1"
+
+
+def test_no_more_than_was_bought_goes_into_parcels(app):
+    order = make_order("paid", lines={make_product(): 3})
+    line_id = order.lines[0].id
+    with transaction():
+        shipping.reserve(shipping.lock_order(order.id), wanted={line_id: 2})
+    with pytest.raises(Conflict), transaction():
+        shipping.reserve(shipping.lock_order(order.id), wanted={line_id: 2})
+    with transaction():
+        last = shipping.reserve(shipping.lock_order(order.id))
+        assert [line.quantity for line in last.lines] == [1]
+    with transaction():
+        assert shipping.reserve(shipping.lock_order(order.id)) is None
+
+
+def test_units_that_were_refunded_do_not_ship(app):
+    order = make_order("paid", lines={make_product(): 3})
+    with transaction():
+        locked = shipping.lock_order(order.id)
+        locked.lines[0].refunded_quantity = 2
+    with transaction():
+        parcel = shipping.reserve(shipping.lock_order(order.id))
+        assert [line.quantity for line in parcel.lines] == [1]
+    with transaction():  # what the test made up is taken back, so that the books add up
+        shipping.lock_order(order.id).lines[0].refunded_quantity = 0
+
+
+@pytest.mark.parametrize("state", ["cancelled", "disputed"])
+def test_nothing_ships_once_the_order_may_not(parcels, run_jobs, the_order, state):
+    make_order("paid")
+    with transaction():
+        order = db.session.scalars(select(Order)).one()
+        if state == "cancelled":
+            advance(order, "cancelled", STAFF)
+        else:
+            advance(order, "dispute_opened", Actor(Who.GATEWAY, "gateway:sandbox"))
+    run_jobs()
+    db.session.rollback()
+    assert db.session.scalar(select(func.count(Shipment.id))) == 0
+    assert parcels.orders == {}
+    with pytest.raises(Refused), transaction():
+        shipping.reserve(shipping.lock_order(the_order().id))
+
+
+def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
+    parcels, run_jobs, the_parcel, the_order
+):
+    make_order("paid")
+    run_jobs()
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
+    run_jobs()
+
+    assert the_parcel().status == ShipmentStatus.CANCELLED
+    assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
+    assert parcels.done("cancel") == [the_order().number]
+
+
+def test_an_order_cancelled_while_the_outcome_is_unknown_is_cancelled_at_the_courier_too(
+    parcels, run_jobs, the_parcel, the_order
+):
+    parcels.fault("fail_after", path="/v1/external/orders/create")
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().courier_order_id is None
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
+    run_jobs(ahead=300)
+    assert the_parcel().status == ShipmentStatus.CANCELLED
+    assert parcels.done("cancel") == [the_order().number]
+
+
+def test_a_cancellation_of_unknown_outcome_is_asked_about(parcels, run_jobs, the_parcel):
+    make_order("paid")
+    run_jobs()
+    parcels.fault("fail_after", path="/v1/external/orders/cancel", times=1)
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
+    run_jobs()
+    run_jobs(ahead=300)
+    assert the_parcel().status == ShipmentStatus.CANCELLED
+
+
+def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
+    parcels, run_jobs, the_parcel, the_order
+):
+    make_order("paid")
+    run_jobs()
+    parcels.scan(42, in_future(minutes=-1))
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
+    run_jobs()
+    assert the_parcel().status == ShipmentStatus.PICKUP_SCHEDULED
+    assert "could not be cancelled" in the_order().attention
+
+
+def test_a_failed_booking_is_gone_on_with_by_hand(parcels, run_jobs, the_parcel):
+    parcels.fault("refuse", path="/v1/external/courier/generate/pickup", status=400)
+    make_order("paid")
+    run_jobs()
+    failed = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
+    assert failed.status == "failed"
+    with transaction():
+        runner.retry(failed.id)
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    assert len(parcels.done("order")) == 1
+
+
+def test_a_breaker_does_not_use_up_tries(parcels, run_jobs, the_parcel):
+    make_order("paid")
+    line = providers._lines.setdefault("shiprocket", providers._Line())
+    import time
+
+    line.closed_until = time.monotonic() + 60
+    run_jobs()
+    job = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
+    assert (job.status, job.attempts) == ("queued", 0)
+    providers.reset_lines()
+    run_jobs(ahead=60)
+    assert the_parcel().step == Step.LABELLED
+
+
+def test_the_dry_run_in_development_is_believable_and_asks_nobody(
+    configure, parcels, run_jobs, the_parcel, the_order
+):
+    configure(shiprocket_dry_run=True)
+    make_order("paid")
+    run_jobs()
+    parcel = the_parcel()
+    assert parcel.is_dry_run
+    assert parcel.step == Step.LABELLED
+    assert parcel.awb.isdigit() and len(parcel.awb) == 12
+    assert the_order().status == OrderStatus.READY_FOR_SHIPMENT
+    assert parcels.requests == []
+
+
+def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
+    configure, parcels, run_jobs, the_order, shop
+):
+    make_order("paid")
+    configure(shiprocket_dry_run=True, shop_env="production")
+    try:
+        run_jobs()
+    finally:
+        configure(shop_env="development")
+    assert the_order().attention == "Dry run: no parcel was booked"
+    assert the_order().status == OrderStatus.PAID
+    assert db.session.scalar(select(func.count(Shipment.id))) == 0
+    assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
+    assert parcels.requests == []
+
+
+def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(configure, parcels, run_jobs, the_parcel):
+    configure(shiprocket_dry_run=True)
+    order = make_order("paid")
+    with transaction():
+        shipping.reserve(shipping.lock_order(order.id))
+    configure(shiprocket_dry_run=False)
+    run_jobs()
+    assert the_parcel(1).status == ShipmentStatus.CANCELLED
+    assert the_parcel(2).step == Step.LABELLED
+    assert len(parcels.done("order")) == 1
