@@ -1,8 +1,12 @@
 """Parcels that staff move without a courier's scan, so that order and parcels tell the same story."""
 
+from sqlalchemy import select
+
 from shop.clock import utcnow
 from shop.delivery import shipping
 from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, ShipmentStatus, Step
+from shop.errors import Refused
+from shop.extensions import db
 from shop.orders.models import Order
 
 COURIER = "hand"
@@ -39,14 +43,25 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
 def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:
     booked = [one for one in shipping.of_order(order.id) if one.status in NOT_HANDED_OVER]
     if booked and awb and booked[0].awb is None:
-        booked[0].awb, booked[0].courier_name = awb, courier_name
+        _name(booked[0], courier_name, awb)
     if not shipping.unshipped(order) or not shipping.may_ship(order):
         return
     made = shipping.reserve(order)
-    if made is None:
-        return
-    made.courier, made.is_dry_run, made.step = COURIER, False, Step.LABELLED
-    made.awb, made.courier_name = awb or None, courier_name
+    if made is not None:
+        made.courier, made.is_dry_run = COURIER, False
+        _name(made, courier_name, awb)
+
+
+def _name(parcel: Shipment, courier_name: str, awb: str) -> None:
+    """The waybill that a person typed. Raises Refused when another parcel has it."""
+    taken = select(Shipment.id).where(
+        Shipment.courier == parcel.courier, Shipment.awb == awb, Shipment.id != parcel.id
+    )
+    if awb and db.session.scalar(taken.limit(1)):
+        raise Refused(f"Another parcel has the tracking number {awb} already.")
+    parcel.courier_name = courier_name
+    if awb:
+        parcel.awb, parcel.step = awb, Step.LABELLED
 
 
 def _move(parcel: Shipment, status: ShipmentStatus) -> None:

@@ -1,0 +1,245 @@
+"""Money by hand: figures worked out by the shop, never above what is left, never without the password."""
+
+import re
+
+import pytest
+
+from shop.accounts.models import SignIn
+from shop.audit.models import AuditEntry
+from shop.clock import in_future
+from shop.database import transaction
+from shop.extensions import db
+from shop.jobs.models import Job
+from shop.orders.models import Order, OrderLine
+from shop.payments import attempts
+from shop.payments.models import Payment, Refund
+from shop.preferences import change
+from shop.stock.models import StockLevel
+from tests.factories import PASSWORD, make_order, make_product, make_user, sign_in
+
+REASON = "Customer returned it"
+
+
+def page_of(order):
+    return f"/admin/orders/{order.number}"
+
+
+def refund(browser, order, **fields):
+    return browser.post_form(
+        f"{page_of(order)}/refunds",
+        {"do": "refund", "reason": REASON, **fields},
+        page=f"{page_of(order)}/refund",
+    )
+
+
+def refunds():
+    db.session.rollback()
+    return db.session.scalars(db.select(Refund).order_by(Refund.id)).all()
+
+
+@pytest.fixture
+def order(app):
+    return make_order("delivered", lines={make_product(price=100_000, stock=5): 3})
+
+
+def test_a_refund_by_units_is_counted_and_restocked(order, staff):
+    line = order.lines[0]
+    before = db.session.scalar(db.select(StockLevel.on_hand).filter_by(variant_id=line.variant_id))
+    answer = refund(
+        staff("manager"), order, seen="200000", **{f"qty-{line.id}": "2", f"restock-{line.id}": "1"}
+    )
+    assert answer.status_code == 303
+    made = refunds()[0]
+    assert (made.amount_minor, made.reason, made.status) == (200_000, REASON, "requested")
+    db.session.rollback()
+    assert db.session.get(OrderLine, line.id).refunded_quantity == 2
+    level = db.session.scalar(db.select(StockLevel.on_hand).filter_by(variant_id=line.variant_id))
+    assert level == before + 2
+    assert db.session.scalar(db.select(Job.kind).filter_by(kind="payments.refund"))
+    entry = db.session.scalars(db.select(AuditEntry).filter_by(action="refund.requested")).one()
+    assert entry.subject == f"order:{order.number}"
+
+
+def test_the_figures_come_from_the_shop_and_not_from_the_form(order, staff):
+    line = order.lines[0]
+    browser = staff("manager")
+    shown = browser.post_form(
+        f"{page_of(order)}/refund/preview",
+        {f"qty-{line.id}": "1", "seen": "1", "amount": "1", "total": "1"},
+        page=f"{page_of(order)}/refund",
+        headers={"HX-Request": "true"},
+    )
+    assert "Refund ₹1,000.00" in shown.text
+    assert refunds() == []
+
+
+def test_the_amount_on_the_button_is_the_amount_refunded(order, staff):
+    line = order.lines[0]
+    browser = staff("manager")
+    answer = refund(browser, order, seen="100000", **{f"qty-{line.id}": "2"})
+    assert answer.status_code == 422
+    assert "This comes to ₹2,000.00" in answer.text
+    assert refunds() == []
+    seen = re.search(r'name="seen" value="(\d+)"', answer.text)[1]
+    assert refund(browser, order, seen=seen, **{f"qty-{line.id}": "2"}).status_code == 303
+
+
+def test_without_javascript_the_form_works_out_its_figures(order, staff):
+    line = order.lines[0]
+    answer = staff("manager").post_form(
+        f"{page_of(order)}/refunds",
+        {"do": "count", f"qty-{line.id}": "3"},
+        page=f"{page_of(order)}/refund",
+    )
+    assert answer.status_code == 200
+    assert "Refund ₹3,000.00" in answer.text
+    assert "<html" in answer.text
+
+
+@pytest.mark.parametrize("typed", ["4", "-1", "1.5", "1e1", "２", "99999999999", "one"])
+def test_more_units_than_are_left_and_no_numbers_are_refused(typed, order, staff):
+    line = order.lines[0]
+    answer = refund(staff("manager"), order, seen="300000", **{f"qty-{line.id}": typed})
+    assert answer.status_code == 422
+    assert refunds() == []
+
+
+def test_never_more_than_is_left(order, staff):
+    line = order.lines[0]
+    browser = staff("manager")
+    refund(browser, order, seen="200000", **{f"qty-{line.id}": "2"})
+    again = refund(browser, order, seen="200000", **{f"qty-{line.id}": "2"})
+    assert again.status_code == 422
+    assert "Only 1 of" in again.text
+    assert "of 1</span>" in again.text
+    assert len(refunds()) == 1
+
+
+def test_delivery_goes_back_up_to_what_was_paid_for_it(staff):
+    cheap = make_order("delivered", lines={make_product(price=10_000): 1})
+    assert cheap.shipping_minor > 0
+    browser = staff("manager")
+    paid = f"{cheap.shipping_minor / 100:.2f}"
+    too_much = refund(browser, cheap, seen="0", shipping=f"{cheap.shipping_minor / 100 + 1:.2f}")
+    assert too_much.status_code == 422
+    assert refund(browser, cheap, seen=str(cheap.shipping_minor), shipping=paid).status_code == 303
+    assert refunds()[0].amount_minor == cheap.shipping_minor
+    twice = refund(browser, cheap, seen=str(cheap.shipping_minor), shipping=paid)
+    assert twice.status_code == 422
+    assert len(refunds()) == 1
+
+
+def test_support_refunds_up_to_its_limit(order, staff):
+    with transaction():
+        change("support_refund_minor", "150000")
+    line = order.lines[0]
+    browser = staff("support")
+    answer = refund(browser, order, seen="200000", **{f"qty-{line.id}": "2"})
+    assert answer.status_code == 422
+    assert "up to ₹1,500.00" in answer.text
+    assert refund(browser, order, seen="100000", **{f"qty-{line.id}": "1"}).status_code == 303
+
+
+def test_those_who_may_not_refund_are_refused(order, staff):
+    line = order.lines[0]
+    browser = staff("fulfilment")
+    assert browser.get(f"{page_of(order)}/refund").status_code == 403
+    assert refund(browser, order, seen="100000", **{f"qty-{line.id}": "1"}).status_code == 403
+    assert refunds() == []
+
+
+def test_s40_after_ten_minutes_the_password_is_asked_for(order, new_client):
+    browser, line = new_client(), order.lines[0]
+    sign_in(browser, make_user("manager"))
+    with transaction() as session:
+        session.scalars(db.select(SignIn)).one().stepped_up_at = in_future(minutes=-11)
+    asked = {"seen": "100000", f"qty-{line.id}": "1"}
+    assert 'name="password"' in browser.get(f"{page_of(order)}/refund").text
+    without = refund(browser, order, **asked)
+    assert without.status_code == 422
+    assert "Enter your password" in without.text
+    assert refund(browser, order, **asked, password="not the one").status_code == 422
+    assert refunds() == []
+    assert refund(browser, order, **asked, password=PASSWORD).status_code == 303
+    assert len(refunds()) == 1
+    assert browser.get(page_of(order)).status_code == 200
+    assert 'name="password"' not in browser.get(f"{page_of(order)}/refund").text
+
+
+def test_a_bank_transfer_is_marked_received(staff):
+    order = make_order("pending_payment", method="bank_transfer")
+    payment = attempts.latest(order.id)
+    browser = staff("manager")
+    way = f"{page_of(order)}/payments/{payment.id}/received"
+    assert browser.post_form(way, {"amount": "1e5"}, page=page_of(order)).status_code == 422
+    total = f"{order.total_minor / 100:.2f}"
+    assert (
+        browser.post_form(
+            way, {"amount": total, "note": "statement 7"}, page=page_of(order)
+        ).status_code
+        == 303
+    )
+    db.session.rollback()
+    assert db.session.get(Order, order.id).status == "paid"
+    assert db.session.scalar(db.select(AuditEntry.id).filter_by(action="payment.confirmed"))
+
+
+def test_the_gateway_is_asked_by_a_button(staff, run_jobs):
+    order = make_order("pending_payment")
+    payment = attempts.latest(order.id)
+    browser = staff("support")
+    from shop.sandbox import gateway as pretend
+
+    with transaction():
+        pretend.pay(pretend.find(payment.reference, lock=True), webhooks=0)
+    answer = browser.post_form(
+        f"{page_of(order)}/payments/{payment.id}/ask",
+        {},
+        page=page_of(order),
+        follow_redirects=True,
+    )
+    assert "Sandbox says: captured" in answer.text
+    db.session.rollback()
+    assert db.session.get(Payment, payment.id).status == "captured"
+
+
+def test_late_money_waits_for_a_choice_and_is_refunded_by_it(staff):
+    ball = make_product(stock=1)
+    order = make_order("pending_payment", lines={ball: 1})
+    payment = attempts.latest(order.id)
+    from shop.payments import recording
+    from shop.payments.gateways.base import EventKind, GatewayEvent
+    from shop.stock import ledger, reservations
+    from shop.stock.models import MovementReason, ReservationState
+
+    event = GatewayEvent(
+        EventKind.CAPTURED,
+        reference=payment.reference,
+        amount_minor=payment.amount_minor,
+        currency="INR",
+    )
+    with transaction():
+        reservations.release(order.id, ReservationState.EXPIRED)
+        ledger.move(ball.variants[0].id, -1, MovementReason.WRITE_OFF, "system")
+        recording.record(event, "sandbox", "webhook")
+    browser = staff("manager")
+    assert "Late money." in browser.get(page_of(order)).text
+    assert "Late money" in browser.get("/admin/").text
+    refused = browser.post_form(
+        f"{page_of(order)}/late-money", {"choice": "accept"}, page=page_of(order)
+    )
+    assert refused.status_code == 422
+    assert "Not everything is in stock" in refused.text
+    browser.post_form(f"{page_of(order)}/late-money", {"choice": "refund"}, page=page_of(order))
+    assert [made.amount_minor for made in refunds()] == [order.total_minor]
+    assert db.session.get(Order, order.id).late_money_due_at is None
+
+
+def test_cash_on_delivery_is_paid_when_it_is_delivered_by_hand(staff):
+    order = make_order("processing", method="cod")
+    browser = staff("manager")
+    for event in ("packed", "shipped", "delivered"):
+        browser.post_form(f"{page_of(order)}/transition", {"event": event}, page=page_of(order))
+    db.session.rollback()
+    delivered = db.session.get(Order, order.id)
+    assert (delivered.status, delivered.payment_status) == ("delivered", "paid")
