@@ -45,7 +45,8 @@ def wants_fragment() -> bool:
 
 def page(template: str, status: int = 200, **context: Any) -> Response:
     """The whole page, or its block "fragment" when htmx asked for a part."""
-    layout = "_fragment.html" if wants_fragment() else context.pop("layout", "base.html")
+    whole = context.pop("layout", "base.html")
+    layout = "_fragment.html" if wants_fragment() else whole
     response = make_response(render_template(template, layout=layout, **context), status)
     response.vary.add("HX-Request")
     return response
