@@ -7,14 +7,15 @@ from shop.errors import NotFound
 from shop.extensions import db
 from shop.messaging.events import Audience
 from shop.messaging.jobs import enqueue_sending, telling_of
-from shop.messaging.models import Notification
+from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.models import Order
 
 
 def resend(notification_id: int, actor: str) -> Notification:
     """A new message like the old one, written anew from what is true now, in the caller's transaction.
 
-    It goes to the order's present address. Raises NotFound.
+    It goes to the order's present address. One that failed or is uncertain is dealt with by this
+    and leaves its list. Raises NotFound.
     """
     old = db.session.get(Notification, notification_id)
     if old is None or old.order_id is None:
@@ -33,6 +34,8 @@ def resend(notification_id: int, actor: str) -> Notification:
     )  # fmt: skip
     db.session.add(new)
     db.session.flush()
+    if old.status in {NotificationStatus.FAILED, NotificationStatus.UNCERTAIN}:
+        old.status, old.error = NotificationStatus.SUPPRESSED, f"sent anew as message {new.id}"
     audit.write(
         actor, "message.resent", f"order:{order.number}",
         after={"template": new.template, "message": new.id, "instead_of": old.id},

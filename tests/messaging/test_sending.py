@@ -287,6 +287,20 @@ def test_a_message_that_is_resent_says_what_is_true_now(
     assert smtp_server.messages[-1]["To"] == "new@shopper.example"
 
 
+def test_resending_takes_what_failed_off_its_list(order, tell, run_jobs, start_server, messages):
+    server = start_server()
+    server.rcpt = ["550 5.1.1 no such user"]
+    tell("order_confirmed", order.id)
+    run_jobs()
+    with transaction():
+        resending.resend(messages()[0].id, "user:1")
+    run_jobs()
+    assert [row.status for row in messages()] == [
+        NotificationStatus.SUPPRESSED,
+        NotificationStatus.SENT,
+    ]
+
+
 def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_server):
     order = factories.make_order(method="bank_transfer")
     run_jobs()
