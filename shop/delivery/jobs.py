@@ -16,7 +16,7 @@ from sqlalchemy import or_, select, update
 from shop.clock import in_future, utcnow
 from shop.config import settings
 from shop.delivery import labels, shipping, tracking
-from shop.delivery.couriers import courier
+from shop.delivery.couriers import COURIERS, courier
 from shop.delivery.couriers.base import Booking, Parcel, Tracking
 from shop.delivery.models import (
     FINAL,
@@ -428,11 +428,11 @@ class Track:
     """Ask the courier where a parcel is."""
 
     def prepare(self, work: Work) -> Question | None:
-        """Nothing to ask once it has come to its end."""
+        """Nothing to ask once it has come to its end, or of a parcel that staff move by hand."""
         shipment = db.session.get(Shipment, work.payload["shipment_id"])
         if shipment is None or shipment.awb is None or shipment.is_dry_run:
             return None
-        if shipment.status in FINAL:
+        if shipment.status in FINAL or shipment.courier not in COURIERS:
             return None
         return Question(shipment.id, shipment.courier, shipment.awb)
 
