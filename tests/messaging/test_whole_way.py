@@ -1,0 +1,49 @@
+"""From paying to the door, each step is told once."""
+
+from shop.database import transaction
+from shop.delivery.models import Shipment
+from shop.extensions import db
+from shop.orders.lifecycle import advance, may
+from shop.orders.models import Order
+from tests import factories
+
+
+def test_each_step_of_an_order_is_one_mail(app, run_jobs, smtp_server):
+    order = factories.make_order("paid")
+    number = order.number
+    run_jobs()
+    for event, _reached in factories.WAY[:-1]:
+        with transaction():
+            order = db.session.get_one(Order, order.id)
+            # The courier's booking has packed it already.
+            if may(order, event, factories.STAFF.who):
+                advance(order, event, factories.STAFF)
+        run_jobs()
+    awb = db.session.scalars(db.select(Shipment.awb)).one()
+
+    assert [mail["Subject"] for mail in smtp_server.messages] == [
+        f"We have your order {number}",
+        f"New order {number}, ₹1,097.00",
+        f"Order {number} is on its way",
+        f"Order {number} is arriving today",
+        f"Order {number} is delivered",
+    ]
+    shipped = smtp_server.messages[2].get_body(("plain",)).get_content()
+    assert f"Tracking number: {awb}" in shipped
+    assert f"/track/{awb}" in shipped
+    assert {mail["To"] for mail in smtp_server.messages} == {order.email, "owner@halflong.example"}
+
+
+def test_a_paid_order_that_is_cancelled_is_told_so_and_its_refund(app, run_jobs, smtp_server):
+    order = factories.make_order("paid")
+    run_jobs()
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "cancelled", factories.STAFF)
+    run_jobs()
+    run_jobs(ahead=120)
+    subjects = [mail["Subject"] for mail in smtp_server.messages]
+    assert subjects.count(f"Order {order.number} is cancelled") == 1
+    assert subjects.count("₹1,097.00 is on its way back") == 1
+    cancelled = next(mail for mail in smtp_server.messages if "is cancelled" in mail["Subject"])
+    text = cancelled.get_body(("plain",)).get_content()
+    assert "₹1,097.00 that you paid goes back" in text or "has gone back" in text
