@@ -46,7 +46,7 @@ class Money:
 
 def exponent(currency: str) -> int:
     """How many decimals the currency has."""
-    return get_currency_precision(currency)
+    return int(get_currency_precision(currency))
 
 
 def to_decimal(amount_minor: int, currency: str) -> Decimal:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, case, delete, literal, select, update
 
+from shop.cart import contents
 from shop.cart.carts import current_cart, ensure_cart, put
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Brand, Product, ProductStatus, Variant, VariantPrice
@@ -217,8 +218,7 @@ def remove(line_id: int) -> Outcome:
     if cart is None or line is None:
         raise NoSuchLine(line=line_id)
     words = f"Removed {_name_of(line.variant_id)}."
-    since = round(line.created_at.timestamp() * 1_000_000)
-    removed = Removed(line.variant_id, line.quantity, since)
+    removed = Removed(line.variant_id, line.quantity, contents.since(line.created_at))
     db.session.execute(delete(CartLine).where(CartLine.id == line_id, CartLine.cart_id == cart.id))
     return Outcome(cart.id, words, removed)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -14,6 +15,11 @@ from shop.preferences import preferences
 from shop.stock.models import StockLevel
 
 FEW_LEFT = 3
+
+
+def since(moment: datetime) -> int:
+    """A moment as a whole number that a form can carry: microseconds since 1970."""
+    return round(moment.timestamp() * 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Line:
     #: Units that can still be sold.
     free: int
     tax_rate_bp: int
+    #: When it was first put in, in microseconds since 1970.
+    since: int
 
     @property
     def total_minor(self) -> int:
@@ -121,7 +129,7 @@ def _lines(cart_id: int, currency: str) -> list[Line]:
     )
     rows = db.session.execute(
         select(
-            CartLine.id, CartLine.variant_id, CartLine.quantity, CartLine.price_seen_minor,
+            CartLine.id, CartLine.created_at, CartLine.variant_id, CartLine.quantity, CartLine.price_seen_minor,
             Product.slug, Product.name, Product.status, Product.tax_class, Brand.name.label("brand"),
             Variant.sku, Variant.options, VariantPrice.amount_minor, picture.label("picture"),
             (StockLevel.on_hand - StockLevel.reserved).label("free"),
@@ -151,6 +159,7 @@ def _lines(cart_id: int, currency: str) -> list[Line]:
             price_seen_minor=row.price_seen_minor,
             free=max(0, row.free or 0),
             tax_rate_bp=rate_bp(row.tax_class),
+            since=since(row.created_at),
         )
         for row in rows
     ]

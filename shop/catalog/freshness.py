@@ -5,9 +5,9 @@ newer `updated_at` behind. Nothing in the shop deletes products, variants or sto
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,18 +18,19 @@ from shop.catalog.models import Brand, Category, Picture, Product, Variant, Vari
 from shop.clock import utcnow
 from shop.config import ROOT, settings
 from shop.extensions import db
-from shop.preferences import Setting
+from shop.preferences import PREFERENCES, Setting
 from shop.stock.models import StockLevel
 
 T = TypeVar("T")
 
+SHELVES = (Category, Brand)
+GOODS = (Product, Variant, VariantPrice, Picture, StockLevel)
+
 NEWEST = select(
-    *(
-        select(func.max(table.updated_at)).scalar_subquery()
-        for table in (Category, Brand, Setting, Product, Variant, VariantPrice, Picture, StockLevel)
-    )
+    *(select(func.max(table.updated_at)).scalar_subquery() for table in (*SHELVES, *GOODS)),
+    select(Setting.value).where(Setting.key == "free_shipping_minor").scalar_subquery(),
 )
-"""The newest change of each table, from its index."""
+"""The newest change of each table, from its index, and the one preference that pages show."""
 
 SETTLING = timedelta(seconds=20)
 """Longer than any transaction lasts: see `read_stamp`."""
@@ -40,31 +41,37 @@ MOST_KEPT = 200
 
 @dataclass(frozen=True)
 class Stamp:
-    """The catalogue's state in three short texts; equal texts mean equal pages."""
+    """The catalogue's state: equal texts mean equal pages."""
 
+    #: Of categories and brands.
     shelves: str
-    settings: str
+    #: Of everything that a catalogue page shows.
     goods: str
+    #: Standard delivery is free from here.
+    free_shipping_minor: int
 
 
 def read_stamp() -> Stamp:
-    """The state now, from the newest change of each table (indexed; one statement).
+    """The state now (one statement).
 
     Two transactions may commit in another order than their `updated_at` tell, and the later
     commit would then be hidden behind the newer moment. So while the newest change is fresh,
     the stamp also changes every two seconds; once it is older than any transaction, it stands.
     """
-    moments = db.session.execute(NEWEST).one()
+    *moments, free_from = db.session.execute(NEWEST).one()
+    row = PREFERENCES["free_shipping_minor"]
+    free_shipping_minor = row.default if free_from is None else row.read(free_from)
+    shelves = _text(moments[: len(SHELVES)])
+    goods = f"{shelves} {_text(moments[len(SHELVES) :])} {free_shipping_minor}"
+    return Stamp(shelves, goods, free_shipping_minor)
+
+
+def _text(moments: Sequence[datetime | None]) -> str:
     known = [moment for moment in moments if moment is not None]
     now = utcnow()
     unsettled = bool(known) and now - max(known) < SETTLING
     beat = f"~{int(now.timestamp()) // SLICE_SECONDS}" if unsettled else ""
-    texts = [str(moment.timestamp()) if moment else "-" for moment in moments]
-    return Stamp(
-        shelves=",".join(texts[:2]) + beat,
-        settings=texts[2] + beat,
-        goods=",".join(texts) + beat,
-    )
+    return ",".join(str(moment.timestamp()) if moment else "-" for moment in moments) + beat
 
 
 def remembered(what: str, stamp: str, make: Callable[[], T]) -> T:

@@ -16,7 +16,6 @@ from shop.catalog.freshness import Stamp, page_version, read_stamp, remembered
 from shop.catalog.shelves import Shelves, departments, shelves
 from shop.config import settings
 from shop.pages import asset_url, not_modified, page, tagged, wants_fragment, with_etag
-from shop.preferences import preference
 
 bp = Blueprint("catalog", __name__)
 
@@ -146,7 +145,8 @@ def load_product(stamp: Stamp, slug: str, sku: str) -> product_page.ProductPage:
 
 def product_context(stamp: Stamp, found: product_page.ProductPage) -> dict[str, Any]:
     """What the product's templates need."""
-    free_from = remembered(
-        "free_shipping_minor", stamp.settings, lambda: preference("free_shipping_minor")
-    )
-    return {"product": found, "free_from": free_from, "currency": settings().default_currency}
+    return {
+        "product": found,
+        "free_from": stamp.free_shipping_minor,
+        "currency": settings().default_currency,
+    }

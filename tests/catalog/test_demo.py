@@ -1,0 +1,71 @@
+"""The demo catalogue is a good one, and making it twice makes it once."""
+
+from typing import Any
+
+from shop.catalog.demo import seed_catalogue, seed_many
+from shop.catalog.models import Picture, Product, Variant, VariantPrice
+from shop.config import ROOT
+from shop.database import transaction
+from shop.extensions import db
+from shop.stock.models import StockLevel, StockMovement
+
+
+def count(model: Any) -> int:
+    """Rows."""
+    return int(db.session.scalar(db.select(db.func.count()).select_from(model)) or 0)
+
+
+def test_the_demo_catalogue_can_be_made_again_without_change(app: Any) -> None:
+    with transaction():
+        assert seed_catalogue() >= 30
+    before = [count(model) for model in (Product, Variant, VariantPrice, Picture, StockMovement)]
+    with transaction():
+        assert seed_catalogue() == 0
+    assert [
+        count(model) for model in (Product, Variant, VariantPrice, Picture, StockMovement)
+    ] == before
+
+
+def test_every_picture_exists_and_every_variant_has_its_prices_and_size(app: Any) -> None:
+    with transaction():
+        seed_catalogue()
+    for key in db.session.scalars(db.select(Picture.storage_key)):
+        assert (ROOT / "static/img" / key).is_file(), key
+    assert count(VariantPrice) == 3 * count(Variant) == 3 * count(StockLevel)
+    assert not db.session.scalar(db.select(Variant.id).where(Variant.weight_grams == 0))
+
+
+def test_on_hand_is_the_sum_of_the_movements(app: Any) -> None:
+    with transaction():
+        seed_catalogue()
+        seed_many(50)
+    moved = dict(
+        db.session.execute(
+            db.select(StockMovement.variant_id, db.func.sum(StockMovement.delta)).group_by(
+                StockMovement.variant_id
+            )
+        ).all()
+    )
+    for variant_id, on_hand in db.session.execute(
+        db.select(StockLevel.variant_id, StockLevel.on_hand)
+    ):
+        assert moved.get(variant_id, 0) == on_hand
+
+
+def test_the_demo_has_something_sold_out_something_scarce_and_something_cheaper(
+    app: Any, client: Any
+) -> None:
+    with transaction():
+        seed_catalogue()
+    shown = client.get("/").text
+    for words in ("Sold out", "Only 2 left", "Save 15%"):
+        assert words in shown
+    assert "Showing 1 to 24" in shown
+
+
+def test_thousands_for_measuring_are_ordinary_products(app: Any, client: Any) -> None:
+    with transaction():
+        seed_catalogue()
+        seed_many(100)
+    assert client.get("/products/bench-100").status_code == 200
+    assert "100 products" in client.get("/products?q=bench").text
