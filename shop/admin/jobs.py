@@ -105,15 +105,14 @@ def _list(
 
 
 def _matches(query: str) -> Any:
-    """A job's id, key or worker, or anything in its payload."""
-    fields = [
+    """A job's id, key or worker; words also by what is in its payload."""
+    if query.isascii() and query.isdigit() and len(query) < 16:
+        return or_(Job.id == int(query), Job.key == query)
+    return or_(
         Job.key.icontains(query, autoescape=True),
         cast(Job.payload, String).icontains(query, autoescape=True),
         Job.worker == query,
-    ]
-    if query.isascii() and query.isdigit() and len(query) < 16:
-        fields.append(Job.id == int(query))
-    return or_(*fields)
+    )
 
 
 def _incident_of(chosen: Job | None) -> Incident | None:
