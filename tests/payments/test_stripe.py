@@ -47,6 +47,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for 25 seconds in a test."""
     monkeypatch.setattr("shop.payments.gateways.stripe.OPEN_SECONDS", 0.3)
     monkeypatch.setattr("shop.payments.gateways.stripe.WORKER_SECONDS", 0.3)
+    monkeypatch.setattr("shop.payments.gateways.stripe.ASK_SECONDS", 0.3)
 
 
 def refund_of(attempt: AttemptRef, amount_minor: int, key: str = "refund-1") -> RefundRequest:

@@ -41,6 +41,8 @@ from shop.providers import CONNECT_SECONDS, OutcomeUnknown, ProviderRefused, Try
 STRIPE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 OPEN_SECONDS = 10
+#: Asked while a shopper waits, too.
+ASK_SECONDS = 6
 WORKER_SECONDS = 25
 PAGE_ROWS = 100
 #: The shortest life of a session is 30 minutes from its making. Counted from the end of our hold,
@@ -107,8 +109,10 @@ class StripeCheckout:
         intent = id_of(session.get("payment_intent"))
         if events[0].kind == EventKind.CAPTURED and intent:
             of_intent = {"payment_intent": intent, "limit": PAGE_ROWS}
-            events += [_told(refund_event, refund) for refund in _refunds(of_intent)]
-            events += [_told(dispute_event, dispute) for dispute in _disputes(of_intent)]
+            events += [_told(refund_event, refund) for refund in _refunds(of_intent, ASK_SECONDS)]
+            events += [
+                _told(dispute_event, dispute) for dispute in _disputes(of_intent, ASK_SECONDS)
+            ]
         return events
 
     def close(self, attempt: AttemptRef) -> GatewayEvent:
@@ -142,7 +146,8 @@ class StripeCheckout:
     def find_refund(self, request: RefundRequest) -> GatewayEvent | None:
         """Among the payment's refunds, the one that carries our key."""
         intent = self._intent_id(request.attempt)
-        for refund in _refunds({"payment_intent": intent, "limit": PAGE_ROWS}):
+        of_intent = {"payment_intent": intent, "limit": PAGE_ROWS}
+        for refund in _refunds(of_intent, WORKER_SECONDS):
             if (refund.get("metadata") or {}).get("refund_key") == request.idempotency_key:
                 return _told(refund_event, refund)
         return None
@@ -174,13 +179,13 @@ class StripeCheckout:
 
     def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
         """Refunds as they stand now, also older ones: they may fail later."""
-        return [
-            _told(refund_event, refund) for refund in _refunds(_made_since(since - OLDER_REFUNDS))
-        ]
+        rows = _refunds(_made_since(since - OLDER_REFUNDS), WORKER_SECONDS)
+        return [_told(refund_event, refund) for refund in rows]
 
     def list_disputes(self, since: datetime) -> Sequence[GatewayEvent]:
         """Disputes as they stand now, also older ones: they take months."""
-        return [_told(dispute_event, one) for one in _disputes(_made_since(since - OLDER_DISPUTES))]
+        rows = _disputes(_made_since(since - OLDER_DISPUTES), WORKER_SECONDS)
+        return [_told(dispute_event, dispute) for dispute in rows]
 
     def _session_id(self, attempt: AttemptRef) -> str:
         """The session's id. Where the answer to the opening was lost, the same key gives it."""
@@ -283,15 +288,15 @@ def _told(read: Callable[[dict[str, Any]], GatewayEvent], found: dict[str, Any])
 
 def _session(name: str) -> dict[str, Any]:
     more: Any = {"expand": ["payment_intent.latest_charge"]}
-    return _object(lambda: _client(WORKER_SECONDS).v1.checkout.sessions.retrieve(name, more))
+    return _object(lambda: _client(ASK_SECONDS).v1.checkout.sessions.retrieve(name, more))
 
 
-def _refunds(wish: Any) -> list[dict[str, Any]]:
-    return _rows(lambda: _client(WORKER_SECONDS).v1.refunds.list(wish))
+def _refunds(wish: Any, read_seconds: int) -> list[dict[str, Any]]:
+    return _rows(lambda: _client(read_seconds).v1.refunds.list(wish))
 
 
-def _disputes(wish: Any) -> list[dict[str, Any]]:
-    return _rows(lambda: _client(WORKER_SECONDS).v1.disputes.list(wish))
+def _disputes(wish: Any, read_seconds: int) -> list[dict[str, Any]]:
+    return _rows(lambda: _client(read_seconds).v1.disputes.list(wish))
 
 
 def _made_since(moment: datetime) -> Any:
