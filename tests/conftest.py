@@ -21,9 +21,11 @@ import sqlalchemy as sa
 import time_machine
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from argon2 import PasswordHasher
 from flask import Flask
 
 from shop import books
+from shop.accounts import passwords
 from shop.clock import utcnow
 from shop.extensions import db, limiter
 from shop.jobs import runner
@@ -84,6 +86,15 @@ def no_outside() -> Iterator[None]:
     socket.socket.connect, socket.socket.connect_ex = connect, connect_ex  # type: ignore[method-assign]
     yield
     socket.socket.connect, socket.socket.connect_ex = real, real_ex  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_hasher() -> Iterator[PasswordHasher]:
+    """Passwords are hashed cheaply in the tests; this is the hasher that the shop comes with."""
+    real = passwords.HASHER
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield real
+    passwords.HASHER = real
 
 
 @pytest.fixture(scope="session")
