@@ -157,17 +157,16 @@ def read_address(
     }
     postal_code = read_postal_code(form.get(f"{prefix}postal_code", ""), rules)
     state, state_error = _read_state(typed["state"], rules)
+    phone, phone_error = ("", "") if prefix else read_phone(form, country)
     wrong = {
+        "tel": phone_error,
         "name": "" if typed["name"] else "Enter the name on the door or letterbox",
         "postal_code": rules.postal_words if postal_code is None else "",
         "city": "" if typed["city"] else rules.city_words,
         "state": state_error,
         "address_line1": "" if typed["address_line1"] else "Enter your street and house number",
     }
-    phone = ""
-    if not prefix:
-        phone, wrong["tel"] = read_phone(form, country)
-    errors = {**errors, **{name: words for name, words in wrong.items() if words}}
+    errors = {**{name: words for name, words in wrong.items() if words}, **errors}
     address = {
         "recipient": typed["name"], "phone": phone, "line1": typed["address_line1"],
         "line2": typed["address_line2"], "landmark": typed["landmark"], "city": typed["city"],

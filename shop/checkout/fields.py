@@ -15,7 +15,7 @@ from shop.checkout.addresses import (
 
 Form = Mapping[str, str]
 
-CHECKED = ("email", "tel", "name", "postal_code", "city", "address_line1")
+CHECKED = ("email", "tel", "name", "postal_code", "city", "state", "address_line1")
 """Fields that the server looks at as soon as they are left."""
 
 TICKED = frozenset({"email", "tel", "postal_code"})

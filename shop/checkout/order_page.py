@@ -121,16 +121,26 @@ class OrderPage:
     @property
     def timeline(self) -> list[OrderEvent]:
         """The order's own events, newest first; the parcels' scans stand with the parcels."""
-        scanned = any(parcel.events for parcel in self.parcels)
+        told_by_parcels = {"packed"} if self.parcels else set()
+        if any(parcel.events for parcel in self.parcels):
+            told_by_parcels |= set(COURIER_EVENTS)
+        before = [None, *self.events]
         return [
-            event for event in reversed(self.events) if not (scanned and event.kind in COURIER_EVENTS)
-        ]  # fmt: skip
+            event
+            for event, former in reversed(list(zip(self.events, before, strict=False)))
+            if event.kind not in told_by_parcels and not _says_the_same(event, former)
+        ]
 
     @property
     def is_moving(self) -> bool:
         """More news is to come, so the page keeps asking."""
         under_way = any(refund.status.value in {"requested", "sent"} for refund in self.refunds)
         return self.order.status not in FINAL or under_way
+
+
+def _says_the_same(event: OrderEvent, former: OrderEvent | None) -> bool:
+    """The amount that came in was told just before "Payment received"."""
+    return event.kind == "payment_succeeded" and former is not None and former.kind == "payment"
 
 
 def find(token: str) -> Order:

@@ -41,6 +41,7 @@ class PayPage:
     payment: Payment | None
     hold: Hold
     methods: Sequence[Method]
+    #: What the shopper chose in the form; may be empty or nothing of ours.
     method: str
 
     @property
@@ -58,14 +59,23 @@ class PayPage:
         )
 
     @property
+    def choices(self) -> list[Method]:
+        """The ways to pay that are offered beside going on with an unfinished one."""
+        open_at = self.payment.gateway if self.payment and self.is_unfinished else ""
+        return [way for way in self.methods if way.key != open_at]
+
+    @property
     def provider(self) -> str:
         """The name of the latest attempt's gateway."""
         return provider_name(self.payment.gateway) if self.payment else ""
 
     @property
     def the_method(self) -> Method | None:
-        """The chosen way to pay."""
-        return next((way for way in self.methods if way.key == self.method), None)
+        """The chosen way to pay; else one that did not just fail."""
+        usable = [way for way in self.choices if way.unavailable is None]
+        failed = self.payment.gateway if self.payment and not self.payment.is_live else ""
+        usable.sort(key=lambda way: (way.key != self.method, way.key == failed))
+        return usable[0] if usable else None
 
     @property
     def title(self) -> str:
@@ -77,9 +87,7 @@ def read(order: Order, chosen_method: str = "") -> PayPage:
     """The pay page of an unpaid order."""
     payment = attempts.latest(order.id)
     methods = methods_for(order)
-    return PayPage(
-        order, payment, read_hold(order), methods, _preselected(methods, chosen_method, payment)
-    )
+    return PayPage(order, payment, read_hold(order), methods, chosen_method)
 
 
 def read_hold(order: Order) -> Hold:
@@ -112,17 +120,3 @@ def methods_for(order: Order) -> list[Method]:
             )
         )  # fmt: skip
     return methods
-
-
-def _preselected(methods: Sequence[Method], chosen: str, payment: Payment | None) -> str:
-    """The one that was chosen; else one other than that which just failed."""
-    usable = [way.key for way in methods if way.unavailable is None]
-    if chosen in usable:
-        return chosen
-    before = payment.gateway if payment else ""
-    has_failed = payment is not None and payment.status == AttemptStatus.FAILED
-    if has_failed:
-        usable = [key for key in usable if key != before] or usable
-    elif before in usable:
-        return before
-    return usable[0] if usable else ""
