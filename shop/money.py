@@ -67,7 +67,7 @@ def parse_minor(written: str, currency: str) -> int:
     if not found:
         raise MoneyError("Enter an amount like 1299.00")
     whole = found.group(1).replace(",", "")
-    amount = int(whole) * 10**decimals + int((found.group(2) or "").ljust(decimals, "0") or 0)
+    amount: int = int(whole) * 10**decimals + int((found.group(2) or "").ljust(decimals, "0") or 0)
     if amount > MAX_MINOR:
         raise MoneyError("That amount is too large")
     return amount
