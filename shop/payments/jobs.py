@@ -34,6 +34,7 @@ from shop.payments.models import (
     RefundStatus,
 )  # fmt: skip
 from shop.payments.status import refresh
+from shop.providers import ProviderRefused, TryLater
 from shop.stock.models import Reservation, ReservationState
 
 log = structlog.get_logger()
@@ -152,7 +153,9 @@ class CloseAttempt:
         return way.close(attempt)
 
     def record(self, work: Work, request: Ending, answer: GatewayEvent) -> None:
-        """Captured, or ended: then the hold may go."""
+        """Captured, or ended: then the hold may go. Money under way keeps it."""
+        if answer.kind == EventKind.PENDING:
+            raise TryLater("a payment is under way on that page")
         payment, order = recording.locked(request.payment_id)
         if answer.kind == EventKind.CAPTURED or payment.status in LIVE:
             recording.record(answer, request.gateway_key, "sweep", payment.id)
@@ -282,10 +285,13 @@ class SendRefund:
         return Sending(refund.id, payment.id, payment.gateway, request, ask_first)
 
     def call(self, request: Sending) -> GatewayEvent:
-        """Ask before repeating."""
+        """Ask before repeating. A definite no is an answer: it gives the hold back."""
         way = gateway(request.gateway_key)
         found = way.find_refund(request.request) if request.ask_first else None
-        return found or way.refund(request.request)
+        try:
+            return found or way.refund(request.request)
+        except ProviderRefused as error:
+            return GatewayEvent(EventKind.REFUND_FAILED, failure_words=str(error))
 
     def record(self, work: Work, request: Sending, answer: GatewayEvent) -> None:
         """Pending, made, or refused for certain."""

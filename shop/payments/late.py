@@ -19,15 +19,15 @@ from shop.stock import reservations
 from shop.stock.models import ReservationState
 
 
-def accept_or_hold(order: Order, actor: Actor) -> str:
+def accept_or_hold(order: Order, actor: Actor, came: str) -> str:
     """All parts are paid: go on when the stock is held or can be held again, else the late-money desk."""
     if reservations.has_active_hold(order.id):
-        return _go_on(order, actor, "captured")
+        return _go_on(order, actor, "captured", came)
     chosen = preferences("late_policy", "late_money_hours")
     accepted = chosen["late_policy"] == "accept" and hold_again(order)
     _report(order, accepted)
     if accepted:
-        return _go_on(order, actor, "late")
+        return _go_on(order, actor, "late", came)
     order.paid_at = order.paid_at or utcnow()
     if chosen["late_policy"] == "refund":
         _send_back(order, SYSTEM)
@@ -37,7 +37,7 @@ def accept_or_hold(order: Order, actor: Actor) -> str:
     db.session.add(
         OrderEvent(
             order_id=order.id, kind="payment", actor="system", for_customer=True, occurred_at=utcnow(),
-            text="Your payment arrived after the items sold out. We will write to you.",
+            text=f"{came}, after the items sold out. We will write to you.",
         )
     )  # fmt: skip
     enqueue(
@@ -46,10 +46,10 @@ def accept_or_hold(order: Order, actor: Actor) -> str:
     return "late"
 
 
-def _go_on(order: Order, actor: Actor, changed: str) -> str:
+def _go_on(order: Order, actor: Actor, changed: str, came: str = "") -> str:
     order.paid_at = order.paid_at or utcnow()
     order.late_money_due_at = None
-    advance(order, "payment_succeeded", actor)
+    advance(order, "payment_succeeded", actor, text=came)
     return changed
 
 

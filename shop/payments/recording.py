@@ -179,8 +179,9 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
     if not _mark_captured(event, payment):
         return "nothing"
     part = db.session.get_one(PaymentPart, payment.part_id)
-    shown = format_minor(event.amount_minor, payment.currency)
-    note(order, "payment", actor.name, f"{shown} received", {"reference": payment.reference})
+    came = f"Payment of {format_minor(event.amount_minor, payment.currency)} received"
+    if event.amount_minor < payment.amount_minor or part.status != PartStatus.DUE:
+        note(order, "payment", actor.name, came, {"reference": payment.reference})
     if event.amount_minor < payment.amount_minor:
         return _too_little(event.amount_minor, payment, order)
     if part.status != PartStatus.DUE:
@@ -195,7 +196,7 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
             "overpaid",
         )
     _supersede_others(payment)
-    return _settle(order, actor)
+    return _settle(order, actor, came)
 
 
 def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
@@ -215,17 +216,18 @@ def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _settle(order: Order, actor: Actor) -> str:
+def _settle(order: Order, actor: Actor, came: str) -> str:
     """A part was paid: is the order, and may it go on?"""
     due = db.session.scalar(
         select(PaymentPart.id)
         .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
         .limit(1)
     )
+    if due is None and (order.is_unpaid or order.status == OrderStatus.CANCELLED):
+        return late.accept_or_hold(order, actor, came)
+    note(order, "payment", actor.name, came)
     if due is not None:
         return "captured"
-    if order.is_unpaid or order.status == OrderStatus.CANCELLED:
-        return late.accept_or_hold(order, actor)
     order.paid_at = order.paid_at or utcnow()
     effects.count_sales(order, actor.name)
     return "captured"

@@ -23,6 +23,8 @@ def come_back(gateway_key: str) -> ResponseReturnValue:
     payment = _named(request.args.get("reference", ""), gateway_key)
     _ask(payment)
     order = db.session.get_one(Order, payment.order_id, populate_existing=True)
+    if order.is_unpaid and "left" in request.args:
+        return redirect(url_for("orders.pay", token=order.token, left=1), 303)
     page = "orders.pay" if order.status == OrderStatus.PAYMENT_FAILED else "orders.show"
     return redirect(url_for(page, token=order.token), 303)
 
