@@ -1,5 +1,6 @@
 """Where a parcel is, for anyone who has its waybill number or the order's link."""
 
+import re
 from typing import Any
 
 from flask import Blueprint, Flask, abort, jsonify
@@ -13,6 +14,9 @@ from shop.orders.models import Order
 from shop.pages import not_modified, page, tagged, wants_fragment, with_etag
 
 bp = Blueprint("delivery", __name__)
+
+NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+"""Waybill numbers and order tokens. Anything else names nothing, and need not reach the database."""
 
 
 def init_app(app: Flask) -> None:
@@ -28,7 +32,7 @@ def init_app(app: Flask) -> None:
 @bp.get("/track/<awb>")
 def track_page(awb: str) -> ResponseReturnValue:
     """Public: stages and times only, no name, no address, no words of the courier's people."""
-    told = story.story_of_awb(awb)
+    told = story.story_of_awb(awb) if NUMBER.fullmatch(awb) else None
     if told is None:
         abort(404)
     tag, is_known = with_etag(f"{version_of(told)}:{wants_fragment()}")
@@ -41,7 +45,8 @@ def track_page(awb: str) -> ResponseReturnValue:
 @bp.get("/api/orders/<token>/tracking")
 def tracking_json(token: str) -> ResponseReturnValue:
     """The order's parcels and their scans, for whoever holds the order's token."""
-    order = db.session.scalars(select(Order).where(Order.token == token)).one_or_none()
+    named = select(Order).where(Order.token == token)
+    order = db.session.scalars(named).one_or_none() if NUMBER.fullmatch(token) else None
     if order is None:
         abort(404)
     return jsonify(

@@ -39,7 +39,9 @@ def test_a_paid_order_is_booked_step_by_step(parcels, run_jobs, the_parcel, the_
     parcel, order = the_parcel(), the_order()
     assert parcel.step == Step.LABELLED
     assert parcel.status == ShipmentStatus.PICKUP_SCHEDULED
-    assert parcel.awb and parcel.courier_order_id and parcel.courier_name == "Delhivery Surface"
+    assert parcel.awb
+    assert parcel.courier_order_id
+    assert parcel.courier_name == "Delhivery Surface"
     assert parcel.label_key
     assert parcel.booked_by_job is None
     assert order.status == OrderStatus.READY_FOR_SHIPMENT
@@ -106,7 +108,9 @@ def test_a_busy_courier_is_asked_later(parcels, run_jobs, the_parcel, status):
     assert the_parcel().step == Step.LABELLED
 
 
-@pytest.mark.parametrize("done", [Step.RESERVED, Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED])
+@pytest.mark.parametrize(
+    "done", [Step.RESERVED, Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED]
+)
 def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
     parcels, run_jobs, the_parcel, monkeypatch, done
 ):
@@ -259,7 +263,9 @@ def test_cash_to_be_collected_is_the_orders_total(parcels, run_jobs, the_parcel,
 
 
 def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
-    order = make_order("pending_payment", method="cod", lines={make_product(): 3, make_product(): 2})
+    order = make_order(
+        "pending_payment", method="cod", lines={make_product(): 3, make_product(): 2}
+    )
     with transaction():
         locked = shipping.lock_order(order.id)
         first = shipping.reserve(locked, wanted={locked.lines[0].id: 2})
@@ -400,7 +406,8 @@ def test_the_dry_run_in_development_is_believable_and_asks_nobody(
     parcel = the_parcel()
     assert parcel.is_dry_run
     assert parcel.step == Step.LABELLED
-    assert parcel.awb.isdigit() and len(parcel.awb) == 12
+    assert parcel.awb.isdigit()
+    assert len(parcel.awb) == 12
     assert the_order().status == OrderStatus.READY_FOR_SHIPMENT
     assert parcels.requests == []
 
@@ -421,7 +428,9 @@ def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
     assert parcels.requests == []
 
 
-def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(configure, parcels, run_jobs, the_parcel):
+def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
+    configure, parcels, run_jobs, the_parcel
+):
     configure(shiprocket_dry_run=True)
     order = make_order("paid")
     with transaction():

@@ -2,13 +2,12 @@
 
 from sqlalchemy import select
 
-from shop.delivery import shipping
+from shop.database import transaction
 from shop.delivery.models import Shipment, ShipmentStatus, Step
 from shop.extensions import db
 from shop.orders.models import Order
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
-from shop.database import transaction
 from tests.factories import make_order
 
 

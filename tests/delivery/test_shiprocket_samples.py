@@ -155,7 +155,9 @@ def test_a_number_assigned_before_is_adopted(app, canned, name, status):
     assert courier("parcel").assign_awb(BOOKING).awb == "788830567028"
 
 
-@pytest.mark.parametrize("name", ["assign_awb_failure_wallet_350", "assign_awb_failure_wallet_nested"])
+@pytest.mark.parametrize(
+    "name", ["assign_awb_failure_wallet_350", "assign_awb_failure_wallet_nested"]
+)
 def test_an_empty_wallet_is_told_apart(app, canned, name):
     canned.canned["/courier/assign/awb"] = sample(name), 200
     with pytest.raises(WalletEmpty, match="recharge"):
@@ -168,7 +170,11 @@ def test_an_empty_wallet_is_told_apart(app, canned, name):
 )
 @pytest.mark.parametrize(
     ("served", "served_status"),
-    [("serviceability_success", 200), ("serviceability_failure_200_body_404", 200), ("serviceability_missing_422", 422)],
+    [
+        ("serviceability_success", 200),
+        ("serviceability_failure_200_body_404", 200),
+        ("serviceability_missing_422", 422),
+    ],
 )
 def test_a_refused_waybill_is_refused_after_others_were_tried(
     app, canned, name, status, served, served_status
@@ -250,7 +256,9 @@ def test_an_expired_token_means_one_log_in_and_one_repeat(app, canned):
     assert canned.logins == 2
 
 
-@pytest.mark.parametrize(("name", "status"), [("login_failure_400", 400), ("login_blocked_403", 403)])
+@pytest.mark.parametrize(
+    ("name", "status"), [("login_failure_400", 400), ("login_blocked_403", 403)]
+)
 def test_a_refused_log_in_is_not_tried_again(app, canned, name, status):
     canned.canned["/auth/login"] = sample(name), status
     for _ in range(3):
@@ -285,7 +293,9 @@ def test_tracking_is_read_oldest_first(app, canned, name, last, count):
     assert news.estimated_at == datetime(2026, 11, 24, 13, 58, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("wrap", [lambda body: body, lambda body: [body], lambda body: {"788830567028": body}])
+@pytest.mark.parametrize(
+    "wrap", [lambda body: body, lambda body: [body], lambda body: {"788830567028": body}]
+)
 def test_tracking_is_found_in_arrays_and_under_its_number(app, canned, wrap):
     canned.canned["/courier/track/awb/788830567028"] = wrap(sample("track_by_awb_delivered")), 200
     assert courier("parcel").track("788830567028").scans
@@ -346,7 +356,12 @@ def test_messages_are_told_apart_by_number_status_and_time(app, canned):
 def test_the_message_token_is_checked(app, canned, configure):
     way = courier("parcel")
     way.verify(b"", {"X-Api-Key": "hook-token"})
-    for headers in ({}, {"X-Api-Key": ""}, {"X-Api-Key": "hook-toke"}, {"X-Api-Key": "hook-token "}):
+    for headers in (
+        {},
+        {"X-Api-Key": ""},
+        {"X-Api-Key": "hook-toke"},
+        {"X-Api-Key": "hook-token "},
+    ):
         with pytest.raises(BadSignature):
             way.verify(b"", headers)
     configure(shiprocket_webhook_token=())

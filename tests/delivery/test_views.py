@@ -1,0 +1,143 @@
+"""Anyone with the number sees where the parcel is, and nothing about whose it is."""
+
+from datetime import timedelta
+
+import pytest
+
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.delivery import tracking
+from shop.delivery.couriers.base import Scan, Tracking
+from shop.extensions import db
+from shop.orders.models import Order
+from tests.factories import make_order
+
+
+@pytest.fixture
+def parcel(app, run_jobs, the_parcel):
+    make_order("paid")
+    run_jobs()
+    return the_parcel()
+
+
+def scanned(parcel, status, minutes=-5):
+    scan = Scan("c", "Handed to ASHA RAO at the gate", status, "Koramangala", utcnow() + timedelta(minutes=minutes))  # fmt: skip
+    with transaction():
+        tracking.apply(Tracking(parcel.awb, parcel.reference, [scan]), parcel.courier, "webhook")
+
+
+def test_the_page_shows_the_stage_and_no_name_or_place(client, parcel):
+    scanned(parcel, "out_for_delivery")
+    page = client.get(f"/track/{parcel.awb}")
+    assert page.status_code == 200
+    assert "Out for delivery today" in page.text
+    assert parcel.awb in page.text
+    for secret in ("Asha", "ASHA", "MG Road", "Koramangala", "Bengaluru", "asha@"):
+        assert secret not in page.text
+
+
+def test_the_page_asks_again_until_the_parcel_has_arrived(client, parcel):
+    assert 'hx-trigger="every 30s"' in client.get(f"/track/{parcel.awb}").text
+    scanned(parcel, "delivered")
+    assert "hx-trigger" not in client.get(f"/track/{parcel.awb}").text
+
+
+def test_an_unchanged_page_is_not_sent_again(client, parcel):
+    first = client.get(f"/track/{parcel.awb}")
+    again = {"If-None-Match": first.headers["ETag"]}
+    assert client.get(f"/track/{parcel.awb}", headers=again).status_code == 304
+    # The same address answers htmx with a part of the page: that is another thing.
+    assert (
+        client.get(f"/track/{parcel.awb}", headers={**again, "HX-Request": "true"}).status_code
+        == 200
+    )
+    scanned(parcel, "picked_up")
+    assert client.get(f"/track/{parcel.awb}", headers=again).status_code == 200
+
+
+def test_htmx_gets_the_part_alone(client, parcel):
+    part = client.get(f"/track/{parcel.awb}", headers={"HX-Request": "true"}).text
+    assert "<html" not in part
+    assert part.strip().startswith('<div class="stack u-gap-24" id="parcel"')
+
+
+@pytest.mark.parametrize("path", ["/track/NOPE", "/track/%00", "/track/' OR 1=1"])
+def test_an_unknown_number_is_404(client, parcel, path):
+    assert client.get(path).status_code == 404
+
+
+def test_the_page_costs_few_statements(client, parcel, sql_count):
+    scanned(parcel, "picked_up")
+    client.get(f"/track/{parcel.awb}")
+    with sql_count() as told:
+        client.get(f"/track/{parcel.awb}")
+    assert len(told) <= 3, told
+
+
+def test_the_orders_token_opens_its_tracking_as_json(client, parcel, the_order):
+    scanned(parcel, "in_transit")
+    answer = client.get(f"/api/orders/{the_order().token}/tracking")
+    assert answer.status_code == 200
+    told = answer.json
+    assert told["order"] == the_order().number
+    assert told["status"] == "in_transit"
+    assert told["parcels"][0]["awb"] == parcel.awb
+    assert told["parcels"][0]["events"][0]["status"] == "in_transit"
+
+
+@pytest.mark.parametrize("token", ["x", "2611.001", "%27", "%00"])
+def test_another_token_is_404(client, parcel, token):
+    assert client.get(f"/api/orders/{token}/tracking").status_code == 404
+
+
+def test_the_desk_moves_a_parcel(client, parcel, run_jobs):
+    page = client.get("/sandbox/parcels")
+    assert "Next scan: picked up" in page.text
+    sent = client.post_form(f"/sandbox/parcels/{parcel.awb}/next", page="/sandbox/parcels")
+    assert sent.status_code == 303
+    run_jobs()
+    assert db.session.query(Order.status).scalar() == "shipped"
+    assert client.post_form(f"/sandbox/parcels/{parcel.awb}/fail", page="/sandbox/parcels").status_code == 409  # fmt: skip
+    assert client.post(f"/sandbox/parcels/{parcel.awb}/next").status_code in {400, 403}
+
+
+def test_the_pretend_couriers_api_wants_its_secret(client, parcel):
+    assert client.get(f"/sandbox/api/parcels/{parcel.reference}").status_code == 401
+    assert client.get(f"/sandbox/api/parcels/track/{parcel.awb}").status_code == 401
+
+
+def test_in_production_nothing_of_it_exists(client, parcel, configure):
+    configure(shop_env="production")
+    try:
+        for path in ("/sandbox/parcels", f"/sandbox/api/parcels/{parcel.reference}"):
+            assert client.get(path).status_code == 404
+    finally:
+        configure(shop_env="development")
+
+
+def test_a_label_is_kept_below_the_storage_and_nowhere_else(parcel):
+    from shop.delivery import labels
+    from shop.errors import NotFound
+
+    assert labels.read(parcel.label_key).startswith(b"%PDF-1.4")
+    for key in (None, "", "labels/../secret", "/etc/passwd", "labels/none.pdf"):
+        with pytest.raises(NotFound):
+            labels.read(key)
+
+
+def test_the_start_warns_of_an_address_that_the_panel_refuses(app, caplog):
+    import structlog
+
+    from shop.delivery import jobs
+
+    class Held:
+        extensions = {
+            "settings": type(
+                "S", (), {"public_url": "https://classroom.example", "courier": "parcel"}
+            )
+        }
+
+    with structlog.testing.capture_logs() as told:
+        jobs.init_app(Held)
+    assert told[0]["event"] == "courier.webhook_address_refused"
+    assert told[0]["words"] == ["sr"]
