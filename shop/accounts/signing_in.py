@@ -109,6 +109,8 @@ class Proven:
 
     user_id: int
     better_hash: str | None
+    #: By what name their tries were counted.
+    counted_as: str
 
 
 def who_fits(email: str, password: str) -> int | None:
@@ -124,8 +126,9 @@ def prove(email: str, password: str) -> Proven | None:
     Opens its own transactions; none is open while a hash is computed.
     """
     account = email.strip().casefold()
+    counted_as = _counted_as(account, request.remote_addr or "")
     count_try("sign_in_address", request.remote_addr or "")
-    count_try("sign_in_account", account)
+    count_try("sign_in_account", counted_as)
     found = db.session.execute(
         select(User.id, User.password_hash, User.active).where(User.email == account)
     ).first()
@@ -134,7 +137,21 @@ def prove(email: str, password: str) -> Proven | None:
     if not passwords.fits(password, known_hash) or not found or not found.active:
         return None
     better = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
-    return Proven(found.id, better)
+    return Proven(found.id, better, counted_as)
+
+
+def _counted_as(account: str, address: str) -> str:
+    """Where the person has signed in before, tries are counted apart from those of the rest of the world.
+
+    So a stranger who uses up an account's tries locks its owner out of nothing (security.md, S34).
+    """
+    was_here = (
+        select(SignIn.id)
+        .join(User, User.id == SignIn.user_id)
+        .where(User.email == account, SignIn.address == address)
+        .limit(1)
+    )
+    return f"{account} at {address}" if db.session.scalar(was_here) else account
 
 
 @dataclass(frozen=True)
@@ -150,7 +167,7 @@ def begin(proven: Proven) -> Begun:
     person = db.session.get_one(User, proven.user_id)
     if proven.better_hash:
         person.password_hash = proven.better_hash
-    forget_tries("sign_in_account", person.email)
+    forget_tries("sign_in_account", proven.counted_as)
     end_this()
     for react in on_sign_in:
         react(person.id)

@@ -419,6 +419,24 @@ def test_s34_after_five_failures_an_account_waits_and_is_not_locked_for_good(cli
     )
 
 
+def test_s34_a_stranger_does_not_lock_a_person_out_of_where_they_have_signed_in_before(
+    client, new_client
+):
+    user = make_user()
+    sign_in(client, user)
+    elsewhere = {"environ_overrides": {"REMOTE_ADDR": "127.0.0.9"}}
+    guess = {"email": user.email, "password": "wrong password"}
+    stranger = new_client()
+
+    statuses = [
+        stranger.post_form("/account/sign-in", guess, **elsewhere).status_code for _ in range(6)
+    ]
+
+    assert statuses == [422] * 5 + [429]
+    assert sign_in(new_client(), user).status_code == 303
+    assert stranger.post_form("/account/sign-in", guess, **elsewhere).status_code == 429
+
+
 def test_s34_a_success_ends_the_count(client, new_client, turn_clock):
     user = make_user()
     for _ in range(2):
