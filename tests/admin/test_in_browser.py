@@ -1,0 +1,200 @@
+"""The admin in a real browser: htmx only makes quicker what works without it, and nobody is shut out."""
+
+from pathlib import Path
+
+import pytest
+
+from shop.database import transaction
+from shop.extensions import db
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order
+from tests.factories import PASSWORD, make_order, make_product, make_user
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
+]
+AXE = Path(__file__).parent.parent / "vendor" / "axe.min.js"
+SCREENS = (
+    "",
+    "orders",
+    "stock",
+    "stock/movements",
+    "jobs",
+    "webhooks",
+    "incidents",
+    "audit",
+    "settings",
+)
+
+
+def enter(page, live, role="owner"):
+    """Sign in as staff, by the form."""
+    user = make_user(role, name="Asha Rao")
+    page.goto(f"{live}/account/sign-in")
+    page.fill("[name=email]", user.email)
+    page.fill("[name=password]", PASSWORD)
+    page.press("[name=password]", "Enter")
+    page.wait_for_url("**/admin/**")
+
+
+def test_search_keeps_the_focus_and_the_address(live, page):
+    ball = make_product(stock=9)
+    make_order("paid", lines={ball: 1}, address={"recipient": "Rekha Iyer"})
+    make_order("paid", lines={ball: 1}, address={"recipient": "Elsa Lund"})
+    enter(page, live)
+    page.goto(f"{live}/admin/orders")
+    page.locator("#oq").press_sequentially("rekha")
+    page.wait_for_url("**/admin/orders?q=rekha**")
+    assert page.locator("#rows tr").count() == 1
+    assert page.evaluate("document.activeElement.id") == "oq"
+    page.keyboard.press("j")
+    assert page.input_value("#oq") == "rekhaj"
+
+
+def test_a_step_is_taken_without_loading_the_page(live, page):
+    order = make_order("paid")
+    enter(page, live)
+    page.goto(f"{live}/admin/orders/{order.number}")
+    page.evaluate("window.stayed = true")
+    page.click("button[value=accepted]")
+    page.wait_for_selector(f"#st-{order.id} .badge[data-state=processing]")
+    page.wait_for_selector(".toast")
+    assert page.evaluate("window.stayed") is True
+    page.fill("#note", "<b>fragile</b>")
+    page.click("button:text-is('Add')")
+    page.wait_for_selector("#feed li[data-k=note]")
+    assert "<b>fragile</b>" in page.inner_text("#feed")
+
+
+@pytest.mark.allows_console("409")
+def test_the_slower_click_is_told_so_in_place(live, page):
+    order = make_order("paid")
+    enter(page, live)
+    page.goto(f"{live}/admin/orders/{order.number}")
+    with transaction():
+        advance(db.session.get(Order, order.id), "accepted", Actor(Who.ADMIN, "user:1"))
+    page.click("button[value=accepted]")
+    page.wait_for_selector("#problem")
+    assert "already moved this to Processing" in page.inner_text("#problem")
+    assert page.evaluate("document.activeElement.id") == "problem"
+
+
+def test_the_refund_dialog_counts_opens_and_closes(live, page):
+    order = make_order("delivered", lines={make_product(price=100_000, stock=5): 2})
+    enter(page, live)
+    page.goto(f"{live}/admin/orders/{order.number}")
+    opener = page.locator("#next-step >> text=Refund items")
+    opener.click()
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Refund items"
+    opener.click()
+    page.wait_for_selector("dialog[open]")
+    page.click("[aria-label='One more']")
+    page.wait_for_selector("text=Refund ₹1,000.00")
+    page.locator("[data-most]").press("Enter")
+    assert page.locator("dialog[open]").count() == 1
+    page.click("text=Refund ₹1,000.00")
+    page.wait_for_selector("text=Refund of ₹1,000.00 sent to Sandbox")
+    assert "requested" in page.inner_text("#p >> xpath=ancestor::section").lower()
+
+
+def test_rows_are_selected_and_moved_together(live, page):
+    ball = make_product(stock=9)
+    orders = [make_order("paid", lines={ball: 1}) for _ in range(2)]
+    enter(page, live)
+    page.goto(f"{live}/admin/orders")
+    assert not page.is_visible("#bulk")
+    page.locator("#rows .ord").first.focus()
+    page.keyboard.press("x")
+    page.check("[data-all]")
+    assert page.inner_text("[data-count]") == "2 selected"
+    page.click("#bulk >> text=Start processing")
+    page.wait_for_selector("text=2 started")
+    db.session.rollback()
+    assert all(
+        db.session.get(Order, order.id, populate_existing=True).status == "processing"
+        for order in orders
+    )
+
+
+def test_new_orders_are_announced_and_shown_when_asked(live, page):
+    ball = make_product(stock=9)
+    first = make_order("paid", lines={ball: 1})
+    enter(page, live)
+    page.goto(f"{live}/admin/orders")
+    page.check(f"#o-{first.id} input")
+    make_order("paid", lines={ball: 1})
+    with transaction():
+        advance(db.session.get(Order, first.id), "accepted", Actor(Who.ADMIN, "user:1"))
+    page.evaluate(
+        "htmx.ajax('GET', document.getElementById('fresh').getAttribute('hx-get'), {source: '#fresh', target: '#fresh', swap: 'outerHTML'})"
+    )
+    page.wait_for_selector("text=1 new order since")
+    assert page.is_checked(f"#o-{first.id} input")
+    page.wait_for_selector(f"#st-{first.id} .badge[data-state=processing]")
+    assert page.locator("#rows tr").count() == 1
+    page.click("text=1 new order since")
+    page.wait_for_selector("#rows tr >> nth=1")
+
+
+def test_the_menu_is_a_dialog_on_a_narrow_screen(live, page):
+    enter(page, live)
+    page.set_viewport_size({"width": 360, "height": 780})
+    page.goto(f"{live}/admin/orders")
+    page.click("[data-opens=menu]")
+    page.click("#menu >> text=Stock")
+    page.wait_for_url("**/admin/stock")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_everything_works_with_javascript_switched_off(live, browser):
+    order = make_order("paid", lines={make_product(price=100_000, stock=5): 2})
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    enter(page, live)
+    page.goto(f"{live}/admin/orders")
+    page.click("#rows .ord")
+    page.click("button[value=accepted]")
+    page.wait_for_selector(".badge[data-state=processing]")
+    page.fill("#note", "seen")
+    page.click("button:text-is('Add')")
+    page.wait_for_selector("text=Note added")
+    page.click("#next-step >> text=Refund items")
+    page.fill("[data-most]", "1")
+    page.click(".btn--danger")
+    page.wait_for_selector("text=This comes to ₹1,000.00")
+    page.click("text=Refund ₹1,000.00")
+    page.wait_for_selector("text=Refund of ₹1,000.00 sent to Sandbox")
+    page.click("text=Cancel order")
+    page.wait_for_selector("text=The units go back to the shelf")
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(scheme, live, browser, watch_page):
+    order = make_order("delivered", lines={make_product(stock=3): 1})
+    make_order("pending_payment", lines={make_product(stock=2): 1})
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    page = context.new_page()
+    enter(page, live)
+    number = f"orders/{order.number}"
+    faults = []
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for screen in (*SCREENS, number, f"{number}/refund", f"{number}/steps/returned"):
+            page.goto(f"{live}/admin/{screen}")
+            page.add_script_tag(path=str(AXE))
+            found = page.evaluate(
+                "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']})"
+            )
+            faults += [
+                f"{screen} {width}: {one['id']} {one['nodes'][0]['html'][:160]}"
+                for one in found["violations"]
+                if one["impact"] in {"serious", "critical"}
+            ]
+    context.close()
+    assert faults == []
