@@ -16,6 +16,7 @@ from shop.catalog.filters import Filters
 from shop.catalog.models import Picture, Product, ProductStatus, Variant, VariantPrice
 from shop.catalog.shelves import Shelf, Shelves
 from shop.extensions import db
+from shop.money import MAX_MINOR
 from shop.stock.models import StockLevel
 
 PAGE_SIZE = 24
@@ -105,14 +106,13 @@ def find(filters: Filters, shelves: Shelves, currency: str) -> Listing:
     return Listing(filters, _cards_of_page(filters, shelves, currency), counts)
 
 
-def _from_price(currency: str) -> Any:
-    """The product's lowest price, as a subquery."""
+def _from_prices(currency: str) -> Any:
+    """The lowest price of every product, grouped: far cheaper than looking each one up."""
     return (
-        select(func.min(VariantPrice.amount_minor))
-        .join(Variant, Variant.id == VariantPrice.variant_id)
-        .where(Variant.product_id == Product.id, VariantPrice.currency == currency)
-        .correlate(Product)
-        .scalar_subquery()
+        select(Variant.product_id, func.min(VariantPrice.amount_minor).label("amount_minor"))
+        .join(VariantPrice, VariantPrice.variant_id == Variant.id)
+        .where(VariantPrice.currency == currency)
+        .group_by(Variant.product_id)
     )
 
 
@@ -129,10 +129,14 @@ def _conditions(filters: Filters, currency: str) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [Product.status == ProductStatus.ACTIVE]
     if filters.query:
         found.append(search.matches(filters.query))
-    if filters.low_minor is not None:
-        found.append(_from_price(currency) >= filters.low_minor)
-    if filters.high_minor is not None:
-        found.append(_from_price(currency) <= filters.high_minor)
+    if filters.low_minor is not None or filters.high_minor is not None:
+        price = func.min(VariantPrice.amount_minor)
+        fitting = _from_prices(currency).with_only_columns(Variant.product_id)
+        fitting = fitting.having(
+            price >= (filters.low_minor or 0),
+            price <= (MAX_MINOR if filters.high_minor is None else filters.high_minor),
+        )
+        found.append(Product.id.in_(fitting))
     return found
 
 
@@ -184,11 +188,14 @@ def _cards_of_page(filters: Filters, shelves: Shelves, currency: str) -> list[Ca
         found = found.where(Product.brand_id.in_(brands))
     if filters.in_stock:
         found = found.where(_is_available())
+    prices = _from_prices(currency).subquery()
+    if filters.sort.startswith("price"):
+        found = found.outerjoin(prices, prices.c.product_id == Product.id)
     key, is_falling = {
         "popular": (Product.popularity, True),
         "newest": (Product.id, True),
-        "price": (_from_price(currency), False),
-        "price-desc": (_from_price(currency), True),
+        "price": (prices.c.amount_minor, False),
+        "price-desc": (prices.c.amount_minor, True),
     }[filters.sort]
     return cards(
         found, key, is_falling, shelves, currency,
