@@ -33,7 +33,15 @@ They read no cookie and believe nothing that is not signed, so neither token nor
 WITHOUT_TOKEN = frozenset({"cart.add", "preferences.currency"})
 """Endpoints judged by their origin alone, so that catalogue pages stay free of cookies (S12)."""
 
-STRICT = ("accounts.", "account_orders.", "cart.", "checkout.", "orders.", "payments.")
+STRICT = (
+    "accounts.",
+    "account_orders.",
+    "admin.order_",
+    "cart.",
+    "checkout.",
+    "orders.",
+    "payments.",
+)
 """Where rights or money depend on the form: every field once, and nothing in the query (S18)."""
 
 UNCOUNTED = (

@@ -37,6 +37,7 @@ class Right(StrEnum):
     ANNOTATE = "write notes and resend messages"
     MOVE_ORDERS = "move orders, ship and print"
     REFUND = "refund, up to the role's limit"
+    RECORD_MONEY = "record money by hand and decide on late money"
     SEE_STOCK = "see stock"
     COUNT_STOCK = "count stock"
     CHANGE_CATALOG = "change products, stock and promotions"

@@ -60,7 +60,7 @@ def order_ask(number: str, payment_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/orders/<number>/payments/<int:payment_id>/received")
-@needs(Right.REFUND)
+@needs(Right.RECORD_MONEY)
 @shown_again(show_order)
 def order_received(number: str, payment_id: int) -> ResponseReturnValue:
     """A bank transfer was seen on the account."""
@@ -79,15 +79,13 @@ def order_received(number: str, payment_id: int) -> ResponseReturnValue:
 
 
 @bp.post("/orders/<number>/late-money")
-@needs(Right.REFUND)
+@needs(Right.RECORD_MONEY)
 @shown_again(show_order)
 def order_late_money(number: str) -> ResponseReturnValue:
     """Money that came after the hold: take the stock again, or send the money back."""
     choice = request.form.get("choice", "")
     with transaction():
         order = locked_order(number)
-        if choice == "refund":
-            _check_limit(order.total_minor, order.currency)
         recording.decide_late(order.id, choice, staff_actor())
     words = "The order goes on." if choice == "accept" else "The money goes back."
     return done(_here(number), words)
@@ -168,7 +166,7 @@ def _check_limit(amount_minor: int, currency: str) -> None:
 
 
 @bp.post("/orders/<number>/refunds/<int:refund_id>/done")
-@needs(Right.REFUND)
+@needs(Right.RECORD_MONEY)
 @shown_again(show_order)
 def order_refund_done(number: str, refund_id: int) -> ResponseReturnValue:
     """A refund that a person makes (bank transfer, cash) was made."""

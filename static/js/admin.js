@@ -18,10 +18,6 @@
     if (document.hidden || hasSelectedText() || !isLive) event.preventDefault();
   });
 
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.xhr.status === 401) location.reload();
-  });
-
   // What went wrong without an answer that can be shown: say so, keep the page.
   const toast = (words) => {
     const box = document.createElement("div");

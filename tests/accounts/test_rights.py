@@ -21,6 +21,7 @@ TABLE = {
     Right.ANNOTATE: "support fulfilment manager owner",
     Right.MOVE_ORDERS: "fulfilment manager owner",
     Right.REFUND: "support manager owner",
+    Right.RECORD_MONEY: "manager owner",
     Right.CHANGE_CATALOG: "manager owner",
     Right.COUNT_STOCK: "fulfilment manager owner",
     Right.EXPORT: "manager owner",

@@ -243,3 +243,23 @@ def test_cash_on_delivery_is_paid_when_it_is_delivered_by_hand(staff):
     db.session.rollback()
     delivered = db.session.get(Order, order.id)
     assert (delivered.status, delivered.payment_status) == ("delivered", "paid")
+
+
+@pytest.mark.parametrize("field", ["seen", "reason", "qty"])
+def test_s18_a_field_given_twice_is_refused(field, order, staff):
+    line = order.lines[0]
+    named = f"qty-{line.id}" if field == "qty" else field
+    fields = {"seen": "100000", f"qty-{line.id}": "1", "reason": REASON}
+    fields[named] = [fields[named], "3"]
+    assert refund(staff("manager"), order, **fields).status_code == 400
+    assert refunds() == []
+
+
+def test_recording_money_by_hand_is_the_managers(staff):
+    order = make_order("pending_payment", method="bank_transfer")
+    payment = attempts.latest(order.id)
+    way = f"{page_of(order)}/payments/{payment.id}/received"
+    for role in ("support", "fulfilment"):
+        browser = staff(role)
+        assert "Mark received" not in browser.get(page_of(order)).text
+        assert browser.post_form(way, {"amount": "1.00"}, page=page_of(order)).status_code == 403
