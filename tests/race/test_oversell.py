@@ -21,7 +21,9 @@ UNITS = 50
 RUNS = int(os.environ.get("RACE_RUNS", "1"))
 
 
-def shoppers_at_checkout(rig: Rig, variant_id: int) -> list[tuple[Shopper, dict[str, str]]]:
+def shoppers_at_checkout(
+    rig: Rig, variant_id: int, count: int
+) -> list[tuple[Shopper, dict[str, str]]]:
     """Everybody has one in the cart and the form filled in."""
 
     def ready(number: int) -> tuple[Shopper, dict[str, str]]:
@@ -30,7 +32,7 @@ def shoppers_at_checkout(rig: Rig, variant_id: int) -> list[tuple[Shopper, dict[
         return shopper, shopper.checkout_form()
 
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(ready, range(1, SHOPPERS + 1)))
+        return list(pool.map(ready, range(1, count + 1)))
 
 
 def click_at_once(ready: list[tuple[Shopper, dict[str, str]]]) -> Counter[str]:
@@ -62,13 +64,15 @@ def click_at_once(ready: list[tuple[Shopper, dict[str, str]]]) -> Counter[str]:
     return said
 
 
-def race(tmp_path: Path, environ: dict[str, str], app: str = "wsgi:app") -> Counter[str]:
+def race(
+    tmp_path: Path, environ: dict[str, str], app: str = "wsgi:app", count: int = SHOPPERS
+) -> Counter[str]:
     """One race on an own set of processes."""
     ball = make_product("Last ball", stock=UNITS)
     variant_id = ball.variants[0].id
     db.session.rollback()
     with running(tmp_path, environ["DATABASE_URL"], app=app, worker=False) as rig:
-        said = click_at_once(shoppers_at_checkout(rig, variant_id))
+        said = click_at_once(shoppers_at_checkout(rig, variant_id, count))
     return said
 
 
@@ -88,6 +92,6 @@ def test_fifty_units_make_fifty_orders_whoever_clicks(app, child_environ, tmp_pa
 @pytest.mark.breaks_books
 @pytest.mark.timeout(240)
 def test_the_race_finds_a_shop_whose_guard_was_taken_out(app, child_environ, tmp_path):
-    said = race(tmp_path, child_environ(), app="tests.race.unguarded:app")
+    said = race(tmp_path, child_environ(), app="tests.race.unguarded:app", count=120)
     orders = db.session.scalar(sa.select(sa.func.count(Order.id)))
     assert orders > UNITS or set(said) - {"order", "refused politely"}, said
