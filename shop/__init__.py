@@ -69,6 +69,7 @@ class Shop(Flask):
     """Flask, doing a use case again when the database was only busy (reliability.md, Transactions)."""
 
     def dispatch_request(self) -> ResponseReturnValue:
+        """Answer; the whole use case again when it met a lock."""
         return database.retried(super().dispatch_request)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:

@@ -52,12 +52,13 @@ def attend(app: Flask, worker: str, stopping: Stopping) -> None:
             log.warning("worker.redis_away", error=type(error).__name__)
         finally:
             stopping.watch_signals()
-        # Also after each loss of the connection: what was in hand there is due in the table.
-        embedded.step(app, worker, stopping)
+        if not stopping.is_asked:
+            # The connection was lost: what waits there is due in the table.
+            embedded.step(app, worker, stopping)
 
 
 def _answer_door(url: str, worker: str, stopping: Stopping) -> None:
-    connection = Redis.from_url(url, socket_connect_timeout=1, socket_keepalive=True)
+    connection = Redis.from_url(url, socket_connect_timeout=1)
     try:
         connection.ping()
         queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
