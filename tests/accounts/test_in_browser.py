@@ -1,0 +1,97 @@
+"""The account in a real browser: with script and without, and readable by everybody."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.factories import PASSWORD, make_user
+
+AXE = Path(__file__).parent.parent / "vendor" / "axe.min.js"
+PAGES = ("orders", "addresses", "security", "export", "delete", "step-up")
+RULES = (
+    "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
+    pytest.mark.allows_console("422"),
+]
+
+
+def enter(page, live, user, password=PASSWORD):
+    page.goto(f"{live}/account/sign-in")
+    page.fill("#email", user.email)
+    page.fill("#password", password)
+    page.click("form[action='/account/sign-in'] button:not([type=button])")
+
+
+def test_a_person_signs_in_adds_an_address_and_signs_out(live, page):
+    enter(page, live, make_user(name="Meera Joshi"))
+    page.get_by_role("heading", name="Your orders").wait_for()
+    assert "Meera" in page.inner_text("header")
+
+    page.click("nav.acc >> text=Addresses")
+    for name, value in {
+        "recipient": "Meera Joshi",
+        "line1": "14 Prabhat Road",
+        "city": "Pune",
+        "postal_code": "411004",
+    }.items():
+        page.fill(f"#{name}", value)
+    page.click("text=Add address")
+    page.get_by_text("First choice").wait_for()
+
+    page.click("text=Sign out")
+    page.wait_for_url(f"{live}/")
+    page.goto(f"{live}/account/orders")
+    assert page.url == f"{live}/account/sign-in?next=/account/orders"
+
+
+def test_what_is_wrong_takes_the_focus_and_the_password_can_be_shown(live, page):
+    enter(page, live, make_user(), "not the right one")
+
+    assert page.locator("[role=alert]:focus").inner_text() == "Email or password is not right."
+    page.fill("#password", "typed in the open")
+    page.click("button[data-shows]")
+    assert page.get_attribute("#password", "type") == "text"
+    assert page.get_attribute("button[data-shows]", "aria-pressed") == "true"
+
+
+def test_without_script_a_person_signs_in_as_well(live, browser, watch_page):
+    user = make_user()
+    context = browser.new_context(java_script_enabled=False)
+    page = watch_page(context.new_page())
+
+    enter(page, live, user)
+
+    page.get_by_role("heading", name="Your orders").wait_for()
+    assert not page.locator("button[data-shows]:visible").count()
+    context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_axe_finds_no_fault_and_nothing_runs_off_the_page(live, browser, watch_page, width, scheme):
+    context = browser.new_context(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 900}
+    )
+    page = watch_page(context.new_page())
+    faults = []
+
+    def check():
+        page.add_script_tag(path=AXE)
+        faults.extend((page.url, found["id"]) for found in page.evaluate(RULES)["violations"])
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            faults.append((page.url, "wider than the screen"))
+
+    page.goto(f"{live}/account/register")
+    check()
+    page.click("text=Create account")
+    check()
+    enter(page, live, make_user())
+    for name in PAGES:
+        page.goto(f"{live}/account/{name}")
+        check()
+    context.close()
+
+    assert faults == []
