@@ -37,7 +37,8 @@ def buy(page: Any, live: str, ball: Any) -> None:
     """From the shelf to the gateway's page and back, as anybody would."""
     page.goto(f"{live}/products/{ball.slug}")
     page.get_by_role("button", name="Add to cart").click()
-    page.get_by_role("link", name="Cart").first.click()
+    page.locator("#cart-link .count").wait_for()
+    page.locator("#cart-link").click()
     page.get_by_role("link", name="Check out").click()
     for name, value in FIELDS.items():
         page.locator(f"[name={name}]").fill(value)
