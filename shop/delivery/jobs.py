@@ -85,18 +85,16 @@ class CreateShipment:
     def prepare(self, work: Work) -> Doing | None:
         """Under the order's lock: may it ship, which parcel, which step; the intent is stored."""
         order = shipping.lock_order(work.payload["order_id"])
-        shipment = _wanted(work) or shipping.unfinished(order.id)
+        named = work.payload.get("shipment_id")
+        shipment = shipping.unfinished(order.id, named)
         if not shipping.may_ship(order):
             _let_go(work, shipment)
             return None
         if _is_mere_rehearsal(shipment):
             order.attention = DRY_RUN
             return None
-        if shipment is not None and _was_rehearsed(shipment):
-            _cancelled(shipment, order)
-            shipment = None
-        shipment = shipment or shipping.reserve(order)
-        if shipment is None or shipment.step == Step.LABELLED:
+        shipment = _to_make(order, shipment, named)
+        if shipment is None:
             return None
         done, coming = shipment.step, STEPS[STEPS.index(shipment.step) + 1]
         ask_first = shipment.trying == coming or coming == Step.ORDERED
@@ -146,10 +144,14 @@ class CreateShipment:
         _let_go(work, shipping.unfinished(order.id))
 
 
-def _wanted(work: Work) -> Shipment | None:
-    """The parcel that the job names."""
-    shipment_id = work.payload.get("shipment_id")
-    return db.session.get(Shipment, shipment_id, populate_existing=True) if shipment_id else None
+def _to_make(order: Order, shipment: Shipment | None, named: int | None) -> Shipment | None:
+    """The parcel found, or a new one; one that a dry run began is made anew."""
+    if shipment is not None and _was_rehearsed(shipment):
+        _cancelled(shipment, order)
+        return shipping.reserve(order)
+    if shipment is None and named is None:
+        return shipping.reserve(order)
+    return shipment
 
 
 def _is_mere_rehearsal(shipment: Shipment | None) -> bool:

@@ -124,6 +124,10 @@ class ShipmentLine(Row):
     order_line: Mapped[OrderLine] = relationship()
 
 
+ATTEMPT_FAILED = "attempt_failed"
+"""The status of a scan that tells of a door nobody opened."""
+
+
 class TrackingEvent(Row):
     """One scan, as the courier told it. A repeat adds nothing."""
 
@@ -137,7 +141,7 @@ class TrackingEvent(Row):
     code: Mapped[str] = mapped_column(String(40))
     words: Mapped[str] = mapped_column(String(300), default="")
     words_hash: Mapped[str] = mapped_column(String(16), default="")
-    #: What it means here; empty for news that moves nothing.
+    #: What it means here: a ShipmentStatus, ATTEMPT_FAILED, or empty for news that moves nothing.
     status: Mapped[str | None] = mapped_column(String(32))
     place: Mapped[str] = mapped_column(String(160), default="")
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)

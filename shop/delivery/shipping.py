@@ -82,16 +82,17 @@ def of_order(order_id: int) -> list[Shipment]:
     )
 
 
-def unfinished(order_id: int) -> Shipment | None:
-    """The parcel whose making has begun and has not come to its end."""
+def unfinished(order_id: int, shipment_id: int | None = None) -> Shipment | None:
+    """The parcel (that one, or the first) whose making has begun and has not come to its end; locked."""
+    query = select(Shipment).where(
+        Shipment.order_id == order_id,
+        Shipment.step != Step.LABELLED,
+        Shipment.status.in_(NOT_HANDED_OVER),
+    )
+    if shipment_id is not None:
+        query = query.where(Shipment.id == shipment_id)
     return db.session.scalars(
-        select(Shipment)
-        .where(
-            Shipment.order_id == order_id,
-            Shipment.step != Step.LABELLED,
-            Shipment.status.in_(NOT_HANDED_OVER),
-        )
-        .order_by(Shipment.sequence)
+        query.order_by(Shipment.sequence)
         .limit(1)
         .with_for_update()
         .execution_options(populate_existing=True)

@@ -8,7 +8,7 @@ from babel.dates import format_date
 from sqlalchemy import select
 
 from shop.clock import local
-from shop.delivery.models import FINAL, Shipment, ShipmentStatus, TrackingEvent
+from shop.delivery.models import ATTEMPT_FAILED, FINAL, Shipment, ShipmentStatus, TrackingEvent
 from shop.delivery.shipping import of_order
 from shop.delivery.tracking import RETURNING, events_of
 from shop.extensions import db
@@ -40,7 +40,14 @@ RETURN = (*FORWARD[:3], (S.RTO_INITIATED, "Could not deliver"), (S.RTO_DELIVERED
 #: Two states that stand at the stage of another one.
 STANDS_AT = {S.PICKUP_SCHEDULED: S.PENDING, S.RTO_IN_TRANSIT: S.RTO_INITIATED}
 
-FAILED_WORDS = "The courier could not deliver and will try again"
+FAILED_WORDS = "Could not deliver, the courier tries again"
+
+BADGE = {
+    S.PENDING: "processing", S.PICKUP_SCHEDULED: "ready_for_shipment", S.PICKED_UP: "shipped",
+    S.RTO_INITIATED: "returned", S.RTO_IN_TRANSIT: "returned", S.RTO_DELIVERED: "returned",
+    S.LOST: "payment_failed", S.DAMAGED: "payment_failed",
+}  # fmt: skip
+"""Under which of the orders' badges a parcel's state is drawn; the others have the same name."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,14 @@ def is_final(shipment: Shipment) -> bool:
 
 def words_of(status: str | None) -> str:
     """A state in words; of a scan that moves nothing, a plain sentence."""
+    if status == ATTEMPT_FAILED:
+        return FAILED_WORDS
     return WORDS[S(status)] if status else "On its way"
+
+
+def badge_of(shipment: Shipment) -> str:
+    """The badge's data-state."""
+    return BADGE.get(shipment.status, shipment.status.value)
 
 
 def headline(shipment: Shipment) -> str:
@@ -126,7 +140,8 @@ def _state(number: int, reached: int, shipment: Shipment) -> str:
 def _first_times(
     shipment: Shipment, events: Sequence[TrackingEvent]
 ) -> dict[ShipmentStatus, datetime]:
-    times = {S(event.status): event.occurred_at for event in events if event.status}
+    told = [(event.status, event.occurred_at) for event in events]
+    times = {S(status): at for status, at in told if status and status != ATTEMPT_FAILED}
     return times | {S.PENDING: shipment.created_at}
 
 

@@ -17,6 +17,7 @@ from shop.database import insert_ignore
 from shop.delivery import following
 from shop.delivery.couriers.base import Scan, Tracking
 from shop.delivery.models import (
+    ATTEMPT_FAILED,
     GIVEN_BACK,
     NOT_HANDED_OVER,
     Shipment,
@@ -124,8 +125,9 @@ def events_of(shipment_ids: Sequence[int]) -> dict[int, list[TrackingEvent]]:
 def _kept(scan: Scan, shipment_id: int) -> bool:
     """Store a scan; False when it was known."""
     words = scan.words[:300]
+    status = ATTEMPT_FAILED if scan.is_failed_attempt else scan.status
     values = {
-        "shipment_id": shipment_id, "code": scan.code[:40], "words": words, "status": scan.status,
+        "shipment_id": shipment_id, "code": scan.code[:40], "words": words, "status": status,
         "words_hash": hashlib.sha256(words.encode()).hexdigest()[:16], "place": scan.place[:160],
         "occurred_at": scan.occurred_at,
     }  # fmt: skip

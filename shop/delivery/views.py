@@ -26,6 +26,7 @@ def init_app(app: Flask) -> None:
         parcel_headline=story.headline,
         parcel_words=story.words_of,
         parcel_is_final=story.is_final,
+        parcel_badge=story.badge_of,
     )
 
 

@@ -440,3 +440,27 @@ def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
     assert the_parcel(1).status == ShipmentStatus.CANCELLED
     assert the_parcel(2).step == Step.LABELLED
     assert len(parcels.done("order")) == 1
+
+
+def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
+    parcels, run_jobs, the_parcel, the_order, app
+):
+    order = make_order("paid", lines={make_product(): 3})
+    with transaction():
+        for job in db.session.scalars(select(Job).where(Job.kind == CREATE)):
+            db.session.delete(job)
+        parcel = shipping.reserve(shipping.lock_order(order.id), wanted={the_order_line().id: 2})
+        enqueue(CREATE, {"order_id": order.id, "shipment_id": parcel.id})
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    assert [line.shipped_quantity for line in the_order().lines] == [2]
+    payload = {"order_id": the_order().id, "shipment_id": the_parcel().id}
+    with transaction():
+        enqueue("delivery.cancel_shipments", payload)
+    run_jobs()
+    assert the_parcel().status == ShipmentStatus.CANCELLED
+    assert [line.shipped_quantity for line in the_order().lines] == [0]
+
+
+def the_order_line():
+    return db.session.scalars(select(Order)).one().lines[0]

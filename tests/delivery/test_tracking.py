@@ -328,6 +328,7 @@ def test_a_message_with_a_wrong_token_leaves_no_row(shipped, parcels, run_jobs):
         parcels.tell(parcels.message(next(iter(parcels.orders.values())), 7, utcnow()), token)
         parcels.lose()
     assert parcels.answers == [400, 400]
+    db.session.rollback()
     assert not db.session.scalars(select(WebhookEvent)).all()
     assert db.session.scalars(select(WebhookRefusal.count)).all() == [2]
 

@@ -55,6 +55,16 @@ def test_an_unchanged_page_is_not_sent_again(client, parcel):
     assert client.get(f"/track/{parcel.awb}", headers=again).status_code == 200
 
 
+def test_a_failed_attempt_is_told_in_our_words(client, parcel):
+    scanned(parcel, "out_for_delivery", -9)
+    scan = Scan("c", "Consignee ASHA RAO refused", None, "Kochi", utcnow(), True)
+    with transaction():
+        tracking.apply(Tracking(parcel.awb, "", [scan]), parcel.courier, "webhook")
+    page = client.get(f"/track/{parcel.awb}").text
+    assert "Could not deliver, the courier tries again" in page
+    assert "ASHA" not in page
+
+
 def test_htmx_gets_the_part_alone(client, parcel):
     part = client.get(f"/track/{parcel.awb}", headers={"HX-Request": "true"}).text
     assert "<html" not in part

@@ -86,7 +86,9 @@ class Shiprocket(Simulator):
         }
 
     def failure(self, fault: Fault, request: Request) -> Response:
-        words = {429: "Too Many Attempts.", 401: "Token has expired"}.get(fault.status, "Server Error")
+        words = {429: "Too Many Attempts.", 401: "Token has expired"}.get(
+            fault.status, "Server Error"
+        )
         return answer({"message": words, "status_code": fault.status}, fault.status, fault.headers)
 
     # --- log-in ---
@@ -121,11 +123,17 @@ class Shiprocket(Simulator):
         if len(set(skus)) != len(skus):
             return answer({"message": "SKU cannot be repeated", "status_code": 422}, 422)
         if lacking:
-            errors = {name: [f"The {name.replace('_', ' ')} field is required."] for name in lacking}
-            return answer({"message": "Oops! Invalid Data.", "errors": errors, "status_code": 422}, 422)
+            errors = {
+                name: [f"The {name.replace('_', ' ')} field is required."] for name in lacking
+            }
+            return answer(
+                {"message": "Oops! Invalid Data.", "errors": errors, "status_code": 422}, 422
+            )
         if wish["pickup_location"] != self.pickup_location:
             words = "Wrong Pickup location entered. Please choose one location from the data given"
-            return answer({"message": words, "data": {"data": [{"pickup_location": self.pickup_location}]}})
+            return answer(
+                {"message": words, "data": {"data": [{"pickup_location": self.pickup_location}]}}
+            )
         known = [one for one in self.orders.values() if one["reference"] == wish["order_id"]]
         order = known[0] if known else self._make(wish)
         return answer(self._shown(order))
@@ -153,7 +161,9 @@ class Shiprocket(Simulator):
         """By part of the reference, or the waybill number: the caller must compare."""
         wanted = request.args.get("search", "")
         found = [
-            one for one in self.orders.values() if wanted in one["reference"] or wanted == one["awb"]
+            one
+            for one in self.orders.values()
+            if wanted in one["reference"] or wanted == one["awb"]
         ]
         return answer({"data": [self._row(one) for one in reversed(found)], "meta": {}})
 
@@ -172,20 +182,28 @@ class Shiprocket(Simulator):
     # --- the shipment ---
 
     def _of_shipment(self, shipment_id: Any) -> dict[str, Any] | None:
-        return next((one for one in self.orders.values() if one["shipment_id"] == shipment_id), None)
+        return next(
+            (one for one in self.orders.values() if one["shipment_id"] == shipment_id), None
+        )
 
     def _assign(self, request: Request) -> Response:
         wish = self._json(request)
         order = self._of_shipment(wish.get("shipment_id"))
         if order is None:
             errors = {"shipment_id": ["The shipment id field is required."]}
-            return answer({"message": "Required field missing", "errors": errors, "status_code": 422}, 422)
+            return answer(
+                {"message": "Required field missing", "errors": errors, "status_code": 422}, 422
+            )
         if order["status_code"] == 5:
             return answer({"message": ["Delivery pincode is empty"], "status_code": 400}, 400)
         if order["awb"]:
             return _refused("AWB is already assigned")
         if self.wallet_is_empty:
-            return answer({"status_code": 350, "message": WALLET}) if self.wallet_shape == "top" else _refused(WALLET)
+            return (
+                answer({"status_code": 350, "message": WALLET})
+                if self.wallet_shape == "top"
+                else _refused(WALLET)
+            )
         if wish.get("courier_id") in self.refused_couriers:
             return _refused("Selected courier does not service this pincode pair")
         if self.awb_error:
@@ -227,7 +245,11 @@ class Shiprocket(Simulator):
         if order is None or not order["awb"] or self.label_lags > 0:
             self.label_lags -= 1
             return answer(
-                {"label_created": 0, "not_created": [], "response": "No valid shipment ids to print label"}
+                {
+                    "label_created": 0,
+                    "not_created": [],
+                    "response": "No valid shipment ids to print label",
+                }
             )
         url = f"{self.base}/label/{order['awb']}.pdf"
         return answer({"label_created": 1, "label_url": url, "response": "Label has been created"})
@@ -258,7 +280,9 @@ class Shiprocket(Simulator):
 
     # --- tracking ---
 
-    def scan(self, code: int, at: datetime, awb: str | None = None, *, place: str = "Kochi_Hub") -> dict[str, Any]:
+    def scan(
+        self, code: int, at: datetime, awb: str | None = None, *, place: str = "Kochi_Hub"
+    ) -> dict[str, Any]:
         """A scan happens. Returns the message that tells of it; `tell` sends it."""
         order = next(one for one in self.orders.values() if awb in (None, one["awb"]))
         order["scans"].append(
@@ -293,7 +317,11 @@ class Shiprocket(Simulator):
             words = "Aahh! There is no activities found in our DB. Please have some patience."
             return answer({"tracking_data": {"track_status": 0, "error": words}})
         delivered = [scan["date"] for scan in order["scans"] if scan["sr-status"] == "7"]
-        track = {"awb_code": awb, "current_status": "x", "delivered_date": delivered[-1] if delivered else None}
+        track = {
+            "awb_code": awb,
+            "current_status": "x",
+            "delivered_date": delivered[-1] if delivered else None,
+        }
         data = {
             "track_status": 1, "shipment_status": order["code"], "shipment_track": [track],
             "shipment_track_activities": list(reversed(order["scans"])), "etd": "2026-11-24 19:28:00",
