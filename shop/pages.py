@@ -145,9 +145,9 @@ def _csrf_refused(error: CSRFError) -> ResponseReturnValue:
 def _shop_error(error: ShopError) -> ResponseReturnValue:
     db.session.rollback()
     if isinstance(error, Refused):
-        log.info("refused", error=type(error).__name__, **error.facts)
+        log.info("refused", error=type(error).__name__, facts=error.facts)
         return _error_answer(error.status, str(error))
-    log.error("shop.error", exc_info=error, **error.facts)
+    log.error("shop.error", exc_info=error, facts=error.facts)
     return _error_answer(error.status, str(error))
 
 

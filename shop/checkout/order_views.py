@@ -8,6 +8,7 @@ import time
 
 from flask import Blueprint, Flask, Response, request, session, url_for
 from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy import select
 
 from shop.cart.carts import current_cart
@@ -16,11 +17,12 @@ from shop.checkout import order_page, paying
 from shop.clock import local, utcnow
 from shop.config import settings
 from shop.database import transaction
-from shop.errors import NotAllowed, NotFound, Refused
+from shop.errors import Conflict, NotAllowed, NotFound, Refused
 from shop.extensions import db
 from shop.headers import allow_forms_to
 from shop.jobs.queue import enqueue
 from shop.limits import count_try
+from shop.orders.lifecycle import IllegalTransition
 from shop.orders.models import Order
 from shop.pages import leave_for, not_modified, page, tagged, wants_fragment, with_etag
 from shop.payments import attempts
@@ -66,11 +68,12 @@ def show(token: str) -> Response:
 
 
 def _version(order: Order, since: int) -> str:
-    """What the drawn page depends on, in one string."""
+    """What the drawn page depends on, in one string; its forms hold the session's token."""
+    generate_csrf()
     return ":".join(
         (
             order_page.version_of(order), str(_pace(since)), str(_is_owner(order)),
-            str(local(utcnow()).date()), session.get("csrf_token", ""),
+            str(local(utcnow()).date()), session["csrf_token"],
         )
     )  # fmt: skip
 
@@ -182,7 +185,12 @@ def cancel(token: str) -> Response:
         raise NotAllowed(
             f"This order is paid. Sign in to cancel it, or write to {settings().support_email}."
         )
-    attempts.cancel_by_shopper(order_id)
+    try:
+        attempts.cancel_by_shopper(order_id)
+    except IllegalTransition:
+        raise Conflict(
+            "This order cannot be cancelled any more. Write to us if you want to send it back."
+        ) from None
     if not was_unpaid:
         return leave_for(url_for("orders.show", token=token))
     back = current_cart() is not None

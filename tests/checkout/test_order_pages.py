@@ -1,0 +1,509 @@
+"""The order's pages: where it is, paying it, holding it, cancelling it, finding it."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from shop.cart.models import Cart
+from shop.checkout.order_views import FIND_WORDS
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.delivery.models import Shipment, ShipmentLine, ShipmentStatus, TrackingEvent
+from shop.extensions import db
+from shop.jobs.models import Job
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order, OrderStatus
+from shop.payments.models import AttemptStatus, Payment
+from shop.stock.models import Reservation, ReservationState, StockLevel
+from tests.checkout.shopping import HTMX, buy, put_in_cart, sign_in
+from tests.factories import bring, make_order, make_product, make_user
+
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+def order_of(token):
+    return db.session.scalars(sa.select(Order).where(Order.token == token)).one()
+
+
+def attempt_of(token):
+    found = sa.select(Payment).join(Order, Order.id == Payment.order_id).where(Order.token == token)
+    return db.session.scalars(found.order_by(Payment.id.desc())).first()
+
+
+def set_attempt(token, **values):
+    payment_id = attempt_of(token).id
+    with transaction():
+        db.session.execute(sa.update(Payment).where(Payment.id == payment_id).values(**values))
+
+
+def headline(client, token):
+    page = client.get(f"/orders/{token}")
+    assert page.status_code == 200
+    return re.search(r'id="order-headline"[^>]*>([^<]*)<', page.text)[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("pending_payment", "Waiting for your payment"),
+        ("paid", "Thank you, we have your order"),
+        ("processing", "Thank you, we have your order"),
+        ("ready_for_shipment", "Packed and waiting for pickup"),
+        ("delivered", "Delivered"),
+        ("cancelled", "This order is cancelled"),
+    ],
+)
+def test_the_headline_answers_the_question_of_the_moment(client, state, words):
+    order = make_order(state)
+    assert headline(client, order.token) == words
+
+
+def test_a_bank_transfer_shows_what_to_copy_until_it_is_seen(client):
+    token = make_order(method="bank_transfer").token
+    order, page = order_of(token), client.get(f"/orders/{token}").text
+    assert headline(client, token) == "Waiting for your bank transfer"
+    assert "We have not seen it yet" in page
+    assert re.search(rf'id="row-\d">{re.escape(order.number)}<', page)
+    assert 'data-copy="row-1"' in page
+    bring(order, OrderStatus.PAID)
+    assert "data-copy" not in client.get(f"/orders/{token}").text
+
+
+@pytest.mark.parametrize("path", ["", "/pay", "/hold"])
+@pytest.mark.parametrize("token", ["x", "0" * 43, "%2e%2e", "' or 1=1 --"])
+def test_s43_a_token_that_opens_nothing_is_a_plain_404_with_a_way_on(client, path, token):
+    answer = client.get(f"/orders/{token}{path}")
+    assert answer.status_code == 404
+    assert "/orders/find" in answer.text
+
+
+@pytest.mark.parametrize("path", ["pay", "hold", "cancel"])
+def test_s43_nothing_can_be_done_to_an_order_without_its_token(client, path):
+    make_order()
+    answer = client.post(
+        f"/orders/{'0' * 43}/{path}", data={"csrf_token": client.csrf_token(), "method": "cod"}, headers=SAME
+    )  # fmt: skip
+    assert answer.status_code == 404
+
+
+def test_s29_the_token_goes_into_no_referrer_index_or_cache(client):
+    token = make_order().token
+    for path in ("", "/pay"):
+        headers = client.get(f"/orders/{token}{path}").headers
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Robots-Tag"] == "noindex"
+        assert headers["Cache-Control"] == "no-store"
+
+
+def test_s54_a_bare_link_shows_the_city_and_masked_contact_only(client):
+    token = buy(client, make_product())
+    page = client.get(f"/orders/{token}").text
+    assert "Bengaluru" in page
+    for secret in ("Meera Nair", "3rd Cross", "560034", "meera@shopper.example", "9840012345"):
+        assert secret not in page, secret
+    assert "m•••@shopper.example" in page
+    assert "M•••• N•••" in page
+
+
+def test_s54_the_customer_who_ordered_sees_the_whole_address_when_signed_in(client, new_client):
+    user = make_user()
+    token = make_order("paid", user=user).token
+    sign_in(client, user)
+    assert "12 MG Road" in client.get(f"/orders/{token}").text
+    assert "12 MG Road" not in new_client().get(f"/orders/{token}").text
+    other = new_client()
+    sign_in(other, make_user())
+    assert "12 MG Road" not in other.get(f"/orders/{token}").text
+
+
+def test_the_open_page_asks_again_and_hears_nothing_until_something_changes(client):
+    order = make_order()
+    token, order_id = order.token, order.id
+    page = client.get(f"/orders/{token}").text
+    asked = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', page)[1].replace("&amp;", "&")
+    tag = re.search(r'data-tag="([^"]+)"', page)[1]
+    first = client.get(asked, headers=HTMX)
+    assert first.status_code == 200
+    assert first.headers["ETag"] == f'"{tag}"'
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    assert "<!doctype" not in first.text.lower()
+    known = {**HTMX, "If-None-Match": first.headers["ETag"]}
+    assert client.get(asked, headers=known).status_code == 304
+    bring(db.session.get_one(Order, order_id), OrderStatus.PAID)
+    second = client.get(asked, headers=known)
+    assert second.status_code == 200
+    assert "Thank you, we have your order" in second.text
+    assert 'hx-trigger="every 15s"' in second.text
+    assert 'id="order-news" hx-swap-oob="innerHTML">Thank you' in second.text
+
+
+def test_not_modified_is_answered_before_anything_is_rendered(client, sql_count):
+    token = make_order().token
+    asked = f"/orders/{token}?since=1"
+    tag = client.get(asked, headers=HTMX).headers["ETag"]
+    with sql_count() as told:
+        answer = client.get(asked, headers={**HTMX, "If-None-Match": tag})
+    assert answer.status_code == 304
+    assert len(told) <= 2, "\n".join(told)
+
+
+def shipped(order_id, status=ShipmentStatus.PICKUP_SCHEDULED, awb="AWB1", sequence=1):
+    with transaction():
+        order = db.session.get_one(Order, order_id)
+        shipment = Shipment(
+            order_id=order_id, sequence=sequence, courier="sandbox", reference=f"{order.number}-{sequence}",
+            awb=awb, courier_name="Northline", status=status, weight_grams=500,
+            estimated_at=utcnow() + timedelta(days=3),
+        )  # fmt: skip
+        db.session.add(shipment)
+        db.session.flush()
+        db.session.add(
+            ShipmentLine(shipment_id=shipment.id, order_line_id=order.lines[0].id, quantity=1)
+        )
+    return shipment.id
+
+
+def scan(shipment_id, status, place="Hosur", words="Sorted"):
+    with transaction():
+        db.session.execute(
+            sa.update(Shipment).where(Shipment.id == shipment_id).values(status=status)
+        )
+        db.session.add(
+            TrackingEvent(
+                shipment_id=shipment_id, code=status.value, words=words, status=status.value, place=place,
+                occurred_at=utcnow(),
+            )
+        )  # fmt: skip
+
+
+@pytest.mark.breaks_books
+def test_a_scan_changes_the_open_page_without_the_orders_state_moving(client):
+    order = make_order("ready_for_shipment")
+    token, shipment_id = order.token, shipped(order.id)
+    asked = f"/orders/{token}?since=1"
+    tag = client.get(asked, headers=HTMX).headers["ETag"]
+    scan(shipment_id, ShipmentStatus.IN_TRANSIT)
+    answer = client.get(asked, headers={**HTMX, "If-None-Match": tag})
+    assert answer.status_code == 200
+    assert "In transit, Hosur" in answer.text
+    assert "Northline, last scan in Hosur today at" in answer.text
+    assert 'class="flight"' in answer.text
+
+
+@pytest.mark.breaks_books
+def test_the_page_stops_asking_once_delivered(client):
+    order = make_order("delivered")
+    assert "hx-trigger" not in client.get(f"/orders/{order.token}", headers=HTMX).text
+
+
+@pytest.mark.breaks_books
+def test_each_of_several_parcels_has_its_own_part(client):
+    order = make_order("ready_for_shipment")
+    token, order_id = order.token, order.id
+    shipped(order_id)
+    shipped(order_id, awb="AWB2", sequence=2)
+    page = client.get(f"/orders/{token}").text
+    for words in ("Parcel 1 of 2", "Parcel 2 of 2", "AWB1", "AWB2"):
+        assert words in page
+
+
+def test_news_of_money_is_told_once(client):
+    page = client.get(f"/orders/{make_order('paid').token}").text
+    assert page.count("received</div>") == 1
+
+
+def test_notes_of_the_staff_are_not_for_the_customer(client):
+    order = make_order()
+    token, order_id = order.token, order.id
+    from shop.orders.models import OrderEvent
+
+    with transaction():
+        db.session.add(
+            OrderEvent(order_id=order_id, kind="note", actor="user:1", text="Looks like fraud", occurred_at=utcnow())
+        )  # fmt: skip
+    assert "Looks like fraud" not in client.get(f"/orders/{token}").text
+
+
+@pytest.mark.breaks_books
+def test_words_of_gateways_and_couriers_are_text_and_nothing_else(client):
+    token = make_order("payment_failed").token
+    set_attempt(token, status=AttemptStatus.FAILED, failure_words="<img src=x onerror=alert(1)>")
+    for path in ("", "/pay"):
+        page = client.get(f"/orders/{token}{path}").text
+        assert "<img src=x" not in page
+        assert "&lt;img src=x" in page
+
+
+# Paying.
+
+
+def test_an_unfinished_payment_can_be_gone_on_with_and_opens_no_second(client):
+    token = buy(client, make_product())
+    page = client.get(f"/orders/{token}/pay")
+    assert "You have an unfinished payment" in page.text
+    assert "Continue with Sandbox" in page.text
+    answer = client.post_form(f"/orders/{token}/pay", {"method": "sandbox"})
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == attempt_of(token).next_step["url"]
+    assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
+
+
+def test_another_way_ends_the_first_attempt(client):
+    token = buy(client, make_product())
+    answer = client.post_form(f"/orders/{token}/pay", {"method": "bank_transfer"})
+    assert answer.status_code == 303
+    assert answer.headers["Location"].endswith(f"/orders/{token}")
+    statuses = list(db.session.scalars(sa.select(Payment.status).order_by(Payment.id)))
+    assert statuses == [AttemptStatus.SUPERSEDED, AttemptStatus.OPEN]
+    assert order_of(token).payment_method == "bank_transfer"
+
+
+@pytest.mark.breaks_books
+def test_after_a_decline_the_words_stand_at_the_top_and_another_way_is_chosen(client):
+    token = make_order("payment_failed").token
+    words = "Your card was declined: insufficient funds."
+    set_attempt(token, status=AttemptStatus.FAILED, failure_words=words)
+    assert headline(client, token) == "Your payment did not go through"
+    page = client.get(f"/orders/{token}/pay").text
+    assert f"<strong>{words}</strong> Nothing was charged" in page
+    assert 'role="alert"' in page
+    assert "Declined at" in page
+    assert re.search(r'value="bank_transfer"[^>]* checked', page)
+    assert not re.search(r'value="sandbox"[^>]* checked', page)
+    answer = client.post_form(f"/orders/{token}/pay", {"method": "sandbox"})
+    assert "/sandbox/pay/" in answer.headers["Location"]
+    assert order_of(token).status == OrderStatus.PENDING_PAYMENT
+
+
+@pytest.mark.breaks_books
+def test_who_came_back_before_paying_is_told_so_neutrally(client):
+    token = make_order("payment_failed").token
+    set_attempt(token, status=AttemptStatus.CANCELLED)
+    page = client.get(f"/orders/{token}/pay").text
+    assert "You came back before paying. Nothing was charged." in page
+    assert 'data-tone="danger"' not in page
+
+
+@pytest.mark.parametrize("status", [AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED])
+def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status):
+    token = buy(client, make_product())
+    set_attempt(token, status=status, next_step={})
+    page = client.get(f"/orders/{token}/pay").text
+    assert "We are asking Sandbox about your payment" in page
+    assert 'name="method"' not in page
+    assert "Check again" in page
+    order_page = client.get(f"/orders/{token}").text
+    assert "We are waiting for Sandbox to confirm" in order_page
+    assert f"/orders/{token}/pay" not in order_page
+    answer = client.post(
+        f"/orders/{token}/pay", data={"csrf_token": client.csrf_token(), "method": "cod"}, headers=SAME
+    )  # fmt: skip
+    assert answer.status_code == 422
+    assert "still asking" in answer.text
+    assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
+
+
+def test_s19_an_order_that_is_paid_has_no_form_to_pay(client):
+    order = make_order("paid")
+    token = order.token
+    assert client.get(f"/orders/{token}/pay").headers["Location"].endswith(f"/orders/{token}")
+    answer = client.post(
+        f"/orders/{token}/pay", data={"csrf_token": client.csrf_token(), "method": "cod"}, headers=SAME
+    )  # fmt: skip
+    assert answer.status_code == 303
+    assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("", "Choose how you want to pay"), ("gold", "Choose how you want to pay"), ("cod", "Only for deliveries in India.")],
+)  # fmt: skip
+def test_a_way_to_pay_that_does_not_fit_is_refused_at_the_choice(client, method, words):
+    order = make_order(address={"country": "SE", "postal_code": "111 22"})
+    answer = client.post_form(f"/orders/{order.token}/pay", {"method": method})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "<title>Error:" in answer.text
+
+
+@pytest.mark.breaks_books
+def test_paying_when_something_is_gone_says_so_and_charges_nothing(client):
+    ball = make_product(stock=1)
+    token = buy(client, ball)
+    order_id = order_of(token).id
+    with transaction():
+        advance(db.session.get_one(Order, order_id), "payment_failed", Actor(Who.ADMIN, "user:1"))
+        db.session.execute(sa.update(Reservation).values(state=ReservationState.EXPIRED))
+        db.session.execute(sa.update(StockLevel).values(reserved=0))
+    set_attempt(token, status=AttemptStatus.FAILED)
+    make_order(lines={ball: 1})
+    answer = client.post_form(f"/orders/{token}/pay", {"method": "sandbox"})
+    assert answer.status_code == 409
+    assert "Something in your order has sold out meanwhile" in answer.text
+    assert (
+        len(db.session.scalars(sa.select(Payment.id).where(Payment.order_id == order_id)).all())
+        == 1
+    )
+
+
+# Holding.
+
+
+def test_the_hold_counts_down_from_the_servers_deadline_and_can_be_renewed(client, turn_clock):
+    token = buy(client, make_product())
+    page = client.get(f"/orders/{token}/hold", headers=HTMX).text
+    assert "Give me 10 more minutes" in page
+    assert "data-until=" in page
+    before = db.session.scalars(sa.select(Reservation.expires_at)).one()
+    turn_clock(minutes=5)
+    answer = client.post_form(f"/orders/{token}/hold", page=f"/orders/{token}/pay", headers=HTMX)
+    assert answer.status_code == 200
+    assert 'id="hold"' in answer.text
+    db.session.expire_all()
+    after = db.session.scalars(sa.select(Reservation.expires_at)).one()
+    assert after - before > timedelta(minutes=4)
+
+
+def test_renewing_works_without_javascript(client):
+    token = buy(client, make_product())
+    answer = client.post_form(f"/orders/{token}/hold", page=f"/orders/{token}/pay")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].endswith(f"/orders/{token}/pay")
+
+
+def test_a_hold_that_ended_loses_nothing_while_all_is_free(client, turn_clock):
+    token = buy(client, make_product())
+    turn_clock(minutes=11)
+    page = client.get(f"/orders/{token}/pay").text
+    assert "The hold ended at" in page
+    assert "Everything is still free" in page
+    assert "Hold it again" in page
+
+
+# Cancelling.
+
+
+def test_an_unpaid_order_is_cancelled_by_its_link_and_gives_the_cart_back(client):
+    token = buy(client, make_product("Ball"))
+    answer = client.post_form(f"/orders/{token}/cancel", page=f"/orders/{token}/pay")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].endswith("/cart")
+    page = client.get("/cart").text
+    assert "What was in it is in your cart again" in page
+    assert "Ball" in page
+    assert order_of(token).status == OrderStatus.CANCELLED
+    assert db.session.scalars(sa.select(StockLevel.reserved)).one() == 0
+    assert db.session.scalars(sa.select(Cart.ordered_at)).one() is None
+
+
+def test_s53_a_paid_order_is_not_cancelled_by_its_link_alone(client):
+    token = make_order("paid").token
+    assert "/cancel" not in client.get(f"/orders/{token}").text
+    answer = client.post(
+        f"/orders/{token}/cancel", data={"csrf_token": client.csrf_token()}, headers=SAME
+    )
+    assert answer.status_code == 403
+    assert "Sign in to cancel it, or write to" in answer.text
+    assert order_of(token).status == OrderStatus.PAID
+
+
+def test_the_customer_who_ordered_cancels_a_paid_order_and_gets_the_money_back(client):
+    user = make_user()
+    token = make_order("paid", user=user).token
+    sign_in(client, user)
+    assert "get the money back" in client.get(f"/orders/{token}").text
+    answer = client.post_form(f"/orders/{token}/cancel", page=f"/orders/{token}")
+    assert answer.status_code == 303
+    assert order_of(token).status == OrderStatus.CANCELLED
+    kinds = set(db.session.scalars(sa.select(Job.kind)))
+    assert "payments.refund_in_full" in kinds
+
+
+@pytest.mark.parametrize("state", ["shipped", "delivered", "cancelled"])
+def test_what_cannot_be_cancelled_any_more_is_refused_and_not_offered(client, state):
+    user = make_user()
+    token = make_order(state, user=user).token
+    sign_in(client, user)
+    assert "/cancel" not in client.get(f"/orders/{token}").text
+    answer = client.post(
+        f"/orders/{token}/cancel", data={"csrf_token": client.csrf_token()}, headers=SAME
+    )
+    assert answer.status_code == 409
+    assert "cannot be cancelled any more" in answer.text
+    assert order_of(token).status == OrderStatus(state)
+
+
+# Finding.
+
+
+def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(client):
+    order = make_order(email="Asha@shopper.example")
+    number, order_id = order.number, order.id
+    wishes = [
+        {"number": number, "email": "asha@shopper.example"},
+        {"number": number, "email": "other@shopper.example"},
+        {"number": "2611.999999", "email": "asha@shopper.example"},
+    ]
+    answers = [client.post_form("/orders/find", wish) for wish in wishes]
+    assert {answer.status_code for answer in answers} == {200}
+    bodies = {re.sub(r'value="[^"]{40,}"', "", answer.text) for answer in answers}
+    assert len({re.sub(r'content="[^"]{40,}"', "", body) for body in bodies}) == 1
+    assert FIND_WORDS in answers[0].text
+    jobs = db.session.scalars(sa.select(Job).where(Job.kind == "messaging.tell")).all()
+    links = [job.payload for job in jobs if job.payload["event"] == "order_link"]
+    assert [link["order_id"] for link in links] == [order_id]
+
+
+def test_s52_the_link_comes_by_mail(client, smtp_server, run_jobs):
+    order = make_order("paid", email="asha@shopper.example")
+    number, token = order.number, order.token
+    client.post_form("/orders/find", {"number": f" #{number} ", "email": "ASHA@shopper.example"})
+    run_jobs()
+    bodies = [str(message.get_body(("plain",)).get_content()) for message in smtp_server.messages]
+    assert any(f"/orders/{token}" in body for body in bodies)
+
+
+def test_s52_an_empty_look_up_is_explained_beside_the_field(client):
+    answer = client.post_form("/orders/find", {"number": "", "email": ""})
+    assert answer.status_code == 422
+    assert "Enter the order number" in answer.text
+    assert "<title>Error:" in answer.text
+
+
+def test_s47_look_ups_are_counted(client, turn_clock):
+    turn_clock(utcnow().replace(second=1))
+    wish = {"number": "2611.001", "email": "asha@shopper.example"}
+    answers = [client.post_form("/orders/find", wish).status_code for _ in range(11)]
+    assert answers == [200] * 10 + [429]
+
+
+def test_the_pages_take_the_same_few_statements_however_large_the_order(client, sql_count):
+    counted = []
+    for lines in (1, 4):
+        order = make_order("paid", lines=lines)
+        token = order.token
+        with sql_count() as told:
+            assert client.get(f"/orders/{token}").status_code == 200
+        counted.append(len(told))
+    assert counted[0] == counted[1] <= 12
+    token = make_order(lines=3).token
+    with sql_count() as told:
+        assert client.get(f"/orders/{token}/pay").status_code == 200
+    assert len(told) <= 7, "\n".join(told)
+
+
+def test_s11_looking_at_an_order_changes_nothing(client, sql_count):
+    token = make_order().token
+    put_in_cart(client, make_product())
+    for path in (
+        f"/orders/{token}",
+        f"/orders/{token}/pay",
+        f"/orders/{token}/hold",
+        "/orders/find",
+        "/checkout",
+    ):
+        with sql_count() as told:
+            client.get(path, headers=HTMX)
+        assert not [line for line in told if not line.lstrip().upper().startswith("SELECT")], path
