@@ -84,7 +84,10 @@ def _html(template: str, **context: Any) -> Markup:
 
 
 def _rendered_results(stamp: Stamp, filters: Filters, found: Shelves) -> dict[str, Any]:
-    """The results and the filter form, as HTML; kept where many readers ask the same."""
+    """The results and the choices of the filter form, as HTML, and how many there are.
+
+    Kept where many readers ask the same.
+    """
 
     def make() -> dict[str, Any]:
         result = listings.find(filters, found, settings().default_currency)
@@ -100,6 +103,7 @@ def _rendered_results(stamp: Stamp, filters: Filters, found: Shelves) -> dict[st
         return {
             "results": _html("catalog/_results.html", **context),
             "choices": _html("catalog/_filters.html", **context),
+            "total": result.counts.total,
         }
 
     if not filters.is_common:

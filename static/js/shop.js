@@ -129,7 +129,7 @@
     button.removeAttribute("aria-busy");
     button.disabled = false;
   });
-  document.addEventListener("htmx:afterRequest", () => idle(document));
+  document.addEventListener("htmx:afterRequest", (event) => idle(event.detail.elt));
   window.addEventListener("pageshow", (event) => { if (event.persisted) idle(document); });
 
   // What was asked for again and is the same stays as it is; so does a field that was typed in meanwhile.
