@@ -65,7 +65,7 @@ def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
     assert wish["order_items"][0]["units"] == 3
 
 
-@pytest.mark.parametrize("kind", ["fail_after", "half_body", "garbage"])
+@pytest.mark.parametrize("kind", ["fail_after", "half_body"])
 @pytest.mark.parametrize(
     "path",
     ["/orders/create", "/courier/assign", "/courier/generate/pickup", "/courier/generate/label"],

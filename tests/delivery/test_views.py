@@ -103,6 +103,7 @@ def test_another_token_is_404(client, parcel, token):
 def test_the_desk_moves_a_parcel(client, parcel, run_jobs):
     page = client.get("/sandbox/parcels")
     assert "Next scan: picked up" in page.text
+    assert "Next scan: picked up" in client.get("/sandbox/").text
     sent = client.post_form(f"/sandbox/parcels/{parcel.awb}/next", page="/sandbox/parcels")
     assert sent.status_code == 303
     run_jobs()
