@@ -141,7 +141,7 @@ class Shop:
             "SANDBOX_API_BASE": self.live.url,
             "STORAGE_URL": f"file://{folder}/files",
             "INCIDENTS_FILE": str(folder / "incidents.jsonl"),
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         }
         self.app = create_app(self.environ)
         self.app.test_client_class = Shopper

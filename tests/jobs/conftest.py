@@ -16,7 +16,7 @@ from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
 from shop.jobs import schedule
-from shop.jobs.models import Job, JobStatus, ScheduleSlot
+from shop.jobs.models import Job, JobStatus, ScheduleSlot, WorkerPresence
 from tests.jobs import kinds  # noqa: F401  (registers them)
 
 PROGRAM = Path(__file__).with_name("worker_of_tests.py")
@@ -30,10 +30,12 @@ class Workers:
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, **environ: Any) -> subprocess.Popen[bytes]:
-        """One parent with WORKERS children."""
+        """One parent with WORKERS children. Returns when they are at work."""
+        before = present()
         values = {**self.environ(), **{name: str(value) for name, value in environ.items()}}
         process = subprocess.Popen([sys.executable, PROGRAM], env=values)
         self.running.append(process)
+        until(lambda: present() >= before + int(environ.get("WORKERS", 1)), 120)
         return process
 
     def stop(self) -> None:
@@ -64,7 +66,7 @@ def quiet() -> None:
                 session.add(ScheduleSlot(task=task.kind, slot_at=slot))
 
 
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -83,6 +85,12 @@ def states(*kinds_wanted: str) -> dict[str, int]:
     if kinds_wanted:
         query = query.where(Job.kind.in_(kinds_wanted))
     return {status.value: number for status, number in db.session.execute(query)}
+
+
+def present() -> int:
+    """How many workers said that they live."""
+    db.session.rollback()
+    return db.session.scalar(sa.select(sa.func.count()).select_from(WorkerPresence)) or 0
 
 
 def all_done(count: int) -> Callable[[], bool]:
