@@ -103,7 +103,7 @@ def show_incident(
         incident=found,
         number=_numbers([found.order_id]).get(found.order_id or 0),
         job=db.session.get(Job, found.job_id) if found.job_id else None,
-        context=shown_payload(found.context),
+        context=shown_payload(found.context, sees_money=can(Right.SEE_MONEY)),
         error=shown_error(found.error_message),
         stack=shown_error(found.error_stack) if sees_stack else "",
         tones=TONES,

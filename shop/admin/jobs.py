@@ -23,6 +23,7 @@ from shop.jobs.models import Job, JobStatus, ScheduleSlot
 from shop.jobs.queue import cancel
 from shop.jobs.runner import retry
 from shop.jobs.schedule import SCHEDULE
+from shop.pages import clock, not_modified, tagged, with_etag
 
 TONES = {
     "succeeded": "ok",
@@ -42,8 +43,12 @@ def inspector(tab: str) -> dict[str, Any]:
 @bp.get("/jobs/health")
 @needs(Right.SEE_JOBS)
 def jobs_health() -> ResponseReturnValue:
-    """The figures alone, for the poll."""
-    return screen("admin/jobs_health.html", **inspector(""))
+    """The figures alone, for the poll. Its tag tells a poll from a person's use of the shop."""
+    shown = inspector("")
+    tag, is_held = with_etag(f"{shown['health']}:{clock(shown['refreshed_at'])}")
+    if is_held:
+        return not_modified(tag)
+    return tagged(screen("admin/jobs_health.html", **shown), tag)
 
 
 @bp.get("/jobs")

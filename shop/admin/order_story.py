@@ -11,6 +11,7 @@ from shop.delivery.models import Shipment, TrackingEvent
 from shop.extensions import db
 from shop.messaging.models import Notification, NotificationStatus
 from shop.money import format_minor
+from shop.orders.effects import WORDS
 from shop.orders.models import Order, OrderEvent
 from shop.payments.models import Payment, PaymentEvent
 from shop.webhooks.models import WebhookEvent
@@ -66,7 +67,7 @@ def _steps(order: Order, sees_money: bool) -> list[Entry]:
     return [
         Entry(
             row.occurred_at,
-            row.text,
+            row.text if sees_money else WORDS.get(row.kind, row.text),
             _step_small(row, actor_words(row.actor, names)),
             _tone(row.kind),
             row.for_customer,

@@ -39,9 +39,10 @@ def shown_body(body: bytes) -> str:
     return json.dumps(redacted(value), indent=2, ensure_ascii=False)[:MOST_LETTERS]
 
 
-def shown_payload(payload: dict[str, Any]) -> str:
-    """A job's payload or an incident's context, indented."""
-    return json.dumps(redacted(payload), indent=2, ensure_ascii=False, default=str)[:MOST_LETTERS]
+def shown_payload(payload: dict[str, Any], *, sees_money: bool = True) -> str:
+    """A job's payload or an incident's context, indented; without amounts for who may not see them."""
+    known = payload if sees_money else {key: payload[key] for key in payload if "amount" not in key}
+    return json.dumps(redacted(known), indent=2, ensure_ascii=False, default=str)[:MOST_LETTERS]
 
 
 def shown_error(text: str | None) -> str:

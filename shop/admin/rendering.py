@@ -36,7 +36,7 @@ TO_DO = (
 @bp.context_processor
 def frame() -> dict[str, Any]:
     """What every template of the admin may ask."""
-    return {"can": can, "Right": Right}
+    return {"can": can, "Right": Right, "actor_words": actor_words}
 
 
 def can(right: Right) -> bool:

@@ -113,7 +113,8 @@ def test_jobs_are_found_by_kind_state_and_payload(job, staff):
     assert browser.get("/admin/jobs/999999").status_code == 404
 
 
-def test_the_figures_are_polled_and_count_what_there_is(job, staff):
+def test_the_figures_are_polled_and_count_what_there_is(job, staff, turn_clock):
+    turn_clock(utcnow().replace(second=1))
     event()
     with transaction() as session:
         session.add(
@@ -127,6 +128,9 @@ def test_the_figures_are_polled_and_count_what_there_is(job, staff):
     shown = browser.get("/admin/jobs/health", headers={"HX-Request": "true"}).text
     assert "<html" not in shown
     assert "3 refused, 24 h" in shown
+    first = browser.get("/admin/jobs/health", headers={"HX-Request": "true"})
+    again = {"HX-Request": "true", "If-None-Match": first.headers["ETag"]}
+    assert browser.get("/admin/jobs/health", headers=again).status_code == 304
     assert "need a person" in shown
     assert "had no valid signature" in browser.get("/admin/webhooks").text
     assert "payments.ask_due" in browser.get("/admin/jobs/schedule").text
