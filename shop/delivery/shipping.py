@@ -232,6 +232,18 @@ def give_back(shipment: Shipment) -> None:
             )
 
 
+def mark_cancelled(shipment: Shipment, order: Order) -> None:
+    """It will not leave: its units may ship again. Nothing, once it was handed over."""
+    shipment.booked_by_job = shipment.trying = None
+    if shipment.status not in NOT_HANDED_OVER:
+        return
+    shipment.status = ShipmentStatus.CANCELLED
+    shipment.status_at = utcnow()
+    db.session.flush()
+    give_back(shipment)
+    recount_fulfilment(order)
+
+
 def parcel_of(shipment: Shipment, order: Order) -> Parcel:
     """The parcel as a courier is told of it. Amounts are those of the units inside."""
     lines = [_parcel_line(held) for held in shipment.lines]

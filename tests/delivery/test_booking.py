@@ -114,7 +114,7 @@ def test_a_busy_courier_is_asked_later(parcels, run_jobs, the_parcel, status):
 def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
     parcels, run_jobs, the_parcel, monkeypatch, done
 ):
-    from shop.delivery.jobs import CreateShipment
+    from shop.delivery.booking import CreateShipment
 
     class Killed(BaseException):
         pass
