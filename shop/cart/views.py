@@ -29,7 +29,7 @@ from shop.cart.changing import BadQuantity, Outcome, Removed, SoldOut
 from shop.cart.models import Cart
 from shop.catalog.freshness import read_stamp
 from shop.catalog.models import Product, Variant
-from shop.catalog.views import load_product, product_context
+from shop.catalog.views import load_product, product_context, rendered
 from shop.config import settings
 from shop.database import transaction
 from shop.errors import Refused
@@ -116,9 +116,9 @@ def _add_refused(refusal: Refused, variant_id: int, typed: str) -> Response:
         if isinstance(refusal, BadQuantity)
         else {"fault": str(refusal)}
     )
-    content = render_template("catalog/_product.html", **product_context(stamp, found), **faults)
+    content = rendered("catalog/_product.html", **product_context(stamp, found), **faults)
     return page(
-        "cart/refused.html", refusal.status, content=content, title=f"Error: {found.full_name}",
+        "catalog/product.html", refusal.status, content=content, title=f"Error: {found.full_name}",
         department=found.path[0].slug,
     )  # fmt: skip
 

@@ -78,7 +78,7 @@ def _listing_page(stamp: Stamp, is_home: bool) -> Response:
     return response
 
 
-def _html(template: str, **context: Any) -> Markup:
+def rendered(template: str, **context: Any) -> Markup:
     """A rendered template, which Jinja has escaped already."""
     return Markup(render_template(template, **context))  # noqa: S704
 
@@ -101,8 +101,8 @@ def _rendered_results(stamp: Stamp, filters: Filters, found: Shelves) -> dict[st
             "brands": listings.brand_choices(result, found),
         }
         return {
-            "results": _html("catalog/_results.html", **context),
-            "choices": _html("catalog/_filters.html", **context),
+            "results": rendered("catalog/_results.html", **context),
+            "choices": rendered("catalog/_filters.html", **context),
             "total": result.counts.total,
         }
 
@@ -135,7 +135,7 @@ def _product_page(stamp: Stamp, slug: str) -> Response:
 
     def make() -> dict[str, Any]:
         found = load_product(stamp, slug, sku)
-        content = _html(template, **product_context(stamp, found))
+        content = rendered(template, **product_context(stamp, found))
         return {"content": content, "title": found.full_name, "department": found.path[0].slug}
 
     kept = remembered(f"{template} {slug} {sku}", stamp.goods, make)
