@@ -202,7 +202,8 @@ def cancel(token: str) -> Response:
 @bp.get("/find")
 def find() -> Response:
     """Lost the link: number and e-mail bring it again."""
-    return page("orders/find.html", form={}, errors={}, said="")
+    said = FIND_WORDS if "sent" in request.args else ""
+    return page("orders/find.html", form={}, errors={}, said=said)
 
 
 @bp.post("/find")
@@ -225,7 +226,7 @@ def send_link() -> Response:
     count_try("find_order_day", address)
     with transaction():
         _send(number, email)
-    return page("orders/find.html", form={}, errors={}, said=FIND_WORDS)
+    return leave_for(url_for("orders.find", sent=1))
 
 
 def _send(number: str, email: str) -> None:

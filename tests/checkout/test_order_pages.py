@@ -447,10 +447,9 @@ def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(c
         {"number": "2611.999999", "email": "asha@shopper.example"},
     ]
     answers = [client.post_form("/orders/find", wish) for wish in wishes]
-    assert {answer.status_code for answer in answers} == {200}
-    bodies = {re.sub(r'value="[^"]{40,}"', "", answer.text) for answer in answers}
-    assert len({re.sub(r'content="[^"]{40,}"', "", body) for body in bodies}) == 1
-    assert FIND_WORDS in answers[0].text
+    told = {(answer.status_code, answer.headers["Location"], answer.text) for answer in answers}
+    assert len(told) == 1
+    assert FIND_WORDS in client.get(answers[0].headers["Location"]).text
     jobs = db.session.scalars(sa.select(Job).where(Job.kind == "messaging.tell")).all()
     links = [job.payload for job in jobs if job.payload["event"] == "order_link"]
     assert [link["order_id"] for link in links] == [order_id]
@@ -476,7 +475,7 @@ def test_s47_look_ups_are_counted(client, turn_clock):
     turn_clock(utcnow().replace(second=1))
     wish = {"number": "2611.001", "email": "asha@shopper.example"}
     answers = [client.post_form("/orders/find", wish).status_code for _ in range(11)]
-    assert answers == [200] * 10 + [429]
+    assert answers == [303] * 10 + [429]
 
 
 def test_the_pages_take_the_same_few_statements_however_large_the_order(client, sql_count):
