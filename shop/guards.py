@@ -83,6 +83,7 @@ def init_app(app: Flask) -> None:
         refuse_foreign,
         check_token,
         refuse_twofold,
+        refuse_nul,
     ):
         app.before_request(guard)
     counted = ApplicationLimit(
@@ -164,6 +165,15 @@ def refuse_twofold() -> None:
     twice = [name for name in request.form if len(request.form.getlist(name)) > 1]
     if twice or request.args:
         log.warning("form.twofold", path=request.path, fields=sorted({*twice, *request.args}))
+        raise BadRequest
+
+
+def refuse_nul() -> None:
+    """No name, code or search holds a NUL; PostgreSQL refuses it in the middle of a page."""
+    values = [request.path, *request.args.values()]
+    if request.method in UNSAFE and not _is_for_servers():
+        values += request.form.values()
+    if any("\x00" in value for value in values):
         raise BadRequest
 
 

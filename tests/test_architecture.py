@@ -67,15 +67,15 @@ def test_the_app_joins_the_parts_in_this_order():
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_providers_are_leaves(leaf):
     folder = ROOT / "shop" / leaf
-    own = "shop." + leaf.replace("/", ".")
     for path in sorted(folder.glob("*.py")):
+        if path.name == "__init__.py":
+            continue
         for name in imports_of(path):
             assert ".models" not in name, f"{path.name} knows a table: {name}"
             assert "extensions" not in name, f"{path.name} knows the database"
             assert "database" not in name.split("."), f"{path.name} knows the database"
         text = path.read_text(encoding="utf-8")
         assert "flask import request" not in text, f"{path.name} knows the request"
-        assert own  # the folder exists
 
 
 def test_stand_ins_import_nothing_of_the_shop():

@@ -332,3 +332,16 @@ def test_s11_reading_the_account_changes_nothing(client, sql_count):
 
     assert [words for words in told if not words.startswith("SELECT")] == []
     assert db.session.scalar(select(func.count()).select_from(User)) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/track/%00", "/products?q=%00", "/orders/%00", "/products/a%00b", "/api/payments/verify/%00"]
+)
+def test_a_nul_is_refused_before_a_database_sees_it(app, client, path):
+    assert client.get(path).status_code in {400, 404}
+
+
+def test_a_nul_in_a_form_is_refused_too(app, client):
+    fields = {"variant_id": "1", "quantity": "1\x00"}
+    answer = client.post("/cart/items", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 400
