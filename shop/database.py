@@ -80,7 +80,7 @@ class Row(Model):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, onupdate=utcnow)
 
 
-class db_now(FunctionElement[datetime]):  # noqa: N801  (it stands in SQL expressions like a function)
+class db_now(FunctionElement[datetime]):
     """The database's own clock, plus some seconds: for leases and presence (reliability.md, I38)."""
 
     type = UtcDateTime()

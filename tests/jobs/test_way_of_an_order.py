@@ -19,8 +19,8 @@ from tests.jobs.conftest import states, until
 pytestmark = pytest.mark.timeout(240)
 
 STEPS = [
-    "sandbox.send:call",
-    "webhooks.process:record",
+    "sandbox.deliver_webhook:call",
+    "webhooks.process:prepare",
     "delivery.create_shipment:prepare",
     "delivery.create_shipment:call",
     "delivery.create_shipment:record",
