@@ -10,6 +10,8 @@ from tests.factories import bring, make_order, make_product
 
 pytestmark = [
     pytest.mark.browser,
+    # Answers that say what is to be corrected, and checks of a field that sending the form cuts short.
+    pytest.mark.allows_console("422|htmx:(sendAbort|afterRequest)"),
     pytest.mark.parametrize("engine", ["sqlite"], indirect=True),
 ]
 
@@ -65,7 +67,6 @@ def test_the_total_on_the_button_follows_the_choices_by_keyboard(page, live):
     assert page.locator("select#state").count() == 0
 
 
-@pytest.mark.allows_console("422|htmx:(sendAbort|afterRequest)")
 def test_mistakes_are_told_at_the_top_with_the_focus_there_and_links_to_the_fields(page, live):
     to_checkout(page, live, make_product())
     fill(page, city="")
