@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, case, delete, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, literal, select, update
 
 from shop.cart import contents
 from shop.cart.carts import current_cart, ensure_cart, put
@@ -81,23 +81,27 @@ def read_id(typed: str) -> int:
     return int(typed)
 
 
+_OFFER = (
+    select(
+        Variant.id, Variant.sku, Variant.options, Product.slug, Product.name,
+        Brand.name.label("brand"), VariantPrice.amount_minor,
+        (StockLevel.on_hand - StockLevel.reserved).label("free"),
+    )
+    .join(Product, Product.id == Variant.product_id)
+    .join(Brand, Brand.id == Product.brand_id)
+    .join(VariantPrice, VariantPrice.variant_id == Variant.id)
+    .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
+    .where(
+        Variant.id == bindparam("variant_id"),
+        Product.status == ProductStatus.ACTIVE,
+        VariantPrice.currency == bindparam("currency"),
+    )
+)  # fmt: skip
+
+
 def _offer(variant_id: int) -> _Offer:
-    row = db.session.execute(
-        select(
-            Variant.id, Variant.sku, Variant.options, Product.slug, Product.name,
-            Brand.name.label("brand"), VariantPrice.amount_minor,
-            (StockLevel.on_hand - StockLevel.reserved).label("free"),
-        )
-        .join(Product, Product.id == Variant.product_id)
-        .join(Brand, Brand.id == Product.brand_id)
-        .join(VariantPrice, VariantPrice.variant_id == Variant.id)
-        .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
-        .where(
-            Variant.id == variant_id,
-            Product.status == ProductStatus.ACTIVE,
-            VariantPrice.currency == settings().default_currency,
-        )
-    ).first()  # fmt: skip
+    asked = {"variant_id": variant_id, "currency": settings().default_currency}
+    row = db.session.execute(_OFFER, asked).first()
     if row is None:
         raise NotSold(variant=variant_id)
     return _Offer(

@@ -93,9 +93,9 @@ def add() -> Response:
 
 def _added(outcome: Outcome) -> Response:
     """The cart's link in the header, and a toast."""
-    found = contents.read(db.session.get(Cart, outcome.cart_id), settings().default_currency)
-    g.cart_count = found.count
-    words = f"{outcome.words} Cart total {format_minor(found.subtotal_minor, found.currency)}"
+    currency = settings().default_currency
+    g.cart_count, subtotal_minor = contents.totals(outcome.cart_id, currency)
+    words = f"{outcome.words} Cart total {format_minor(subtotal_minor, currency)}"
     return make_response(render_template("cart/_added.html", words=words, view_cart=True))
 
 
