@@ -29,8 +29,6 @@ ASKING = frozenset({A.CREATED, A.UNKNOWN, A.AUTHORIZED})
 """Attempts that may have been paid without our knowing: no other may be begun meanwhile."""
 
 FINAL = frozenset({S.DELIVERED, S.CANCELLED, S.REFUNDED, S.RETURNED, S.ARCHIVED})
-BAD = frozenset({"payment_failed", "expired", "delivery_attempt_failed", "dispute_opened"})
-"""Events that are drawn as trouble."""
 
 
 @dataclass(frozen=True)
