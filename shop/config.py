@@ -163,7 +163,6 @@ class Settings:
     shiprocket_dry_run: bool = var("Shiprocket", True, flag, "Make no real shipment.")
     shiprocket_pickup_location: str = var("Shiprocket", "Primary", text, "The nickname of the pickup location, exactly as in the panel.")
     shiprocket_channel_id: str = var("Shiprocket", "", text, "The channel, if not the default one.")
-    shiprocket_pickup_time: str = var("Shiprocket", "10:00-18:00", text, "The pickup slot.")
     shiprocket_webhook_token: tuple[str, ...] = var("Shiprocket", (), words, "The x-api-key of tracking webhooks; two while rotating.", secret=True)
     shiprocket_api_base: str = var("Shiprocket", "https://apiv2.shiprocket.in/v1/external", address, "Shiprocket's address.")
     smtp_url: str = var("mail", "", mail_server, "smtp://, smtps:// or smtp+starttls:// with user and password. Empty: mail goes to the demo mailbox only.", secret=True)

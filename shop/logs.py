@@ -5,11 +5,14 @@ breaks from outside are escaped by the JSON itself.
 """
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 
+#: What stands behind these opens something, so it is no matter for logs.
+TOKEN_IN_PATH = re.compile(r"/(orders|unsubscribe)/[A-Za-z0-9_-]{20,}")
 HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
 
 
@@ -41,6 +44,8 @@ def _without_secrets(_logger: Any, _name: str, event: Any) -> Any:
     for key in event:
         if key.lower() in HIDDEN:
             event[key] = "[hidden]"
+    if isinstance(event.get("path"), str):
+        event["path"] = TOKEN_IN_PATH.sub(r"/\1/[hidden]", event["path"])
     return event
 
 
