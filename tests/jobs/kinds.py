@@ -36,8 +36,7 @@ if "test.mark" not in HANDLERS:
 
     @handles("test.mark", Policy(attempts=3, base=5, cap=60))
     def mark(work: Work) -> None:
-        """One effect, after a while if wanted."""
-        time.sleep(work.payload.get("seconds", 0))
+        """One effect."""
         effect(work)
 
     @handles("test.hang", Policy(limit=1, attempts=2, base=5))
@@ -78,6 +77,22 @@ if "test.mark" not in HANDLERS:
             return "answer"
 
         def record(self, work: Work, request: dict[str, Any], answer: str) -> None:
+            """The outcome."""
+            effect(work)
+
+    @handles_outward("test.slow", Policy(attempts=3, base=5, cap=60))
+    class SlowTest:
+        """Waits for the outside, with no transaction open, then has its effect."""
+
+        def prepare(self, work: Work) -> dict[str, Any]:
+            """How long."""
+            return dict(work.payload)
+
+        def call(self, request: dict[str, Any]) -> None:
+            """The outside takes its time."""
+            time.sleep(request["seconds"])
+
+        def record(self, work: Work, request: dict[str, Any], answer: None) -> None:
             """The outcome."""
             effect(work)
 

@@ -38,7 +38,7 @@ def mode(request, app, configure):
     return request.param
 
 
-def is_running(kind="test.mark"):
+def is_running(kind="test.slow"):
     return lambda: states(kind).get("running")
 
 
@@ -75,7 +75,7 @@ def test_a_new_job_is_taken_within_a_second(mode, workers):
 
 @both
 def test_what_a_killed_child_held_is_finished_by_its_replacement_within_seconds(mode, workers):
-    add(payload={"n": 1, "seconds": 3})
+    add("test.slow", {"n": 1, "seconds": 3})
     parent = workers.start()
     until(is_running())
 
@@ -88,7 +88,7 @@ def test_what_a_killed_child_held_is_finished_by_its_replacement_within_seconds(
 
 @both
 def test_what_a_killed_machine_held_is_finished_by_another_when_the_lease_ends(mode, workers):
-    add(payload={"n": 1, "seconds": 4})
+    add("test.slow", {"n": 1, "seconds": 4})
     parent = workers.start(LEASE_SECONDS=3)
     until(is_running())
     pids = [parent.pid, *children(parent)]
@@ -125,7 +125,7 @@ def test_a_job_that_kills_its_worker_stops_after_its_tries_with_an_incident(mode
 
 @both
 def test_sigterm_lets_the_job_in_hand_finish_and_takes_no_other(mode, workers):
-    first = add(payload={"seconds": 2})
+    first = add("test.slow", {"seconds": 2})
     parent = workers.start()
     until(is_running())
     second = add()
@@ -140,7 +140,7 @@ def test_sigterm_lets_the_job_in_hand_finish_and_takes_no_other(mode, workers):
 
 @both
 def test_a_job_longer_than_the_grace_goes_back_and_was_no_try(mode, workers):
-    job_id = add(payload={"seconds": 20})
+    job_id = add("test.slow", {"seconds": 20})
     parent = workers.start(GRACE_SECONDS=1)
     until(is_running())
 
@@ -189,7 +189,7 @@ def test_a_redis_that_is_emptied_in_mid_run_loses_nothing(
     configure(redis_url=redis_url)
     workers.start(WORKERS=2, REPUSH_SECONDS=2)
     for n in range(30):
-        add(payload={"n": n, "seconds": 0.02})
+        add("test.slow", {"n": n, "seconds": 0.02})
         if n % 10 == 5:
             redis_server.empty()
 
@@ -206,7 +206,7 @@ def test_a_redis_that_stops_and_comes_back_loses_nothing(
     configure(redis_url=redis_url)
     workers.start(WORKERS=2, REPUSH_SECONDS=2)
     for n in range(10):
-        add(payload={"n": n, "seconds": 0.02})
+        add("test.slow", {"n": n, "seconds": 0.02})
     redis_server.stop()
     for n in range(10, 20):
         add(payload={"n": n})
