@@ -36,6 +36,7 @@ PARTS = (
     "payments.models",
     "payments.incident_facts",
     "payments.jobs",
+    "payments.reconciling",
     "payments.views",
     "delivery.models",
     "delivery.incident_facts",

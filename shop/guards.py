@@ -14,7 +14,7 @@ from flask import Flask, current_app, make_response, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import ApplicationLimit
 from flask_login import current_user
-from werkzeug.exceptions import BadRequest, MethodNotAllowed, SecurityError
+from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound, SecurityError
 
 from shop.config import settings
 from shop.errors import Refused
@@ -169,8 +169,10 @@ def refuse_twofold() -> None:
 
 
 def refuse_nul() -> None:
-    """No name, code or search holds a NUL; PostgreSQL refuses it in the middle of a page."""
-    values = [request.path, *request.args.values()]
+    """No name, code or token holds a NUL; PostgreSQL refuses it in the middle of a page."""
+    if "\x00" in request.path:
+        raise NotFound
+    values = [] if _begins(("catalog.",)) else list(request.args.values())
     if request.method in UNSAFE and not _is_for_servers():
         values += request.form.values()
     if any("\x00" in value for value in values):

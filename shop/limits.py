@@ -47,6 +47,8 @@ LIMITS = {
     "sign_in_account": Limit(5, 900),
     "register": Limit(5, 3600),
     "admin_action": Limit(30, 60),
+    # Ten renewals and more within an order's day; a script does not keep the last units for ever.
+    "renew_hold": Limit(15, 86_400),
     "find_order": Limit(10, 60),
     "find_order_day": Limit(50, 86_400),
 }

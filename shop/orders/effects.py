@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import select, update
 
-from shop.cart.models import Cart
+from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Seller
 from shop.clock import utcnow
 from shop.errors import Refused
@@ -74,11 +74,28 @@ def release_stock(order: Order, actor: str) -> None:
 
 
 def restock(order: Order, actor: str) -> None:
-    """Sold units that never left go back to the shelf, once for each line (sequence 0)."""
-    for line in order.lines:
-        kept = line.quantity - line.refunded_quantity
-        if kept > 0 and order.fulfilment_status == FulfilmentStatus.UNFULFILLED:
-            ledger.restock_line(line.variant_id, line.id, kept, 0, actor)
+    """Sold units that never left go back to the shelf; what a refund put back is not put back again."""
+    is_partly_gone = order.fulfilment_status != FulfilmentStatus.UNFULFILLED
+    for line in sorted(order.lines, key=lambda one: one.variant_id):
+        here = line.quantity - line.refunded_quantity
+        if is_partly_gone:
+            here -= line.shipped_quantity
+        ledger.restock_line(line.variant_id, line.id, here, 0, actor)
+    if is_partly_gone:
+        _ask_to_count(order)
+
+
+def _ask_to_count(order: Order) -> None:
+    open_incident(
+        About(
+            issue=f"Order {order.number} was cancelled after a part of it left: count what is still here",
+            category=Category.STOCK,
+            severity=Severity.MEDIUM,
+            order_id=order.id,
+            context={"orderId": order.number, "deliveryStage": order.fulfilment_status.value},
+        ),
+        f"count_after_cancel:{order.id}",
+    )
 
 
 def give_cart_back(order: Order, actor: str) -> None:
@@ -94,6 +111,20 @@ def give_cart_back(order: Order, actor: str) -> None:
         .values(ordered_at=None, updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
+
+
+def take_cart_again(order: Order) -> None:
+    """Late money revives the order: its cart, if nobody changed it, is the order again."""
+    in_cart = db.session.execute(
+        select(CartLine.variant_id, CartLine.quantity).where(CartLine.cart_id == order.cart_id)
+    ).all()
+    if order.cart_id is not None and dict(in_cart) == lines.quantities(order.id):
+        db.session.execute(
+            update(Cart)
+            .where(Cart.id == order.cart_id, Cart.ordered_at.is_(None))
+            .values(ordered_at=utcnow())
+            .execution_options(synchronize_session=False)
+        )
 
 
 def count_sales(order: Order, actor: str) -> None:

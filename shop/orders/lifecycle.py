@@ -98,9 +98,10 @@ RULES = (
     rule("payment_succeeded",    (S.CANCELLED,),                         S.PAID,               (GATEWAY, ADMIN),   *PAID_EFFECTS),
     rule("payment_failed",       (S.PENDING_PAYMENT,),                   S.PAYMENT_FAILED,     (GATEWAY, ADMIN),   ),
     rule("payment_retried",      (S.PAYMENT_FAILED,),                    S.PENDING_PAYMENT,    (SHOPPER,)),
-    rule("expired",              UNPAID,                                 S.CANCELLED,          (),                 effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.tell("order_cancelled")),
-    rule("cancelled_by_customer", UNPAID,                                S.CANCELLED,          (SHOPPER,),         effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.tell("order_cancelled")),
-    rule("cancelled",            UNPAID,                                 S.CANCELLED,          (ADMIN,),           effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.tell("order_cancelled")),
+    # What came in of an order that was never paid in full goes back with it.
+    rule("expired",              UNPAID,                                 S.CANCELLED,          (),                 effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.refund_in_full, effects.tell("order_cancelled")),
+    rule("cancelled_by_customer", UNPAID,                                S.CANCELLED,          (SHOPPER,),         effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.refund_in_full, effects.tell("order_cancelled")),
+    rule("cancelled",            UNPAID,                                 S.CANCELLED,          (ADMIN,),           effects.release_stock, effects.give_cart_back, effects.close_attempts, effects.refund_in_full, effects.tell("order_cancelled")),
     rule("accepted",             (S.PAID,),                              S.PROCESSING,         (ADMIN, COURIER)),
     rule("packed",               (S.PROCESSING,),                        S.READY_FOR_SHIPMENT, (ADMIN, COURIER)),
     rule("shipped",              (S.READY_FOR_SHIPMENT,),                S.SHIPPED,            (ADMIN, COURIER),   effects.tell("order_shipped")),

@@ -3,7 +3,7 @@
 import base64
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from shop.database import end_reading, transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.jobs.queue import enqueue
+from shop.limits import count_try
 from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus
@@ -28,18 +29,20 @@ from shop.payments.gateways.base import (
     Gateway,
     GatewayEvent,
     Opened,
+    PageEnd,
     PaymentRequest,
 )  # fmt: skip
 from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentEvent, PaymentPart
 from shop.payments.status import refresh
 from shop.preferences import preferences
-from shop.providers import OutcomeUnknown, ProviderError
+from shop.providers import OutcomeUnknown, ProviderError, ProviderRefused
 from shop.stock import reservations
 
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 5
 FIRST_ASK_MINUTES = 2
+ASKED_HOURS = 72
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,12 @@ def open_at_gateway(opening: Opening) -> Next:
 
 def keep_opened(payment_id: int, opened: Opened) -> None:
     """Keep what the gateway answered. A webhook may have been quicker: then only the ids are new."""
-    payment = db.session.get_one(Payment, payment_id, populate_existing=True)
+    payment = db.session.scalars(
+        select(Payment)
+        .where(Payment.id == payment_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
     recording.learn_ids(payment, opened.gateway_id, opened.refs)
     if payment.status not in {AttemptStatus.CREATED, AttemptStatus.UNKNOWN}:
         return
@@ -262,12 +270,13 @@ def renew(order: Order, gateway_key: str) -> datetime:
 
 
 def renew_hold(order_id: int) -> datetime:
-    """The shopper asks for more time. Returns until when. Raises Refused or OutOfStock."""
+    """The shopper asks for more time. Returns until when. Raises Refused, TooMany or OutOfStock."""
+    count_try("renew_hold", str(order_id))
     with transaction():
         order = db.session.scalars(
             select(Order).where(Order.id == order_id).with_for_update()
         ).one()
-        if not order.is_unpaid:
+        if not order.is_unpaid or order.late_money_due_at is not None:
             raise Refused("This order no longer waits for a payment.")
         return renew(order, order.payment_method)
 
@@ -302,7 +311,7 @@ def ask(payment_id: int, source: str) -> None:
     """
     payment = db.session.get_one(Payment, payment_id)
     key, attempt = payment.gateway, ref_of(payment)
-    never_opened = payment.status == AttemptStatus.UNKNOWN and payment.gateway_id is None
+    never_opened = payment.gateway_id is None
     end_reading()
     answer = answer_of(key, attempt, never_opened)
     with transaction():
@@ -312,15 +321,42 @@ def ask(payment_id: int, source: str) -> None:
 def answer_of(
     key: str, attempt: AttemptRef, never_opened: bool
 ) -> tuple[Opened | None, Sequence[GatewayEvent]]:
-    """Speak to the gateway. An opening of unknown outcome is repeated with its own key: it opens once."""
+    """Speak to the gateway: open first what may never have been opened, then ask."""
     way = gateway(key)
-    opened = way.open(attempt.request) if never_opened and attempt.request else None
-    if opened:
-        attempt = AttemptRef(
-            attempt.reference, opened.gateway_id, dict(opened.refs), attempt.amount_minor,
-            attempt.currency, attempt.created_at, attempt.request,
-        )  # fmt: skip
-    return opened, way.fetch(attempt)
+    if not never_opened:
+        return None, way.fetch(attempt)
+    opened = opened_after_all(way, attempt)
+    if opened is None:
+        return None, [never_was(attempt)]
+    return opened, way.fetch(named(attempt, opened))
+
+
+def opened_after_all(way: Gateway, attempt: AttemptRef) -> Opened | None:
+    """Repeat an opening of unknown outcome with its own key: it opens once.
+
+    None when the gateway refuses for certain: had the first call come through, the same key
+    would have brought its answer back. So there is no page.
+    """
+    if attempt.request is None:
+        return None
+    try:
+        return way.open(attempt.request)
+    except ProviderRefused as error:
+        log.info("payment.never_opened", reference=attempt.reference, error=str(error))
+        return None
+
+
+def named(attempt: AttemptRef, opened: Opened) -> AttemptRef:
+    """The attempt with the ids that its opening brought."""
+    return replace(attempt, gateway_id=opened.gateway_id, refs=dict(opened.refs))
+
+
+def never_was(attempt: AttemptRef) -> GatewayEvent:
+    """There is no such page at the gateway and never was."""
+    return GatewayEvent(
+        EventKind.FAILED, reference=attempt.reference, failure_code="not_opened",
+        failure_words="The payment could not be opened",
+    )  # fmt: skip
 
 
 def keep_answer(
@@ -343,14 +379,17 @@ def keep_answer(
 
 
 def _next_question(payment: Payment, events: Sequence[GatewayEvent]) -> datetime | None:
-    """5 and 10 minutes after opening, then every 8 while the page can be paid; nothing once settled."""
-    is_settled = payment.status not in LIVE and payment.status != AttemptStatus.SUPERSEDED
-    if is_settled or any(event.kind == EventKind.CAPTURED for event in events):
+    """5 and 10 minutes after opening, then every 8 while money may still come; 72 hours at the most."""
+    may_be_paid = payment.status in LIVE or payment.status == AttemptStatus.SUPERSEDED
+    if gateway(payment.gateway).page_end == PageEnd.NEVER:
+        may_be_paid = may_be_paid or payment.status == AttemptStatus.EXPIRED
+    if not may_be_paid or any(event.kind == EventKind.CAPTURED for event in events):
         return None
-    if _age_hours(payment) > 72:
+    if age_hours(payment) > ASKED_HOURS:
         return None
     return in_future(minutes={1: 3, 2: 5}.get(payment.asks, 8))
 
 
-def _age_hours(payment: Payment) -> float:
+def age_hours(payment: Payment) -> float:
+    """How long ago the attempt was begun."""
     return (utcnow() - payment.created_at).total_seconds() / 3600

@@ -26,12 +26,24 @@ def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -
         if may(order, "dispute_opened", actor.who) and order.paid_at is not None:
             advance(order, "dispute_opened", actor)
         order.attention = "The payment is disputed: answer before the evidence date"
+        order.late_money_due_at = None
         _report(order, payment, dispute)
     if event.evidence_due_at:
         dispute.evidence_due_at = event.evidence_due_at
     if event.kind == EventKind.DISPUTE_OPENED:
         return "dispute_opened" if is_new else "nothing"
     return _close(event, dispute, order, actor)
+
+
+def is_reflected(event: GatewayEvent, payment: Payment) -> bool:
+    """True when our dispute stands where the gateway says. Reads only."""
+    ours = select(Dispute.status).where(
+        Dispute.payment_id == payment.id, Dispute.gateway_id == event.dispute_gateway_id
+    )
+    status = db.session.scalar(ours.limit(1))
+    if event.kind == EventKind.DISPUTE_OPENED:
+        return status is not None
+    return status == OUTCOMES[event.kind][0]
 
 
 def _dispute(event: GatewayEvent, payment: Payment) -> tuple[Dispute, bool]:

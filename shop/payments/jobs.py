@@ -1,6 +1,5 @@
 """Work about money that happens outside a request: asking, closing, refunding, sweeping."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -9,10 +8,7 @@ import structlog
 from sqlalchemy import select
 
 from shop.clock import in_future, utcnow
-from shop.config import settings
 from shop.extensions import db
-from shop.incidents.models import Category, Severity
-from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM, advance
@@ -35,6 +31,7 @@ from shop.payments.models import (
 )  # fmt: skip
 from shop.payments.status import refresh
 from shop.providers import ProviderRefused, TryLater
+from shop.stock import reservations
 from shop.stock.models import Reservation, ReservationState
 
 log = structlog.get_logger()
@@ -94,6 +91,15 @@ class Verify:
         """Record what was said."""
         attempts.keep_answer(request.payment_id, request.gateway_key, answer, "sweep")
 
+    def gave_up(self, work: Work, words: str) -> None:
+        """No answer to be had: ask again later; after 72 hours the attempt is over for us."""
+        payment, _order = recording.locked(work.payload["payment_id"])
+        payment.ask_at = in_future(minutes=30)
+        if attempts.age_hours(payment) > attempts.ASKED_HOURS:
+            event = GatewayEvent(EventKind.EXPIRED, reference=payment.reference)
+            recording.record(event, payment.gateway, "sweep", payment.id)
+            payment.ask_at = None
+
 
 # --- ending attempts -------------------------------------------------------------------------
 
@@ -144,12 +150,11 @@ class CloseAttempt:
     def call(self, request: Ending) -> GatewayEvent:
         """An attempt of unknown opening is opened with its own key first, so that there is an end."""
         way, attempt = gateway(request.gateway_key), request.attempt
-        if attempt.gateway_id is None and attempt.request is not None:
-            opened = way.open(attempt.request)
-            attempt = AttemptRef(
-                attempt.reference, opened.gateway_id, dict(opened.refs), attempt.amount_minor,
-                attempt.currency, attempt.created_at, attempt.request,
-            )  # fmt: skip
+        if attempt.gateway_id is None:
+            opened = attempts.opened_after_all(way, attempt)
+            if opened is None:
+                return attempts.never_was(attempt)
+            attempt = attempts.named(attempt, opened)
         return way.close(attempt)
 
     def record(self, work: Work, request: Ending, answer: GatewayEvent) -> None:
@@ -202,49 +207,68 @@ def _grow_hold(payment: Payment, order: Order) -> None:
 
 @handles("stock.expire_holds", SWEEP)
 def expire_holds(work: Work) -> None:
-    """Holds whose time is over: free at once, or after the attempt's page was ended."""
-    over = db.session.execute(
+    """Holds whose time is over, one job an order: a fault with one leaves the others alone."""
+    over = db.session.scalars(
         select(Reservation.order_id)
         .where(Reservation.state == ReservationState.ACTIVE, Reservation.expires_at <= utcnow())
         .group_by(Reservation.order_id)
-        .order_by(Reservation.order_id)
+        .order_by(db.func.min(Reservation.expires_at))
         .limit(PAGE)
-    ).scalars()
-    for order_id in list(over):
-        order = db.session.scalars(
-            select(Order).where(Order.id == order_id).with_for_update()
-        ).one()
-        live = db.session.scalars(
-            select(Payment).where(Payment.order_id == order_id, Payment.status.in_(LIVE))
-        ).all()
-        if not live:
-            late.release_hold(order)
-        for payment in live:
-            enqueue(
-                "payments.close_attempt", {"payment_id": payment.id, "frees_stock": True},
-                key=f"{payment.id}",
-            )  # fmt: skip
+    )
+    for order_id in over.all():
+        enqueue("stock.end_hold", {"order_id": order_id}, key=str(order_id))
+
+
+@handles("stock.end_hold", SWEEP)
+def end_hold(work: Work) -> None:
+    """Free at once, or after the attempt's page was ended; however that goes, not later than 30 minutes."""
+    order = _locked_order(work)
+    ends_at = reservations.hold_ends_at(order.id)
+    if ends_at is None or ends_at > utcnow():
+        return
+    live = db.session.scalars(
+        select(Payment).where(Payment.order_id == order.id, Payment.status.in_(LIVE))
+    ).all()
+    for payment in live:
+        enqueue(
+            "payments.close_attempt", {"payment_id": payment.id, "frees_stock": True},
+            key=str(payment.id),
+        )  # fmt: skip
+    longest = timedelta(minutes=HOLD_GROWS_AT_MOST_MINUTES)
+    if all(utcnow() > (payment.expires_at or ends_at) + longest for payment in live):
+        late.release_hold(order)
+
+
+def _locked_order(work: Work) -> Order:
+    return db.session.scalars(
+        select(Order).where(Order.id == work.payload["order_id"]).with_for_update()
+    ).one()
 
 
 @handles("orders.cancel_unpaid", SWEEP)
 def cancel_unpaid(work: Work) -> None:
-    """Orders past their age that nobody can still pay: cancelled, the cart given back."""
+    """Orders past their age that nobody can still pay, one job each."""
     live = select(Payment.id).where(Payment.order_id == Order.id, Payment.status.in_(LIVE))
-    paid = select(Payment.id).where(Payment.order_id == Order.id, Payment.captured_minor > 0)
     old = db.session.scalars(
-        select(Order)
+        select(Order.id)
         .where(
             Order.status.in_(["pending_payment", "payment_failed"]),
             Order.expires_at <= utcnow(),
             Order.late_money_due_at.is_(None),
             ~live.exists(),
-            ~paid.exists(),
         )
-        .order_by(Order.id)
+        .order_by(Order.expires_at)
         .limit(PAGE)
-        .with_for_update()
     ).all()
-    for order in old:
+    for order_id in old:
+        enqueue("orders.expire", {"order_id": order_id}, key=str(order_id))
+
+
+@handles("orders.expire", SWEEP)
+def expire_order(work: Work) -> None:
+    """Cancelled, the cart given back; what came in short goes back too."""
+    order = _locked_order(work)
+    if order.is_unpaid and order.late_money_due_at is None:
         advance(order, "expired", SYSTEM)
         refresh(order)
 
@@ -327,7 +351,8 @@ def ask_refunds(work: Work) -> None:
             Refund.sent_at <= in_future(minutes=-15),
             Payment.gateway.not_in(["bank_transfer", "cod"]),
         )
-        .distinct()
+        .group_by(Refund.payment_id)
+        .order_by(db.func.min(Refund.sent_at))
         .limit(PAGE)
     ).scalars()
     for payment_id in waiting:
@@ -336,73 +361,21 @@ def ask_refunds(work: Work) -> None:
 
 @handles("payments.late_money_default", SWEEP)
 def late_money_default(work: Work) -> None:
-    """Nobody chose in time: the late money goes back."""
+    """Nobody chose in time: one job an order sends the money back."""
     due = db.session.scalars(
-        select(Order).where(Order.late_money_due_at <= utcnow()).limit(PAGE).with_for_update()
+        select(Order.id)
+        .where(Order.late_money_due_at <= utcnow())
+        .order_by(Order.late_money_due_at)
+        .limit(PAGE)
     ).all()
-    for order in due:
+    for order_id in due:
+        enqueue("payments.return_late_money", {"order_id": order_id}, key=str(order_id))
+
+
+@handles("payments.return_late_money", SWEEP)
+def return_late_money(work: Work) -> None:
+    """The default of the late-money desk: refund in full."""
+    order = _locked_order(work)
+    if order.late_money_due_at is not None and order.late_money_due_at <= utcnow():
         late.decide(order, "refund", SYSTEM.name)
         refresh(order)
-
-
-# --- reconciliation --------------------------------------------------------------------------
-
-
-@handles("payments.reconcile", SWEEP)
-def reconcile(work: Work) -> None:
-    """Daily: compare with each gateway's own lists, one job a gateway."""
-    for key in settings().payment_gateways:
-        if gateway(key).is_online:
-            days = work.payload.get("days", 3)
-            enqueue("payments.compare", {"gateway": key, "days": days}, key=key)
-
-
-@handles_outward(
-    "payments.compare",
-    Policy(limit=120, attempts=5, base=60, cap=3600, incident=("payment", "high")),
-)
-class Compare:
-    """Read a gateway's lists of payments, refunds and disputes and record what we missed."""
-
-    def prepare(self, work: Work) -> dict[str, Any]:
-        """Which gateway, since when."""
-        return {
-            "gateway": work.payload["gateway"],
-            "since": in_future(hours=-24 * work.payload["days"]),
-        }
-
-    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent]:
-        """All three lists."""
-        way = gateway(request["gateway"])
-        since = request["since"]
-        return [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)]
-
-    def record(self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]) -> None:
-        """News we never heard is recorded; money that names no order of ours opens an incident."""
-        missed = 0
-        for event in answer:
-            try:
-                changed = recording.record(event, request["gateway"], "sweep")
-                missed += changed != "nothing"
-            except recording.UnknownPayment:
-                report_unknown(event, request["gateway"])
-        log.info("payments.compared", gateway=request["gateway"], seen=len(answer), missed=missed)
-
-
-def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
-    """Money that names no order of ours: a person must look."""
-    named = (
-        event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
-    )
-    open_incident(
-        About(
-            issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",
-            category=Category.PAYMENT,
-            severity=Severity.CRITICAL,
-            context={
-                "gatewayOrderId": named, "amount": event.amount_minor, "currency": event.currency,
-                "paymentId": event.reference,
-            },
-        ),
-        f"unknown_money:{gateway_key}:{named}",
-    )  # fmt: skip

@@ -1,7 +1,5 @@
 """Money that comes when the hold is over: take the stock again, wait for a person, or give it back."""
 
-from sqlalchemy import select
-
 from shop.audit import recording as audit
 from shop.clock import in_future, utcnow
 from shop.errors import Refused
@@ -9,11 +7,10 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
-from shop.orders import lines
-from shop.orders.lifecycle import SYSTEM, Actor, Who, advance
-from shop.orders.models import Order, OrderEvent, OrderStatus
+from shop.orders import effects, lines
+from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
+from shop.orders.models import Order, OrderEvent
 from shop.payments import refunds
-from shop.payments.models import Payment
 from shop.preferences import preferences
 from shop.stock import reservations
 from shop.stock.models import ReservationState
@@ -49,8 +46,14 @@ def accept_or_hold(order: Order, actor: Actor, came: str) -> str:
 def _go_on(order: Order, actor: Actor, changed: str, came: str = "") -> str:
     order.paid_at = order.paid_at or utcnow()
     order.late_money_due_at = None
+    effects.take_cart_again(order)
     advance(order, "payment_succeeded", actor, text=came)
     return changed
+
+
+def was_sold(order: Order) -> bool:
+    """True when the order's units were taken off the shelf before it was cancelled (cash on delivery)."""
+    return reservations.was_confirmed(order.id)
 
 
 def hold_again(order: Order) -> bool:
@@ -74,7 +77,7 @@ def decide(order: Order, choice: str, actor: str) -> None:
     """A person's choice before the deadline, or the default at it."""
     by = SYSTEM if actor == SYSTEM.name else Actor(Who.ADMIN, actor)
     if choice == "accept":
-        if not hold_again(order):
+        if not (reservations.has_active_hold(order.id) or hold_again(order)):
             raise Refused("Not everything is in stock yet.")
         _go_on(order, by, "late")
     elif choice == "refund":
@@ -87,15 +90,10 @@ def decide(order: Order, choice: str, actor: str) -> None:
 
 def _send_back(order: Order, by: Actor) -> None:
     order.late_money_due_at = None
-    if order.status != OrderStatus.CANCELLED:
-        advance(order, "cancelled" if by.who == Who.ADMIN else "expired", by)
-    for payment in db.session.scalars(
-        select(Payment).where(Payment.order_id == order.id, Payment.captured_minor > 0)
-    ):
-        if payment.refundable_minor > 0:
-            refunds.request_refund(
-                payment.id, payment.refundable_minor, [], "paid too late", by.name
-            )
+    step = "cancelled" if by.who == Who.ADMIN else "expired"
+    if order.is_unpaid and may(order, step, by.who):
+        advance(order, step, by)
+    refunds.refund_in_full(order, "paid too late", by.name)
 
 
 def _report(order: Order, accepted: bool) -> None:

@@ -20,8 +20,8 @@ from shop.jobs.queue import enqueue
 from shop.money import format_minor
 from shop.orders import effects
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
-from shop.orders.models import Order, OrderEvent, OrderStatus
-from shop.payments import disputes, late, refunds
+from shop.orders.models import Order, OrderStatus
+from shop.payments import disputes, late, refunds, telling
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import (
     LIVE,
@@ -69,6 +69,19 @@ def record(
         refresh(order)
         log.info("payment.recorded", reference=payment.reference, kind=event.kind, changed=changed)
     return changed
+
+
+def is_reflected(event: GatewayEvent, gateway_key: str) -> bool:
+    """True when our rows say already what this news says. Reads only."""
+    try:
+        payment = db.session.get_one(Payment, find(event, gateway_key))
+    except UnknownPayment:
+        return False
+    if event.kind == EventKind.CAPTURED:
+        return payment.status == AttemptStatus.CAPTURED
+    if event.kind in REFUND_NEWS:
+        return refunds.is_reflected(event, payment)
+    return disputes.is_reflected(event, payment)
 
 
 def _is_known(event: GatewayEvent, payment: Payment) -> bool:
@@ -181,14 +194,14 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
     part = db.session.get_one(PaymentPart, payment.part_id)
     came = f"Payment of {format_minor(event.amount_minor, payment.currency)} received"
     if event.amount_minor < payment.amount_minor or part.status != PartStatus.DUE:
-        note(order, "payment", actor.name, came, {"reference": payment.reference})
+        telling.note(order, "payment", actor.name, came, {"reference": payment.reference})
     if event.amount_minor < payment.amount_minor:
         return _too_little(event.amount_minor, payment, order)
     if part.status != PartStatus.DUE:
         return _second_money(payment, order)
     part.status = PartStatus.PAID
     if event.amount_minor > payment.amount_minor:
-        _report(
+        telling.report(
             order,
             payment,
             "Paid more than asked: the excess can be refunded",
@@ -223,9 +236,11 @@ def _settle(order: Order, actor: Actor, came: str) -> str:
         .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
         .limit(1)
     )
+    if due is None and order.status == OrderStatus.CANCELLED and late.was_sold(order):
+        return _paid_at_the_door_of_a_cancelled_order(order, actor, came)
     if due is None and (order.is_unpaid or order.status == OrderStatus.CANCELLED):
         return late.accept_or_hold(order, actor, came)
-    note(order, "payment", actor.name, came)
+    telling.note(order, "payment", actor.name, came)
     if due is not None:
         return "captured"
     order.paid_at = order.paid_at or utcnow()
@@ -233,9 +248,31 @@ def _settle(order: Order, actor: Actor, came: str) -> str:
     return "captured"
 
 
+def _paid_at_the_door_of_a_cancelled_order(order: Order, actor: Actor, came: str) -> str:
+    """The parcel had left when it was cancelled: goods and money have changed hands all the same."""
+    telling.note(order, "payment", actor.name, came)
+    order.paid_at = order.paid_at or utcnow()
+    order.attention = "Cash was taken for a cancelled order: let it stand, or refund"
+    open_incident(
+        About(
+            issue=f"Cash was taken for order {order.number}, which was cancelled",
+            category=Category.PAYMENT,
+            severity=Severity.HIGH,
+            order_id=order.id,
+            context={
+                "orderId": order.number,
+                "amount": order.total_minor,
+                "currency": order.currency,
+            },
+        ),
+        f"cash_for_cancelled:{order.id}",
+    )
+    return "captured"
+
+
 def _wrong_currency(event: GatewayEvent, payment: Payment, order: Order) -> str:
     said = f"{event.amount_minor} {event.currency}, asked {payment.amount_minor} {payment.currency}"
-    _report(
+    telling.report(
         order, payment, f"Payment in the wrong currency or of nothing: {said}", Severity.CRITICAL, "mismatch"
     )  # fmt: skip
     return "mismatch"
@@ -245,13 +282,15 @@ def _too_little(amount_minor: int, payment: Payment, order: Order) -> str:
     got, asked = (
         format_minor(minor, payment.currency) for minor in (amount_minor, payment.amount_minor)
     )
-    _report(order, payment, f"Paid too little: {got} of {asked}", Severity.CRITICAL, "short")
+    telling.report(order, payment, f"Paid too little: {got} of {asked}", Severity.CRITICAL, "short")
     return "short"
 
 
 def _second_money(payment: Payment, order: Order) -> str:
     """The part was paid already: this money goes back."""
-    _report(order, payment, "Paid twice: the second payment is refunded", Severity.HIGH, "second")
+    telling.report(
+        order, payment, "Paid twice: the second payment is refunded", Severity.HIGH, "second"
+    )
     refunds.request_refund(
         payment.id, payment.refundable_minor, [], "paid twice", SYSTEM.name, follows_order=False
     )
@@ -310,7 +349,7 @@ def _try_failed(event: GatewayEvent, payment: Payment, order: Order, actor: Acto
         return "nothing"
     payment.failure_code, payment.failure_words = event.failure_code, event.failure_words
     words = event.failure_words or "A payment try was declined"
-    note(order, "payment", actor.name, f"{words}. Nothing was charged")
+    telling.note(order, "payment", actor.name, f"{words}. Nothing was charged")
     return "try_failed"
 
 
@@ -338,7 +377,7 @@ def opening_refused(payment_id: int, words: str) -> None:
         advance(order, "payment_failed", actor, text="The payment could not be opened")
     late.release_hold(order)
     refresh(order)
-    _report(
+    telling.report(
         order, payment, f"A payment could not be opened: {words}"[:300], Severity.MEDIUM, "open_refused"
     )  # fmt: skip
 
@@ -351,6 +390,8 @@ def record_manual(payment_id: int, amount_minor: int, actor: str, remark: str = 
     payment, order = locked(payment_id)
     if payment.gateway != "bank_transfer":
         raise Refused("Only a bank transfer is confirmed by hand.")
+    if payment.status == AttemptStatus.CAPTURED:
+        raise Refused("This transfer was recorded already. Cancel the order to send it back.")
     audit.write(
         actor, "payment.confirmed", f"order:{order.number}", None,
         {"amount_minor": amount_minor, "note": remark},
@@ -386,42 +427,3 @@ def decide_late(order_id: int, choice: str, actor: str) -> None:
         raise Refused("No late payment waits here.")
     late.decide(order, choice, actor)
     refresh(order)
-
-
-# --- telling ---------------------------------------------------------------------------------
-
-
-def note(
-    order: Order, kind: str, actor: str, text: str, details: dict[str, Any] | None = None
-) -> None:
-    """A line in the order's timeline, for the customer too."""
-    db.session.add(
-        OrderEvent(
-            order_id=order.id, kind=kind, actor=actor, text=text, details=details or {},
-            for_customer=True, occurred_at=utcnow(),
-        )
-    )  # fmt: skip
-
-
-def _report(order: Order, payment: Payment, issue: str, severity: Severity, fault: str) -> None:
-    """Attention on the order and an incident with all that a person needs."""
-    order.attention = issue[:300]
-    report_payment(order, payment, issue, severity, fault)
-
-
-def report_payment(
-    order: Order, payment: Payment, issue: str, severity: Severity, fault: str
-) -> None:
-    """An incident about a payment, with its whole context."""
-    open_incident(
-        About(
-            issue=issue, category=Category.PAYMENT, severity=severity, order_id=order.id,
-            context={
-                "orderId": order.number, "customerId": order.user_id, "paymentId": payment.reference,
-                "gatewayOrderId": payment.gateway_id, "amount": payment.amount_minor,
-                "currency": payment.currency, "customerEmail": order.email,
-                "customerPhone": order.phone, "deliveryStage": order.status.value,
-            },
-        ),
-        f"{fault}:{payment.reference}",
-    )  # fmt: skip

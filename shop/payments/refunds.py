@@ -5,6 +5,7 @@ failure gives it back. The gateway gets one key for one refund, however often it
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -21,7 +22,7 @@ from shop.orders.effects import change_sales
 from shop.orders.lifecycle import Actor, Who, advance, may
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.gateways.base import EventKind, GatewayEvent
-from shop.payments.models import Payment, Refund, RefundStatus
+from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
 from shop.payments.status import refresh
 from shop.stock import ledger
 
@@ -59,11 +60,10 @@ def request_refund(
     order = db.session.scalars(
         select(Order).where(Order.id == payment.order_id).with_for_update()
     ).one()
-    _take_hold(payment, amount_minor)
+    _take_hold(payment, amount_minor, _with_the_bank(payment))
     if follows_order and not lines and amount_minor >= _left_of_order(order, amount_minor):
         lines = _all_lines(order)
-    for line in lines:
-        _take_line(order, line)
+    _take_lines(order, lines)
     refund = Refund(
         payment_id=payment.id, order_id=order.id, amount_minor=amount_minor, reason=reason[:200], actor=actor,
         lines=[vars(line) for line in lines], idempotency_key=f"refund-{secrets.token_hex(12)}",
@@ -80,19 +80,35 @@ def request_refund(
     return refund
 
 
-def _take_hold(payment: Payment, amount_minor: int) -> None:
+def _left_to_refund(payment: Payment) -> int:
+    """What can go back now; nothing while a dispute is open."""
+    try:
+        return payment.refundable_minor - _with_the_bank(payment)
+    except Refused:
+        return 0
+
+
+def _with_the_bank(payment: Payment) -> int:
+    """What a lost dispute has taken already. Raises Refused while one is open: it would pay twice."""
+    disputes = db.session.scalars(select(Dispute).where(Dispute.payment_id == payment.id)).all()
+    if any(dispute.status == DisputeStatus.OPEN for dispute in disputes):
+        raise Refused("This payment is disputed. Wait for the outcome before you refund.")
+    return sum(one.amount_minor for one in disputes if one.status == DisputeStatus.LOST)
+
+
+def _take_hold(payment: Payment, amount_minor: int, gone_minor: int = 0) -> None:
     db.session.flush()
     result = db.session.execute(
         update(Payment)
         .where(
             Payment.id == payment.id,
-            Payment.captured_minor - Payment.refund_held_minor >= amount_minor,
+            Payment.captured_minor - Payment.refund_held_minor - gone_minor >= amount_minor,
         )
         .values(refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
     if not result.rowcount:  # type: ignore[attr-defined]
-        left = format_minor(payment.refundable_minor, payment.currency)
+        left = format_minor(max(0, payment.refundable_minor - gone_minor), payment.currency)
         raise Refused(f"Not more than {left} of this payment can still be refunded.")
     db.session.refresh(payment)
 
@@ -116,8 +132,15 @@ def _all_lines(order: Order) -> list[RefundLine]:
     ]  # fmt: skip
 
 
+def _take_lines(order: Order, wanted: Sequence[RefundLine]) -> None:
+    """Count units and money on the lines, and take them from the sellers' sales."""
+    for line in sorted(wanted, key=lambda one: one.line_id):
+        _take_line(order, line)
+    _change_sales(order, wanted, -1)
+
+
 def _take_line(order: Order, wanted: RefundLine) -> None:
-    """Count the units and the money on the line, never above what was bought (reliability.md, I4)."""
+    """Never above what was bought: one conditional update (reliability.md, I4)."""
     if wanted.quantity < 0 or wanted.amount_minor < 0:
         raise Refused("Enter quantities and amounts of zero or more.")
     result = db.session.execute(
@@ -137,13 +160,24 @@ def _take_line(order: Order, wanted: RefundLine) -> None:
     )
     if not result.rowcount:  # type: ignore[attr-defined]
         raise Refused("More was asked of a line than is left of it.")
-    line = db.session.get_one(OrderLine, wanted.line_id, populate_existing=True)
-    if order.sales_counted_at is not None:
-        change_sales([(line.seller_id, -wanted.quantity, -wanted.amount_minor)])
+    db.session.get_one(OrderLine, wanted.line_id, populate_existing=True)
+
+
+def _change_sales(order: Order, lines: Sequence[RefundLine], sign: int) -> None:
+    """The sellers' counters follow, where the order was counted at all."""
+    if order.sales_counted_at is None:
+        return
+    seller_of = {line.id: line.seller_id for line in order.lines}
+    change_sales(
+        [
+            (seller_of[line.line_id], sign * line.quantity, sign * line.amount_minor)
+            for line in lines
+        ]
+    )
 
 
 def _put_on_shelf(refund: Refund, order: Order, actor: str) -> None:
-    for line in order.lines:
+    for line in sorted(order.lines, key=lambda one: one.variant_id):
         for wanted in refund.lines:
             if wanted["line_id"] == line.id and wanted["restock"] and wanted["quantity"] > 0:
                 ledger.restock_line(line.variant_id, line.id, wanted["quantity"], refund.id, actor)
@@ -151,8 +185,7 @@ def _put_on_shelf(refund: Refund, order: Order, actor: str) -> None:
 
 def give_back_sales(order: Order) -> None:
     """All that is left of the order no longer counts for its sellers (a lost dispute)."""
-    for line in _all_lines(order):
-        _take_line(order, line)
+    _take_lines(order, _all_lines(order))
 
 
 def refund_in_full(order: Order, reason: str, actor: str) -> int:
@@ -162,9 +195,13 @@ def refund_in_full(order: Order, reason: str, actor: str) -> int:
         .where(Payment.order_id == order.id, Payment.captured_minor > Payment.refund_held_minor)
         .order_by(Payment.id)
     ).all()
+    asked = 0
     for payment in payments:
-        request_refund(payment.id, payment.refundable_minor, [], reason, actor)
-    return len(payments)
+        left = _left_to_refund(payment)
+        if left > 0:
+            request_refund(payment.id, left, [], reason, actor)
+            asked += 1
+    return asked
 
 
 def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -> str:
@@ -181,6 +218,23 @@ def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -
     if event.kind == EventKind.REFUND_SUCCEEDED:
         return _succeeded(refund, payment, order, actor)
     return _failed(refund, payment, order, event.failure_words or event.failure_code or "")
+
+
+NEWS = {
+    EventKind.REFUND_PENDING: {RefundStatus.SENT, RefundStatus.SUCCEEDED, RefundStatus.FAILED},
+    EventKind.REFUND_SUCCEEDED: {RefundStatus.SUCCEEDED},
+    EventKind.REFUND_FAILED: {RefundStatus.FAILED},
+}
+
+
+def is_reflected(event: GatewayEvent, payment: Payment) -> bool:
+    """True when our refund stands where the gateway says. Reads only."""
+    ours = select(Refund.status).where(
+        Refund.payment_id == payment.id,
+        (Refund.gateway_id == event.refund_gateway_id)
+        | (Refund.idempotency_key == event.refund_key),
+    )
+    return db.session.scalar(ours.limit(1)) in NEWS[event.kind]
 
 
 def _find(event: GatewayEvent, payment: Payment) -> Refund | None:
@@ -201,8 +255,7 @@ def _made_at_gateway(event: GatewayEvent, payment: Payment, order: Order) -> Ref
     amount = event.amount_minor or 0
     _take_hold(payment, amount)
     lines = _all_lines(order) if amount >= _left_of_order(order, amount) else []
-    for line in lines:
-        _take_line(order, line)
+    _take_lines(order, lines)
     refund = Refund(
         payment_id=payment.id, order_id=order.id, amount_minor=amount, reason="made at the gateway",
         lines=[vars(line) for line in lines], status=RefundStatus.SENT, gateway_id=event.refund_gateway_id,
@@ -227,8 +280,7 @@ def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> 
     if refund.status == RefundStatus.FAILED:
         # The gateway thought better of it: the hold that the failure gave back is taken again.
         _take_hold(payment, refund.amount_minor)
-        for line in refund.lines:
-            _take_line(order, RefundLine(**line))
+        _take_lines(order, [RefundLine(**line) for line in refund.lines])
     refund.status, refund.finished_at = RefundStatus.SUCCEEDED, utcnow()
     payment.refunded_minor += refund.amount_minor
     shown = format_minor(refund.amount_minor, payment.currency)
@@ -264,8 +316,7 @@ def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
     refund.status, refund.finished_at, refund.failure_words = RefundStatus.FAILED, utcnow(), words
     payment.refund_held_minor -= refund.amount_minor
     db.session.flush()
-    for line in refund.lines:
-        _untake_line(order, RefundLine(**line))
+    _untake_lines(order, [RefundLine(**line) for line in refund.lines])
     order.attention = f"A refund failed: {words}"[:300]
     open_incident(
         About(
@@ -285,23 +336,29 @@ def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
     return "refund_failed"
 
 
-def _untake_line(order: Order, wanted: RefundLine) -> None:
-    line = db.session.get_one(OrderLine, wanted.line_id)
-    line.refunded_quantity -= wanted.quantity
-    line.refunded_minor -= wanted.amount_minor
+def _untake_lines(order: Order, lines: Sequence[RefundLine]) -> None:
+    """The refund failed: its lines are not refunded after all."""
+    for wanted in lines:
+        line = db.session.get_one(OrderLine, wanted.line_id)
+        line.refunded_quantity -= wanted.quantity
+        line.refunded_minor -= wanted.amount_minor
     db.session.flush()
-    if order.sales_counted_at is not None:
-        change_sales([(line.seller_id, wanted.quantity, wanted.amount_minor)])
+    _change_sales(order, lines, 1)
 
 
 def mark_done(refund_id: int, actor: str) -> None:
     """A person sent the money back by hand (bank transfer, cash)."""
-    refund = db.session.get(Refund, refund_id)
-    if refund is None or refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}:
-        raise Refused("This refund is not waiting for a person.")
+    order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
     order = db.session.scalars(
-        select(Order).where(Order.id == refund.order_id).with_for_update()
-    ).one()
+        select(Order).where(Order.id == order_id).with_for_update()
+    ).one_or_none()
+    refund = db.session.get(Refund, refund_id, populate_existing=True)
+    if (
+        order is None
+        or refund is None
+        or refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}
+    ):
+        raise Refused("This refund is not waiting for a person.")
     payment = db.session.get_one(Payment, refund.payment_id)
     if payment.gateway not in {"bank_transfer", "cod"}:
         raise Refused("This refund is made by its gateway.")

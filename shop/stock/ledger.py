@@ -1,6 +1,6 @@
 """Changing what is on the shelf: each change is a movement and a new count, in one transaction."""
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
@@ -50,21 +50,32 @@ def move(variant_id: int, delta: int, reason: MovementReason, actor: str, note: 
 
 def restock_line(
     variant_id: int, order_line_id: int, quantity: int, sequence: int, actor: str
-) -> bool:
-    """Put sold units back, once for each (line, sequence). False when that was done before."""
+) -> int:
+    """Put sold units back, once for each (line, sequence), never more than were sold and not put back.
+
+    Returns how many went back; 0 when that was done before. The order's row is locked.
+    """
+    moved = db.session.scalar(
+        select(func.coalesce(func.sum(StockMovement.delta), 0)).where(
+            StockMovement.order_line_id == order_line_id
+        )
+    )
+    units = min(quantity, -(moved or 0))
+    if units <= 0:
+        return 0
     made = insert_ignore(
         StockMovement,
         {
-            "variant_id": variant_id, "delta": quantity, "reason": MovementReason.RESTOCK,
+            "variant_id": variant_id, "delta": units, "reason": MovementReason.RESTOCK,
             "order_line_id": order_line_id, "sequence": sequence, "actor": actor,
         },
     )  # fmt: skip
     if made is None:
-        return False
+        return 0
     db.session.execute(
         update(StockLevel)
         .where(StockLevel.variant_id == variant_id)
-        .values(on_hand=StockLevel.on_hand + quantity, updated_at=utcnow())
+        .values(on_hand=StockLevel.on_hand + units, updated_at=utcnow())
         .execution_options(synchronize_session="fetch")
     )
-    return True
+    return units

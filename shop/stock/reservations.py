@@ -151,13 +151,19 @@ def _change_level(variant_id: int, *, reserved: int, on_hand: int) -> None:
 
 def has_active_hold(order_id: int) -> bool:
     """True while the order's stock is held."""
-    return bool(
-        db.session.scalar(
-            select(Reservation.id)
-            .where(Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE)
-            .limit(1)
-        )
+    return _has(order_id, ReservationState.ACTIVE)
+
+
+def was_confirmed(order_id: int) -> bool:
+    """True when the order's units were sold."""
+    return _has(order_id, ReservationState.CONFIRMED)
+
+
+def _has(order_id: int, state: ReservationState) -> bool:
+    found = select(Reservation.id).where(
+        Reservation.order_id == order_id, Reservation.state == state
     )
+    return db.session.scalar(found.limit(1)) is not None
 
 
 def hold_ends_at(order_id: int) -> datetime | None:

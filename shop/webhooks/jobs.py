@@ -15,7 +15,7 @@ from shop.jobs.queue import enqueue
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import EventKind
-from shop.payments.jobs import report_unknown
+from shop.payments.reconciling import report_unknown
 from shop.providers import TryLater
 from shop.webhooks.inbox import COURIER_PREFIX
 from shop.webhooks.models import WebhookEvent, WebhookStatus

@@ -1,0 +1,112 @@
+"""Comparing with the gateways' own lists: what no webhook told is taken in, unknown money reported."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from shop.clock import in_future
+from shop.config import settings
+from shop.database import end_reading
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.jobs.handlers import Policy, Work, handles, handles_outward
+from shop.jobs.queue import enqueue
+from shop.payments import recording
+from shop.payments.gateways import gateway
+from shop.payments.gateways.base import EventKind, GatewayEvent
+
+log = structlog.get_logger()
+
+SWEEP = Policy(limit=30, attempts=5, base=5, cap=60, priority=5, incident=("payment", "medium"))
+
+
+@handles("payments.reconcile", SWEEP)
+def reconcile(work: Work) -> None:
+    """Daily: compare with each gateway's own lists, one job a gateway."""
+    for key in settings().payment_gateways:
+        if gateway(key).is_online:
+            days = work.payload.get("days", 3)
+            enqueue("payments.compare", {"gateway": key, "days": days}, key=key)
+
+
+@handles_outward(
+    "payments.compare",
+    Policy(limit=120, attempts=5, base=60, cap=3600, incident=("payment", "high")),
+)
+class Compare:
+    """Read a gateway's lists of payments, refunds and disputes; what we missed becomes a job each."""
+
+    def prepare(self, work: Work) -> dict[str, Any]:
+        """Which gateway, since when."""
+        return {
+            "gateway": work.payload["gateway"],
+            "since": in_future(hours=-24 * work.payload["days"]),
+        }
+
+    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent]:
+        """All three lists, less what our rows say already. Reads only; no transaction is open."""
+        way, since = gateway(request["gateway"]), request["since"]
+        told = [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)]
+        fresh = [event for event in told if not recording.is_reflected(event, request["gateway"])]
+        end_reading()
+        log.info("payments.compared", gateway=way.key, seen=len(told), missed=len(fresh))
+        return fresh
+
+    def record(self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]) -> None:
+        """One job for each, so that one strange event does not stop the others."""
+        for event in answer:
+            news = packed(event)
+            key = hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()
+            enqueue("payments.take_in", {"gateway": request["gateway"], "news": news}, key=key)
+
+
+@handles("payments.take_in", SWEEP)
+def take_in(work: Work) -> None:
+    """News that no webhook brought is recorded; money that names no order of ours opens an incident."""
+    event = unpacked(work.payload["news"])
+    try:
+        recording.record(event, work.payload["gateway"], "sweep")
+    except recording.UnknownPayment:
+        report_unknown(event, work.payload["gateway"])
+
+
+MOMENTS = ("occurred_at", "evidence_due_at")
+
+
+def packed(event: GatewayEvent) -> dict[str, Any]:
+    """The event as a job can carry it."""
+    plain = {name: value for name, value in asdict(event).items() if value not in (None, "", {})}
+    return {name: value.isoformat() if name in MOMENTS else value for name, value in plain.items()}
+
+
+def unpacked(news: dict[str, Any]) -> GatewayEvent:
+    """The event again."""
+    values: dict[str, Any] = {
+        name: datetime.fromisoformat(value) if name in MOMENTS else value
+        for name, value in news.items()
+    }
+    return GatewayEvent(**{**values, "kind": EventKind(news["kind"])})
+
+
+def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
+    """Money that names no order of ours: a person must look."""
+    named = (
+        event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
+    )
+    open_incident(
+        About(
+            issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",
+            category=Category.PAYMENT,
+            severity=Severity.CRITICAL,
+            context={
+                "gatewayOrderId": named, "amount": event.amount_minor, "currency": event.currency,
+                "paymentId": event.reference,
+            },
+        ),
+        f"unknown_money:{gateway_key}:{named}",
+    )  # fmt: skip
