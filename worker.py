@@ -86,7 +86,7 @@ def main() -> int:
         from shop import create_app
         from shop.jobs.working import work
 
-        work(create_app(), worker=sys.argv[2], dead=sys.argv[3])
+        work(create_app(statement_seconds=60), worker=sys.argv[2], dead=sys.argv[3])
         return 0
     from shop.config import ConfigurationError, read_settings
 

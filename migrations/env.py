@@ -35,6 +35,9 @@ def run_migrations():
         raw = connection.connection.dbapi_connection
         if is_sqlite:
             raw.execute("PRAGMA foreign_keys=OFF")
+        else:
+            raw.execute("SET statement_timeout = 0")
+            raw.commit()
         options = {
             **current_app.extensions["migrate"].configure_args,
             "render_item": render_item,

@@ -81,8 +81,10 @@ class Shop(Flask):
         return self.url_map.bind(host, url_scheme=scheme)
 
 
-def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: int = 10) -> Flask:
     """The application. `environ` stands in for the process's environment (tests).
+
+    `statement_seconds` is the longest that one SQL statement may take on PostgreSQL.
 
     Raises config.ConfigurationError with every fault of the environment at once.
     """
@@ -94,7 +96,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         instance_path=str(config.INSTANCE),
     )
     app.extensions["settings"] = found
-    app.config.from_mapping(_flask_config(found))
+    app.config.from_mapping(_flask_config(found, statement_seconds))
     if found.trusted_proxies:
         count = found.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
@@ -106,13 +108,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     return app
 
 
-def _flask_config(found: config.Settings) -> dict[str, object]:
+def _flask_config(found: config.Settings, statement_seconds: int) -> dict[str, object]:
     return {
         "SECRET_KEY": found.secret_key,
         "SECRET_KEY_FALLBACKS": list(found.secret_key_fallbacks),
         "TRUSTED_HOSTS": list(found.trusted_hosts),
         "SQLALCHEMY_DATABASE_URI": found.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": database.engine_options(found.database_url),
+        "SQLALCHEMY_ENGINE_OPTIONS": database.engine_options(found.database_url, statement_seconds),
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 500_000,
         "MAX_FORM_PARTS": 1_000,

@@ -101,11 +101,14 @@ def _now_on_sqlite(element: db_now, compiler: Any, **kw: Any) -> str:
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', {seconds} || ' seconds') || '000')"
 
 
-def engine_options(url: str) -> dict[str, Any]:
-    """What create_app hands to SQLAlchemy for this address."""
+def engine_options(url: str, statement_seconds: int = 10) -> dict[str, Any]:
+    """What create_app hands to SQLAlchemy for this address; workers get longer statements."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 5}}
-    options = "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000"
+    options = (
+        "-c lock_timeout=3000 -c idle_in_transaction_session_timeout=15000"
+        f" -c statement_timeout={1000 * statement_seconds}"
+    )
     return {
         "pool_size": 8,
         "max_overflow": 4,

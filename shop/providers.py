@@ -14,6 +14,7 @@ from typing import Any
 import requests
 import structlog
 import urllib3
+from urllib3.exceptions import NewConnectionError
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ def call(
         except requests.exceptions.ConnectTimeout as error:
             raise TryLater("could not connect") from error
         except requests.exceptions.ConnectionError as error:
-            if _never_sent(error):
+            if never_sent(error):
                 raise TryLater("could not connect") from error
             raise OutcomeUnknown("connection cut") from error
         except requests.exceptions.RequestException as error:
@@ -164,8 +165,11 @@ def _read_limited(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _never_sent(error: requests.exceptions.ConnectionError) -> bool:
-    return "NewConnectionError" in str(error) or "Connection refused" in str(error)
+def never_sent(error: BaseException | None) -> bool:
+    """True when no connection came about: refused, no route, or a name that no one knows."""
+    if not isinstance(error, requests.exceptions.ConnectionError) or not error.args:
+        return False
+    return isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
 
 
 def _judged(response: requests.Response, body: bytes) -> Answer:

@@ -301,7 +301,23 @@ def _put_back(
             raise
         with transaction() as session:
             note()
+            _hand_on_tries(session, claim, job, delay)
             _finish(session, claim, JobStatus.CANCELLED, words)
+
+
+def _hand_on_tries(session: Session, claim: Claim, job: dict[str, Any], delay: float) -> None:
+    """The same wish, queued meanwhile, goes on where this one was: else it would never give up."""
+    session.execute(
+        update(Job)
+        .where(
+            Job.kind == job["kind"],
+            Job.key == job["key"],
+            Job.status == JobStatus.QUEUED,
+            Job.attempts < job["attempts"],
+        )
+        .values(attempts=job["attempts"], run_at=utcnow() + timedelta(seconds=delay))
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _give_up(

@@ -195,9 +195,7 @@ def test_a_failed_message_has_an_incident_and_stays_to_be_replayed(app, client, 
     body = paid_news(only(Payment))
     client.post("/webhooks/sandbox", data=body, headers=sign(body))
     with transaction() as session:
-        session.execute(
-            sa.update(Job).where(Job.kind == "webhooks.process").values(attempts=12)
-        )
+        session.execute(sa.update(Job).where(Job.kind == "webhooks.process").values(attempts=12))
     run_jobs()
     assert only(WebhookEvent).status == WebhookStatus.FAILED
     failed = db.session.scalars(sa.select(Job).where(Job.status == JobStatus.FAILED)).one()
@@ -206,3 +204,22 @@ def test_a_failed_message_has_an_incident_and_stays_to_be_replayed(app, client, 
 
 def test_the_sandbox_is_judged_by_its_signature_alone():
     assert Sandbox().is_authoritative
+
+
+def test_a_busy_database_is_met_twice_and_the_message_is_taken_all_the_same(
+    app, client, sign, monkeypatch
+):
+    """The whole view runs again; the body must still be there to be verified."""
+    make_order()
+    body = paid_news(only(Payment))
+    store, busy = inbox._store, iter([True, True])
+
+    def sometimes(*arguments):
+        if next(busy, False):
+            raise sa.exc.OperationalError("INSERT", {}, Exception("database is locked"))
+        return store(*arguments)
+
+    monkeypatch.setattr(inbox, "_store", sometimes)
+    assert client.post("/webhooks/sandbox", data=body, headers=sign(body)).status_code == 200
+    assert count(WebhookEvent) == 1
+    assert count(WebhookRefusal) == 0

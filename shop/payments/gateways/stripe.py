@@ -36,7 +36,14 @@ from shop.payments.gateways.stripe_reading import (
     session_event,
     stripe_amount,
 )
-from shop.providers import CONNECT_SECONDS, OutcomeUnknown, ProviderRefused, TryLater, line_out
+from shop.providers import (
+    CONNECT_SECONDS,
+    OutcomeUnknown,
+    ProviderRefused,
+    TryLater,
+    line_out,
+    never_sent,
+)
 
 STRIPE = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
@@ -308,7 +315,7 @@ def _in_our_words(error: stripe.StripeError) -> Exception:
     words, code = str(error.user_message or error), str(error.code or "")
     status = error.http_status or 0
     if isinstance(error, stripe.APIConnectionError):
-        if _never_sent(error.__cause__):
+        if never_sent(error.__cause__):
             return TryLater("could not connect to Stripe")
         return OutcomeUnknown("no whole answer from Stripe")
     if status in {408, 409, 425, 429, 503} or isinstance(error, stripe.RateLimitError):
@@ -319,13 +326,6 @@ def _in_our_words(error: stripe.StripeError) -> Exception:
     if 400 <= status < 500:
         return ProviderRefused(words, code or _says_type(error))
     return OutcomeUnknown(words, code)
-
-
-def _never_sent(cause: BaseException | None) -> bool:
-    """True when no byte of the request can have reached Stripe."""
-    if isinstance(cause, requests.ConnectTimeout):
-        return True
-    return isinstance(cause, requests.ConnectionError) and "NewConnectionError" in str(cause)
 
 
 def _says_type(error: stripe.StripeError) -> str:

@@ -1,0 +1,257 @@
+"""Every state has an end: what could stand for ever comes to one, and one bad order stops no other."""
+
+import pytest
+import sqlalchemy as sa
+
+from shop.clock import in_future, utcnow
+from shop.database import transaction
+from shop.errors import Refused
+from shop.extensions import db
+from shop.jobs.models import Job, JobStatus
+from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.payments import attempts, recording, refunds
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import AttemptStatus, Payment, Refund
+from shop.payments.reconciling import packed, unpacked
+from shop.payments.refunds import RefundLine
+from shop.stock.models import Reservation, StockLevel
+from tests.factories import make_order, make_product
+
+STAFF = Actor(Who.ADMIN, "user:1")
+
+
+@pytest.fixture(autouse=True)
+def in_request(app):
+    """Attempts build addresses of pages."""
+    with app.test_request_context(base_url=app.extensions["settings"].public_url):
+        yield
+
+
+def only(model):
+    db.session.expire_all()
+    return db.session.scalars(sa.select(model)).one()
+
+
+def take(payment, kind, **more):
+    values = {
+        "reference": payment.reference,
+        "amount_minor": payment.amount_minor,
+        "currency": "INR",
+    }
+    key = payment.gateway
+    with transaction():
+        return recording.record(GatewayEvent(kind, **{**values, **more}), key, "webhook")
+
+
+def run(kind, run_jobs):
+    with transaction():
+        enqueue(kind)
+    run_jobs()
+
+
+def never_opened(configure):
+    """An attempt whose opening got no answer, at a gateway that never heard of it."""
+    order = make_order(lines={make_product(stock=1): 1})
+    with transaction() as session:
+        session.execute(
+            sa.update(Payment).values(status=AttemptStatus.UNKNOWN, gateway_id=None, next_step={})
+        )
+        session.execute(sa.text("DELETE FROM sandbox_payments"))
+    return order
+
+
+def test_an_opening_that_is_refused_when_repeated_ends_and_frees_the_stock(
+    app, configure, run_jobs, monkeypatch
+):
+    from shop.payments.gateways.sandbox import Sandbox
+    from shop.providers import ProviderRefused
+
+    order = never_opened(configure)
+
+    def refused(self, request):
+        raise ProviderRefused("expires_at must be at least 30 minutes ahead")
+
+    monkeypatch.setattr(Sandbox, "open", refused)
+    with transaction():
+        db.session.execute(sa.update(Reservation).values(expires_at=utcnow()))
+    run("stock.expire_holds", run_jobs)
+    assert only(Payment).status == AttemptStatus.FAILED
+    assert only(Order).status == OrderStatus.PAYMENT_FAILED
+    assert only(StockLevel).reserved == 0
+    monkeypatch.undo()
+    attempts.pay(order.id, "bank_transfer")
+
+
+def test_an_opening_of_unknown_outcome_is_repeated_with_its_own_key(app, configure, run_jobs):
+    never_opened(configure)
+    with transaction():
+        db.session.execute(sa.update(Payment).values(ask_at=utcnow()))
+    run("payments.ask_due", run_jobs)
+    assert only(Payment).status == AttemptStatus.OPEN
+    assert only(Payment).gateway_id
+
+
+def test_a_gateway_that_never_answers_again_is_not_asked_for_ever(app, configure, run_jobs):
+    make_order()
+    with transaction():
+        db.session.execute(
+            sa.update(Payment).values(
+                ask_at=utcnow(), created_at=in_future(hours=-73), gateway_id="sbx_gone"
+            )
+        )
+        db.session.execute(sa.text("DELETE FROM sandbox_payments"))
+    run("payments.ask_due", run_jobs)
+    assert only(Payment).ask_at is None
+    assert only(Payment).status == AttemptStatus.EXPIRED
+
+
+def late_order(stock=1):
+    """An order that was paid when its goods were gone."""
+    ball = make_product(stock=stock)
+    order = make_order(lines={ball: 1})
+    payment = attempts.latest(order.id)
+    with transaction():
+        from shop.stock import ledger, reservations
+        from shop.stock.models import MovementReason, ReservationState
+
+        reservations.release(order.id, ReservationState.EXPIRED)
+        ledger.move(ball.variants[0].id, -stock, MovementReason.WRITE_OFF, "system")
+        from shop.sandbox import gateway as sandbox
+
+        sandbox.pay(sandbox.find(payment.reference, lock=True), webhooks=0)
+    take(payment, EventKind.CAPTURED)
+    return db.session.get_one(Order, order.id, populate_existing=True)
+
+
+def test_a_disputed_late_order_does_not_stop_the_others(app, run_jobs):
+    first, second = late_order(), late_order()
+    with transaction():
+        advance(db.session.get_one(Order, first.id), "cancelled", STAFF)
+    take(attempts.latest(first.id), EventKind.DISPUTE_OPENED, dispute_gateway_id="du_1")
+    with transaction():
+        db.session.execute(sa.update(Order).values(late_money_due_at=utcnow()))
+    run("payments.late_money_default", run_jobs)
+    second = db.session.get_one(Order, second.id, populate_existing=True)
+    assert second.status == OrderStatus.CANCELLED
+    assert second.payment_status == PaymentStatus.REFUNDED
+    failed = db.session.scalar(
+        sa.select(sa.func.count(Job.id)).where(Job.status == JobStatus.FAILED)
+    )
+    assert failed == 0
+
+
+def test_units_of_a_failed_refund_are_not_put_back_twice(app):
+    ball = make_product(stock=5, price=10_000)
+    order = make_order("paid", lines={ball: 3})
+    payment = attempts.latest(order.id)
+    with transaction():
+        refund = refunds.request_refund(
+            payment.id, 10_000, [RefundLine(order.lines[0].id, 1, 10_000, True)], "x", "user:1"
+        )
+        key = refund.idempotency_key
+    take(payment, EventKind.REFUND_FAILED, refund_key=key)
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "cancelled", STAFF)
+    assert only(StockLevel).on_hand == 5
+
+
+def test_cash_for_a_cancelled_order_is_recorded_and_told(app):
+    from shop.incidents.models import Incident
+
+    order = make_order("processing", method="cod", lines={make_product(stock=3): 1})
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "cancelled", STAFF)
+    with transaction():
+        found = db.session.get_one(Order, order.id)
+        assert recording.record_cash(found, found.total_minor, "courier:sandbox") == "captured"
+    order = only(Order)
+    assert order.payment_status == PaymentStatus.PAID
+    assert "cancelled order" in order.attention
+    assert db.session.scalar(sa.select(sa.func.count(Incident.id))) == 1
+
+
+def test_short_money_goes_back_when_the_rest_does_not_come(app, run_jobs):
+    make_order(method="bank_transfer")
+    payment = only(Payment)
+    with transaction():
+        recording.record_manual(payment.id, 100, "user:1")
+    with pytest.raises(Refused, match="recorded already"), transaction():
+        recording.record_manual(payment.id, 100, "user:1")
+    with transaction():
+        db.session.execute(sa.update(Order).values(expires_at=utcnow()))
+    run("orders.cancel_unpaid", run_jobs)
+    assert only(Order).status == OrderStatus.CANCELLED
+    assert only(Refund).amount_minor == 100
+
+
+def test_a_disputed_payment_is_not_refunded_beside(app):
+    order = make_order("paid")
+    payment = attempts.latest(order.id)
+    take(payment, EventKind.DISPUTE_OPENED, dispute_gateway_id="du_1")
+    with pytest.raises(Refused, match="disputed"), transaction():
+        refunds.request_refund(payment.id, 100, [], "x", "user:1")
+    take(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1")
+    with pytest.raises(Refused, match="Not more than"), transaction():
+        refunds.request_refund(payment.id, 100, [], "x", "user:1")
+
+
+def test_the_stock_of_a_shopper_who_waits_for_late_money_cannot_be_held_again(app):
+    order = late_order()
+    with pytest.raises(Refused, match="no longer waits"):
+        attempts.renew_hold(order.id)
+
+
+def test_a_hold_is_renewed_ten_times_a_day_and_not_for_ever(app):
+    order = make_order(lines={make_product(stock=1): 1})
+    for _ in range(15):
+        attempts.renew_hold(order.id)
+    with pytest.raises(Refused, match="Too many"):
+        attempts.renew_hold(order.id)
+
+
+def test_one_strange_event_does_not_stop_the_comparison(app, run_jobs):
+    """A refund of money that was never counted is a fault of its own; the next one is taken in."""
+    first, second = make_order("paid"), make_order("paid")
+    one, two = attempts.latest(first.id), attempts.latest(second.id)
+    strange = GatewayEvent(
+        EventKind.REFUND_SUCCEEDED, reference=one.reference, amount_minor=10**9, currency="INR",
+        refund_gateway_id="re_1",
+    )  # fmt: skip
+    usual = GatewayEvent(
+        EventKind.REFUND_SUCCEEDED, reference=two.reference, amount_minor=two.amount_minor,
+        currency="INR", refund_gateway_id="re_2",
+    )  # fmt: skip
+    with transaction():
+        for number, event in enumerate((strange, usual)):
+            enqueue(
+                "payments.take_in", {"gateway": "sandbox", "news": packed(event)}, key=str(number)
+            )
+    run_jobs()
+    assert (
+        db.session.get_one(Order, second.id, populate_existing=True).status == OrderStatus.REFUNDED
+    )
+    assert (
+        db.session.get_one(Order, first.id, populate_existing=True).status != OrderStatus.REFUNDED
+    )
+
+
+def test_news_survives_being_carried_by_a_job():
+    event = GatewayEvent(
+        EventKind.DISPUTE_OPENED, reference="R", amount_minor=5, currency="INR",
+        occurred_at=utcnow(), evidence_due_at=utcnow(), refs={"payment_intent": "pi_1"},
+    )  # fmt: skip
+    assert unpacked(packed(event)) == event
+
+
+def test_a_cart_that_late_money_turned_into_its_order_is_no_cart_any_more(app, run_jobs):
+    from shop.cart.models import Cart
+
+    order = make_order(lines={make_product(stock=3): 1})
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "expired", Actor(Who.SYSTEM, "system"))
+    assert only(Cart).ordered_at is None
+    payment = attempts.latest(order.id)
+    assert take(payment, EventKind.CAPTURED) == "late"
+    assert only(Cart).ordered_at is not None
