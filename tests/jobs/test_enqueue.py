@@ -21,6 +21,8 @@ def add(kind="test.mark", payload=None, **more):
 
 
 def row(job_id):
+    # What was read before belongs to an older view of the database.
+    db.session.rollback()
     return db.session.get_one(Job, job_id, populate_existing=True)
 
 
