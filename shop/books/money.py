@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from shop.books.reading import beside, stream, sums_beside
 from shop.catalog.models import Seller
-from shop.extensions import db
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import (
     Dispute,
@@ -22,30 +24,32 @@ from shop.payments.models import (
 from shop.payments.status import payment_status
 
 
-def figures() -> Iterator[str]:
+def figures(session: Session) -> Iterator[str]:
     """I1: lines sum to subtotal, parts to total, and each line to its own figures."""
-    by_order = _sums(OrderLine.order_id, OrderLine.total_minor)
-    parts = _sums(PaymentPart.order_id, PaymentPart.amount_minor)
-    for order in db.session.execute(
-        select(
-            Order.id, Order.number, Order.subtotal_minor, Order.discount_minor, Order.shipping_minor,
-            Order.fee_minor, Order.tax_minor, Order.total_minor,
-        )
-    ):  # fmt: skip
+    lines = sums_beside(session, OrderLine.order_id, OrderLine.total_minor)
+    parts = sums_beside(session, PaymentPart.order_id, PaymentPart.amount_minor)
+    orders = select(
+        Order.id, Order.number, Order.subtotal_minor, Order.discount_minor, Order.shipping_minor,
+        Order.fee_minor, Order.tax_minor, Order.total_minor,
+    )  # fmt: skip
+    for order in stream(session, orders.order_by(Order.id)):
+        goods, asked = lines(order.id), parts(order.id)
         whole = order.subtotal_minor - order.discount_minor + order.shipping_minor
         whole += order.fee_minor + order.tax_minor
-        if by_order.get(order.id, 0) != order.subtotal_minor or whole != order.total_minor:
-            yield f"orders:{order.number} figures do not add up"
-        if parts.get(order.id, 0) != order.total_minor:
-            yield f"orders:{order.number} parts are {parts.get(order.id, 0)} of {order.total_minor}"
+        if goods != order.subtotal_minor:
+            yield f"orders:{order.number} lines are {goods} of {order.subtotal_minor}"
+        if whole != order.total_minor:
+            yield f"orders:{order.number} figures make {whole}, not {order.total_minor}"
+        if asked != order.total_minor:
+            yield f"orders:{order.number} parts are {asked} of {order.total_minor}"
     wrong = select(OrderLine.id).where(
         OrderLine.total_minor
         != OrderLine.unit_price_minor * OrderLine.quantity - OrderLine.discount_minor
     )
-    yield from (f"order_lines:{line} total is wrong" for line in db.session.scalars(wrong))
+    yield from (f"order_lines:{line} total is wrong" for line in session.scalars(wrong))
 
 
-def asked_is_paid() -> Iterator[str]:
+def asked_is_paid(session: Session) -> Iterator[str]:
     """I2: a part that is paid has a capture of its amount in its order's currency."""
     captured = (
         select(Payment.id)
@@ -61,7 +65,7 @@ def asked_is_paid() -> Iterator[str]:
         .join(Order, PaymentPart.order_id == Order.id)
         .where(PaymentPart.status == PartStatus.PAID, ~captured)
     )
-    yield from (f"payment_parts:{part} is paid by nothing" for part in db.session.scalars(unpaid))
+    yield from (f"payment_parts:{part} is paid by nothing" for part in session.scalars(unpaid))
     strange = (
         select(Payment.reference)
         .join(PaymentPart, Payment.part_id == PaymentPart.id)
@@ -71,93 +75,137 @@ def asked_is_paid() -> Iterator[str]:
             | (Payment.currency != Order.currency)
         )
     )
-    yield from (f"payments:{ref} asks for something else" for ref in db.session.scalars(strange))
+    yield from (f"payments:{ref} asks for something else" for ref in session.scalars(strange))
 
 
-def captures() -> Iterator[str]:
+def captures(session: Session) -> Iterator[str]:
     """I3: captured_minor is what exactly one event brought."""
-    events: dict[int, list[int]] = defaultdict(list)
-    for payment_id, amount in db.session.execute(
-        select(PaymentEvent.payment_id, PaymentEvent.amount_minor).where(
+    events_of = beside(
+        session,
+        select(PaymentEvent.payment_id, PaymentEvent.amount_minor)
+        .where(
             PaymentEvent.kind == "captured", PaymentEvent.changed.not_in(["nothing", "mismatch"])
         )
-    ):
-        events[payment_id].append(amount or 0)
-    for payment_id, reference, captured in db.session.execute(
-        select(Payment.id, Payment.reference, Payment.captured_minor)
-    ):
-        brought = events.get(payment_id, [])
-        if brought != ([captured] if captured else []):
-            yield f"payments:{reference} holds {captured}, its events brought {brought}"
+        .order_by(PaymentEvent.payment_id, PaymentEvent.id),
+    )
+    payments = select(Payment.id, Payment.reference, Payment.captured_minor)
+    for payment in stream(session, payments.order_by(Payment.id)):
+        brought = [event.amount_minor or 0 for event in events_of(payment.id)]
+        if brought != ([payment.captured_minor] if payment.captured_minor else []):
+            yield f"payments:{payment.reference} captured {payment.captured_minor}, its events {brought}"
 
 
-def refunds() -> Iterator[str]:
+def refunds(session: Session) -> Iterator[str]:
     """I4: holds are the refunds that did not fail, and lines carry what was refunded of them."""
-    held = _sums(Refund.payment_id, Refund.amount_minor, Refund.status != RefundStatus.FAILED)
-    back = _sums(Refund.payment_id, Refund.amount_minor, Refund.status == RefundStatus.SUCCEEDED)
-    for payment in db.session.execute(
-        select(
-            Payment.id, Payment.reference, Payment.captured_minor, Payment.refund_held_minor,
-            Payment.refunded_minor,
-        )
-    ):  # fmt: skip
-        if held.get(payment.id, 0) != payment.refund_held_minor:
-            yield f"payments:{payment.reference} holds {payment.refund_held_minor} for refunds of {held.get(payment.id, 0)}"
-        if back.get(payment.id, 0) != payment.refunded_minor:
-            yield f"payments:{payment.reference} gave back {payment.refunded_minor}, its refunds {back.get(payment.id, 0)}"
-        if payment.refund_held_minor > payment.captured_minor:
+    held = sums_beside(
+        session, Refund.payment_id, Refund.amount_minor, Refund.status != RefundStatus.FAILED
+    )
+    back = sums_beside(
+        session, Refund.payment_id, Refund.amount_minor, Refund.status == RefundStatus.SUCCEEDED
+    )
+    payments = select(
+        Payment.id, Payment.reference, Payment.captured_minor, Payment.refund_held_minor,
+        Payment.refunded_minor,
+    )  # fmt: skip
+    for payment in stream(session, payments.order_by(Payment.id)):
+        asked, came_back = held(payment.id), back(payment.id)
+        if asked != payment.refund_held_minor:
+            yield f"payments:{payment.reference} holds {payment.refund_held_minor} for refunds of {asked}"
+        if came_back != payment.refunded_minor:
+            yield f"payments:{payment.reference} gave back {payment.refunded_minor}, its refunds {came_back}"
+        if asked > payment.captured_minor:
             yield f"payments:{payment.reference} refunds more than came in"
-    yield from _line_refunds()
+    yield from _refunded_lines(session)
 
 
-def _line_refunds() -> Iterator[str]:
-    counted: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for lines in db.session.scalars(
-        select(Refund.lines).where(Refund.status != RefundStatus.FAILED)
-    ):
-        for line in lines:
-            counted[line["line_id"]][0] += line["quantity"]
-            counted[line["line_id"]][1] += line["amount_minor"]
-    lost = (
+def _refunded_lines(session: Session) -> Iterator[str]:
+    """Each line against the refunds that did not fail, order by order.
+
+    A lost dispute takes the whole of an order back without refunds: there lines may say more than
+    refunds do, but never more than was bought.
+    """
+    refunds_of = beside(
+        session,
+        select(Refund.order_id, Refund.id, Refund.lines)
+        .where(Refund.status != RefundStatus.FAILED)
+        .order_by(Refund.order_id, Refund.id),
+    )
+    lost_of = beside(
+        session,
         select(Payment.order_id)
         .join(Dispute, Dispute.payment_id == Payment.id)
         .where(Dispute.status == DisputeStatus.LOST)
+        .order_by(Payment.order_id),
     )
-    for line in db.session.execute(
-        select(
-            OrderLine.id, OrderLine.quantity, OrderLine.refunded_quantity, OrderLine.refunded_minor
-        ).where(OrderLine.order_id.not_in(lost))
-    ):
-        if counted[line.id] != [line.refunded_quantity, line.refunded_minor]:
-            yield f"order_lines:{line.id} says {line.refunded_quantity} refunded, its refunds {counted[line.id][0]}"
+    lines = select(
+        OrderLine.order_id, OrderLine.id, OrderLine.quantity, OrderLine.total_minor,
+        OrderLine.refunded_quantity, OrderLine.refunded_minor,
+    ).order_by(OrderLine.order_id, OrderLine.id)  # fmt: skip
+    for order_id, of_order in groupby(stream(session, lines), key=lambda line: line.order_id):
+        counted = _counted(refunds_of(order_id))
+        is_lost = bool(lost_of(order_id))
+        for line in of_order:
+            yield from _line_faults(line, counted.pop(line.id, (0, 0)), is_lost)
+        for stranger in counted:
+            yield f"order_lines:{stranger} is refunded by order {order_id}, which has it not"
 
 
-def sums() -> Iterator[str]:
+def _counted(refunds_of_order: list[Any]) -> dict[int, tuple[int, int]]:
+    """Units and minor units that refunds name of each line."""
+    counted: defaultdict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for refund in refunds_of_order:
+        for line in refund.lines:
+            units, minor = counted[line["line_id"]]
+            counted[line["line_id"]] = (units + line["quantity"], minor + line["amount_minor"])
+    return counted
+
+
+def _line_faults(line: Any, counted: tuple[int, int], is_lost: bool) -> Iterator[str]:
+    said = (line.refunded_quantity, line.refunded_minor)
+    if said[0] > line.quantity or said[1] > line.total_minor:
+        yield f"order_lines:{line.id} is refunded {said}, bought ({line.quantity}, {line.total_minor})"
+    is_covered = counted[0] <= said[0] and counted[1] <= said[1]
+    if counted != said and not (is_lost and is_covered):
+        yield f"order_lines:{line.id} says {said} refunded, its refunds {counted}"
+
+
+def sums(session: Session) -> Iterator[str]:
     """I8: payment_status and sellers' counters are what the rows make."""
-    yield from _statuses()
-    yield from _sellers()
+    yield from _statuses(session)
+    yield from _sellers(session)
 
 
-def _statuses() -> Iterator[str]:
-    payments, parts, disputes = _grouped(Payment), _grouped(PaymentPart), defaultdict(list)
-    for dispute, order_id in db.session.execute(
-        select(Dispute, Payment.order_id).join(Payment, Dispute.payment_id == Payment.id)
-    ):
-        disputes[order_id].append(dispute)
-    for order in db.session.execute(
-        select(Order.id, Order.number, Order.payment_status, Order.total_minor)
-    ):
+def _statuses(session: Session) -> Iterator[str]:
+    payments_of = beside(
+        session,
+        select(
+            Payment.order_id, Payment.captured_minor, Payment.refunded_minor, Payment.status,
+            Payment.gateway,
+        ).order_by(Payment.order_id),
+    )  # fmt: skip
+    parts_of = beside(
+        session,
+        select(PaymentPart.order_id, PaymentPart.status).order_by(PaymentPart.order_id),
+    )
+    disputes_of = beside(
+        session,
+        select(Payment.order_id, Dispute.amount_minor, Dispute.status)
+        .join(Payment, Dispute.payment_id == Payment.id)
+        .order_by(Payment.order_id),
+    )
+    orders = select(Order.id, Order.number, Order.payment_status, Order.total_minor)
+    for order in stream(session, orders.order_by(Order.id)):
         due = payment_status(
-            payments[order.id], parts[order.id], disputes[order.id], order.total_minor
+            payments_of(order.id), parts_of(order.id), disputes_of(order.id), order.total_minor
         )
         if due != order.payment_status:
             yield f"orders:{order.number} says {order.payment_status.value}, its money says {due.value}"
 
 
-def _sellers() -> Iterator[str]:
+def _sellers(session: Session) -> Iterator[str]:
     sold = {
-        row.seller_id: (int(row.units or 0), int(row.minor or 0))
-        for row in db.session.execute(
+        row.seller_id: (int(row.units), int(row.minor))
+        for row in session.execute(
             select(
                 OrderLine.seller_id,
                 func.sum(OrderLine.quantity - OrderLine.refunded_quantity).label("units"),
@@ -168,18 +216,7 @@ def _sellers() -> Iterator[str]:
             .group_by(OrderLine.seller_id)
         )
     }
-    for seller in db.session.execute(select(Seller.id, Seller.sales_count, Seller.sales_minor)):
-        if (seller.sales_count, seller.sales_minor) != sold.get(seller.id, (0, 0)):
-            yield f"sellers:{seller.id} counts {seller.sales_count}, its lines {sold.get(seller.id, (0, 0))[0]}"
-
-
-def _sums(key: Any, amount: Any, *conditions: Any) -> dict[int, int]:
-    rows = db.session.execute(select(key, func.sum(amount)).where(*conditions).group_by(key))
-    return {row[0]: int(row[1]) for row in rows}
-
-
-def _grouped(model: Any) -> defaultdict[int, list[Any]]:
-    grouped: defaultdict[int, list[Any]] = defaultdict(list)
-    for row in db.session.scalars(select(model)):
-        grouped[row.order_id].append(row)
-    return grouped
+    for seller in session.execute(select(Seller.id, Seller.sales_count, Seller.sales_minor)):
+        counts, due = (seller.sales_count, seller.sales_minor), sold.get(seller.id, (0, 0))
+        if counts != due:
+            yield f"sellers:{seller.id} counts {counts}, its lines {due}"

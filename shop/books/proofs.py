@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from shop.books import flow, money, stock
-from shop.extensions import db
+from sqlalchemy.orm import Session
+
+from shop.books import flow, money, stock, timeline
+from shop.books.reading import snapshot
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Proof:
 
     line: str
     promise: str
-    find: Callable[[], Iterator[str]]
+    find: Callable[[Session], Iterator[str]]
     #: Cheap enough for every hour.
     is_light: bool = False
 
@@ -27,7 +29,7 @@ PROOFS = (
     Proof("I9", "0 ≤ reserved ≤ on hand", stock.levels, is_light=True),
     Proof("I10", "Counts are the sums of reservations and movements", stock.sums, is_light=True),
     Proof("I11", "A sold line has one sale, and no more restocks than units", stock.sales),
-    Proof("I14", "States changed only as the table says", flow.states),
+    Proof("I14", "States changed only as the table says", timeline.states),
     Proof("I17", "One message had its effect once", flow.webhooks),
     Proof("I24", "Every failed job has an incident", flow.jobs, is_light=True),
     Proof("I28", "One parcel for one order and sequence", flow.parcels),
@@ -39,14 +41,12 @@ PROOFS = (
 def faults(*, light: bool = False) -> list[str]:
     """Every breach as "I9 stock_levels:12 reserved 3 of 2 on hand"; empty when the books are right.
 
-    Reads only, and ends the reading transaction that it began.
+    Reads only, on one snapshot of what is committed; the caller's session is not touched.
     """
-    try:
+    with snapshot() as session:
         return [
             f"{proof.line} {fault}"
             for proof in PROOFS
             if proof.is_light or not light
-            for fault in proof.find()
+            for fault in proof.find(session)
         ]
-    finally:
-        db.session.rollback()
