@@ -90,4 +90,6 @@ def test_the_address_of_hosts_is_rewritten_for_the_driver():
 
 
 def test_every_setting_is_explained():
-    assert all(row.metadata["help"].endswith((".", "…")) for row in Settings.__dataclass_fields__.values())
+    assert all(
+        row.metadata["help"].endswith((".", "…")) for row in Settings.__dataclass_fields__.values()
+    )

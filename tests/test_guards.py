@@ -335,7 +335,14 @@ def test_s11_reading_the_account_changes_nothing(client, sql_count):
 
 
 @pytest.mark.parametrize(
-    "path", ["/track/%00", "/orders/find?x=%00", "/orders/%00", "/products/a%00b", "/api/payments/verify/%00"]
+    "path",
+    [
+        "/track/%00",
+        "/orders/find?x=%00",
+        "/orders/%00",
+        "/products/a%00b",
+        "/api/payments/verify/%00",
+    ],
 )
 def test_a_nul_is_refused_before_a_database_sees_it(app, client, path):
     assert client.get(path).status_code in {400, 404}

@@ -1,7 +1,7 @@
 """first tables
 
 Revision ID: 0001
-Revises: 
+Revises:
 Create Date: 2026-11-21 10:34:14.863682
 
 """

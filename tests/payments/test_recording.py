@@ -340,7 +340,7 @@ def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
 
 
 def test_a_refund_made_at_the_gateway_is_taken_in_once(app):
-    order, payment = paid()
+    _order, payment = paid()
     event = news(
         payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_1", amount_minor=payment.amount_minor
     )  # fmt: skip
