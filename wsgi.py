@@ -1,5 +1,11 @@
 """The WSGI application: `gunicorn wsgi:app`."""
 
-from shop import create_app
+import sys
 
-app = create_app()
+from shop import create_app
+from shop.config import ConfigurationError
+
+try:
+    app = create_app()
+except ConfigurationError as error:
+    sys.exit(str(error))

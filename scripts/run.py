@@ -65,9 +65,11 @@ def port_fault(name: str, host: str, port: str) -> str:
     """One line when the port cannot be had."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            return f"{name} must be a number from 1 to 65535, not {port}."
         try:
             probe.bind((host, int(port)))
-        except (OSError, ValueError, OverflowError) as error:
+        except OSError as error:
             other = PORTS[name] + 80
             return f"Port {port} cannot be used ({error}). Choose another: make run {name}={other}"
     return ""

@@ -89,6 +89,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
     Raises config.ConfigurationError with every fault of the environment at once.
     """
     found = config.read_settings(os.environ if environ is None else environ)
+    _refuse_unknown(found)
     app = Shop(
         __name__,
         template_folder=str(config.ROOT / "templates"),
@@ -106,6 +107,24 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
     pages.init_app(app)
     _join_parts(app)
     return app
+
+
+def _refuse_unknown(found: config.Settings) -> None:
+    """A provider that is named and not there is a misspelling."""
+    known = {
+        "PAYMENT_GATEWAYS": (found.payment_gateways, "payments.gateways", "GATEWAYS"),
+        "COURIER": ((found.courier,), "delivery.couriers", "COURIERS"),
+    }
+    faults = []
+    for setting, (keys, module, table) in known.items():
+        offered = getattr(import_module(f"shop.{module}"), table)
+        faults += [
+            f"{setting} names {key}, which is none of {', '.join(offered)}."
+            for key in keys
+            if key not in offered
+        ]
+    if faults:
+        raise config.ConfigurationError(faults)
 
 
 def _flask_config(found: config.Settings, statement_seconds: int) -> dict[str, object]:

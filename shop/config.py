@@ -212,10 +212,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 values[row.name] = row.metadata["read"](raw)
         except (ValueError, OSError) as error:
             faults.append(f"{name} {error}")
-    if faults:
-        raise ConfigurationError(faults)
     found = Settings(**_with_derived(values))
-    faults = _production_faults(found) if found.is_production else []
+    if found.is_production:
+        faults += _production_faults(found)
     faults += _provider_faults(found)
     if faults:
         raise ConfigurationError(faults)

@@ -29,9 +29,14 @@ def test_a_safe_production_starts():
 
 def test_all_faults_are_told_at_once():
     with pytest.raises(ConfigurationError) as told:
-        read_settings({"PORT": "many", "TIMEZONE": "Mars/Base", "SHIPROCKET_DRY_RUN": "perhaps"})
-    assert len(told.value.faults) == 3
-    for name in ("PORT", "TIMEZONE", "SHIPROCKET_DRY_RUN"):
+        read_settings(
+            {
+                "PORT": "many", "TIMEZONE": "Mars/Base", "SHIPROCKET_DRY_RUN": "perhaps",
+                "DEFAULT_PAYMENT_GATEWAY": "stripe",
+            }
+        )  # fmt: skip
+    assert len(told.value.faults) == 4
+    for name in ("PORT", "TIMEZONE", "SHIPROCKET_DRY_RUN", "DEFAULT_PAYMENT_GATEWAY"):
         assert name in str(told.value)
 
 
@@ -62,6 +67,14 @@ def test_s72_production_refuses_what_is_unsafe(change, sentence):
     with pytest.raises(ConfigurationError) as told:
         read_settings({**SAFE, **change})
     assert sentence in str(told.value)
+
+
+@pytest.mark.parametrize("change", [{"COURIER": "ups"}, {"PAYMENT_GATEWAYS": "sandbox,paypal"}])
+def test_a_provider_that_is_not_there_is_refused(change):
+    from shop import create_app
+
+    with pytest.raises(ConfigurationError, match=r"ups|paypal"):
+        create_app({"SECRET_KEY": "x" * 40, **change})
 
 
 def test_a_live_key_outside_production_is_refused():

@@ -134,8 +134,8 @@ def stock_move(variant_id: int) -> ResponseReturnValue:
             raise Refused(_too_low(level, delta))
         note = request.form.get("note", "").strip()[:300]
         ledger.move(variant_id, delta, reason, staff_actor(), note)
-        after = level.on_hand + delta if delta else level.on_hand
         session.refresh(level)
+        after = level.on_hand
     shown = f"{delta:+d}".replace("-", "−")
     return done(
         _back(),

@@ -99,7 +99,7 @@ def _seconds(shown: order_page.OrderPage, since: int) -> int:
     """After how many seconds the page asks again; 0 for never."""
     if shown.is_asking or shown.is_confirming:
         return _pace(since)
-    return 15 if shown.is_moving else 0
+    return 5 if shown.is_moving else 0
 
 
 @bp.get("/<token>/pay")

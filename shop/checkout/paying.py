@@ -106,14 +106,17 @@ def _is_free(order: Order) -> bool:
 
 
 def methods_for(order: Order) -> list[Method]:
-    """The ways to pay this order. Its total is settled, so that none of them adds a fee."""
-    limit = preferences("cod_limit_minor")["cod_limit_minor"]
+    """The ways to pay this order. Its total is settled: a way that would add a fee is not offered."""
+    chosen = preferences("cod_limit_minor", "cod_fee_minor")
+    limit = chosen["cod_limit_minor"]
     country = order.shipping_address.get("country", "")
     methods = []
     for way in switched_on():
         reason = way.unavailable(order.currency, country, order.total_minor)
         if way.key == "cod" and not reason and order.total_minor > limit:
             reason = f"Only up to {format_minor(limit, order.currency)}."
+        if way.key == "cod" and not reason and order.fee_minor < chosen["cod_fee_minor"]:
+            reason = attempts.ONLY_AT_CHECKOUT
         methods.append(
             Method(
                 way.key, way.label, way.explanation, way.marks, 0, reason, way.key == "sandbox", way.is_online

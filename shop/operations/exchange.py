@@ -38,7 +38,7 @@ PRODUCT_COLUMNS = (
 NUMBERS = ("on_hand", "weight_grams", "length_mm", "width_mm", "height_mm")
 ORDER_COLUMNS = (
     "number", "placed_at", "status", "payment_status", "email", "phone", "currency", "subtotal",
-    "discount", "shipping", "fee", "tax", "total", "payment_method", "recipient", "city",
+    "discount", "shipping", "fee", "tax_on_top", "total", "tax_included", "payment_method", "recipient", "city",
     "postal_code", "country",
 )  # fmt: skip
 DANGEROUS = ("=", "+", "-", "−", "@", "\t", "\r", "\0")
@@ -140,12 +140,16 @@ def _order_rows() -> Iterator[dict[str, Any]]:
 
 def _order_row(order: Order) -> dict[str, Any]:
     address = order.shipping_address
-    amounts = ("subtotal", "discount", "shipping", "fee", "tax", "total")
+    amounts = {
+        name: getattr(order, f"{name}_minor")
+        for name in ("subtotal", "discount", "shipping", "fee", "total", "tax_included")
+    }
+    amounts["tax_on_top"] = order.tax_minor
     return {
         "number": order.number, "placed_at": order.placed_at.isoformat(), "status": order.status.value,
         "payment_status": order.payment_status.value, "email": order.email, "phone": order.phone,
         "currency": order.currency, "payment_method": order.payment_method,
-        **{name: _amount(getattr(order, f"{name}_minor"), order.currency) for name in amounts},
+        **{name: _amount(minor, order.currency) for name, minor in amounts.items()},
         **{name: address.get(name, "") for name in ("recipient", "city", "postal_code", "country")},
     }  # fmt: skip
 

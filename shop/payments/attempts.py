@@ -34,7 +34,7 @@ from shop.payments.gateways.base import (
 )  # fmt: skip
 from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentEvent, PaymentPart
 from shop.payments.status import refresh
-from shop.preferences import preferences
+from shop.preferences import preference, preferences
 from shop.providers import OutcomeUnknown, ProviderError, ProviderRefused
 from shop.stock import reservations
 
@@ -43,6 +43,7 @@ log = structlog.get_logger()
 MAX_ATTEMPTS = 5
 FIRST_ASK_MINUTES = 2
 ASKED_HOURS = 72
+ONLY_AT_CHECKOUT = "Cash on delivery is chosen at checkout, since it has a fee."
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,8 @@ def _retry(order: Order, way: Gateway) -> Opening | Next:
     reason = way.unavailable(order.currency, order.shipping_address["country"], order.total_minor)
     if reason:
         raise Refused(reason)
+    if way.key == "cod" and order.fee_minor < preference("cod_fee_minor"):
+        raise Refused(ONLY_AT_CHECKOUT)
     part = db.session.scalars(
         select(PaymentPart)
         .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)

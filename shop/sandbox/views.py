@@ -157,7 +157,8 @@ def act(public_id: str, action: str) -> ResponseReturnValue:
 
 def _picked(payment: SandboxPayment) -> Outcome | None:
     """The outcome that was sent, if the page as it stands offers it."""
-    wish = request.form.get("outcome", "")
+    # A button's own outcome stands after the one that the radios hold.
+    wish = (request.form.getlist("outcome") or [""])[-1]
     if wish == "abandon":
         return LEAVE
     status = gateway.status_of(payment)

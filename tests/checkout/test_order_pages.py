@@ -135,7 +135,7 @@ def test_the_open_page_asks_again_and_hears_nothing_until_something_changes(clie
     second = client.get(asked, headers=known)
     assert second.status_code == 200
     assert "Thank you, we have your order" in second.text
-    assert 'hx-trigger="every 15s"' in second.text
+    assert 'hx-trigger="every 5s"' in second.text
     assert 'id="order-news" hx-swap-oob="innerHTML">Thank you' in second.text
 
 

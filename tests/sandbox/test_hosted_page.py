@@ -245,3 +245,10 @@ def test_in_production_no_address_of_the_sandbox_exists(
             assert client.get(url).status_code in {404, 405}
     assert client.get("/sandbox/").status_code == 404
     assert client.post("/sandbox/api/payments", json={}).status_code == 404
+
+
+def test_the_button_for_going_back_is_not_the_choice_above_it(client, opened):
+    """A browser sends the radio's value, and then the button's own."""
+    answer = client.post_form(path(opened), {"outcome": ["ok", "abandon"]})
+    assert answer.status_code == 303
+    assert state(opened) == EventKind.PENDING

@@ -59,7 +59,7 @@ class Sandbox:
     """The shopper picks on a page of ours what the payment shall come to."""
 
     key = "sandbox"
-    label = "Test payment"
+    label = "Sandbox gateway"
     explanation = "Opens a pretend payment page on which you pick what happens. No money moves."
     marks: tuple[str, ...] = ("Test mode",)
     is_online = True
