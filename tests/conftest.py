@@ -37,7 +37,6 @@ CHROMIUM = (
 )
 MISSING = "missing on this machine: "
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-MONEY_AND_STOCK = ("orders", "stock_levels", "payments", "stock_movements")
 
 
 def _missing(what: str) -> Any:
@@ -185,14 +184,12 @@ def shop(
 
 def _faults() -> list[str]:
     """What the audit of the books finds, when a test moved money or stock."""
-    if not hasattr(books, "faults"):
+    moved = sa.text("SELECT EXISTS (SELECT 1 FROM orders), EXISTS (SELECT 1 FROM stock_levels)")
+    has_orders, has_stock = db.session.execute(moved).one()
+    if not has_orders and not has_stock:
         return []
-    asked = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT 1 FROM {t} LIMIT 1) AS x_{t}" for t in MONEY_AND_STOCK
-    )
-    if not db.session.execute(sa.text(asked)).first():
-        return []
-    return list(books.faults())
+    # Without an order there are no sums of money to prove, only those of stock.
+    return books.faults(light=not has_orders)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from shop.stock.models import StockLevel
 
 
 class BadQuantity(Refused):
-    """Use a whole number of 1 or more, in plain digits"""
+    """Use a whole number"""
 
 
 class NotSold(NotFound):

@@ -1,10 +1,13 @@
 """Sweeps over orders that look at several capabilities at once."""
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from shop.clock import in_future
-from shop.delivery.models import Shipment
+from shop.delivery.models import NOT_HANDED_OVER, Shipment, Step
+from shop.delivery.shipping import MONEY_WENT_BACK, SHIPPABLE, maker_lives
 from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM, advance
@@ -12,28 +15,76 @@ from shop.orders.models import Order, OrderStatus
 from shop.preferences import preference
 
 PAGE = 200
+CREATE = "delivery.create_shipment"
 SWEEP = Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "medium"))
 
 
 @handles("orders.unstick", SWEEP)
 def unstick(work: Work) -> None:
-    """Paid for 15 minutes and no parcel begun: ask for it again, where parcels are booked by themselves."""
-    if not preference("auto_ship"):
-        return
+    """Parcels left half made are gone on with; those never begun too, where they book themselves."""
+    _finish_half_made()
+    if preference("auto_ship"):
+        _begin_forgotten()
+
+
+def _begin_forgotten() -> None:
+    """Paid for 15 minutes, or processing for 30, and no parcel begun."""
     begun = select(Shipment.id).where(Shipment.order_id == Order.id)
-    stuck = db.session.scalars(
+    forgotten = db.session.scalars(
         select(Order.id)
         .where(
-            Order.status.in_([OrderStatus.PAID, OrderStatus.PROCESSING]),
-            Order.updated_at < in_future(minutes=-15),
+            or_(
+                and_(Order.status == OrderStatus.PAID, Order.updated_at < in_future(minutes=-15)),
+                and_(
+                    Order.status == OrderStatus.PROCESSING,
+                    Order.updated_at < in_future(minutes=-30),
+                ),
+            ),
             Order.attention.is_(None),
             ~begun.exists(),
         )
         .order_by(Order.id)
         .limit(PAGE)
     ).all()
-    for order_id in stuck:
-        enqueue("delivery.create_shipment", {"order_id": order_id}, key=str(order_id))
+    for order_id in forgotten:
+        enqueue(CREATE, {"order_id": order_id}, key=str(order_id))
+
+
+def _finish_half_made() -> None:
+    """Not labelled, and no job at it for 15 minutes. A booking that gave up waits for a person."""
+    half_made = db.session.execute(
+        select(Shipment.id, Shipment.step, Order.id.label("order_id"), Order.number)
+        .join(Order, Shipment.order_id == Order.id)
+        .where(
+            Shipment.status.in_(NOT_HANDED_OVER),
+            Shipment.step != Step.LABELLED,
+            Shipment.updated_at < in_future(minutes=-15),
+            ~maker_lives(),
+            Order.status.in_(SHIPPABLE),
+            Order.payment_status.not_in(MONEY_WENT_BACK),
+            Order.updated_at < in_future(minutes=-15),
+            Order.attention.is_(None),
+        )
+        .order_by(Shipment.id)
+        .limit(PAGE)
+    ).all()
+    for one in half_made:
+        wish = {"order_id": one.order_id, "shipment_id": one.id}
+        if enqueue(CREATE, wish, key=f"{one.order_id}:{one.id}") is not None:
+            _report_half_made(one.order_id, one.number, one.step)
+
+
+def _report_half_made(order_id: int, number: str, step: Step) -> None:
+    open_incident(
+        About(
+            issue=f"A parcel of order {number} was left half made; it is asked for again",
+            category=Category.DELIVERY,
+            severity=Severity.MEDIUM,
+            order_id=order_id,
+            context={"deliveryStage": step.value},
+        ),
+        f"half_made:{order_id}",
+    )
 
 
 @handles("orders.archive", SWEEP)

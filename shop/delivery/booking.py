@@ -8,7 +8,7 @@ asks the courier by our reference before it repeats the step (reliability.md, I2
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from shop.clock import utcnow
 from shop.config import settings
@@ -20,7 +20,6 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles_outward
-from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who, advance, may
 from shop.orders.models import Order
@@ -111,7 +110,7 @@ class CreateShipment:
         """A person must look; the runner opens the incident. The shipment can be gone on with."""
         order = shipping.lock_order(work.payload["order_id"])
         order.attention = f"{NOT_BOOKED}: {words}"[:300]
-        _let_go(work, shipping.unfinished(order.id))
+        _let_go(work, shipping.unfinished(order.id, work.payload.get("shipment_id")))
 
 
 def _to_make(order: Order, shipment: Shipment | None, named: int | None) -> Shipment | None:
@@ -138,18 +137,13 @@ def _was_rehearsed(shipment: Shipment) -> bool:
 
 def _take(shipment: Shipment, coming: Step, work: Work) -> bool:
     """Store the intent: by the old step, and only while no other living job makes this parcel."""
-    alive = select(Job.id).where(
-        Job.id == Shipment.booked_by_job,
-        Job.id != work.job_id,
-        Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]),
-    )
     result = db.session.execute(
         update(Shipment)
         .where(
             Shipment.id == shipment.id,
             Shipment.step == shipment.step,
             Shipment.status.in_(NOT_HANDED_OVER),
-            ~alive.exists(),
+            ~shipping.maker_lives(but_for=work.job_id),
         )
         .values(trying=coming.value, booked_by_job=work.job_id, updated_at=utcnow())
         .execution_options(synchronize_session=False)

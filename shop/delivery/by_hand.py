@@ -26,10 +26,12 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
     """Bring the parcels to where a person says the order is, in the caller's transaction.
 
     Shipping hands over the booked parcels and puts what is in none into one of its own, with the
-    courier and waybill given. Raises Refused when nothing may ship from the order.
+    courier and waybill given. Raises Refused when nothing may ship from the order, and while a
+    parcel of it is being booked.
     """
     if event not in STATUS:
         return
+    _wait_for_bookings(order)
     if event == "shipped":
         _hand_over_rest(order, courier_name, awb)
     for parcel in shipping.of_order(order.id):
@@ -38,6 +40,15 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
         ):
             _move(parcel, STATUS[event])
     shipping.recount_fulfilment(order)
+
+
+def _wait_for_bookings(order: Order) -> None:
+    """A call that makes the parcel may be under way: moved now, it would be booked all the same."""
+    being_made = select(Shipment.id).where(
+        Shipment.order_id == order.id, Shipment.status.not_in(FINAL), shipping.maker_lives()
+    )
+    if db.session.scalar(being_made.limit(1)):
+        raise Refused("A parcel of this order is being booked just now. Wait a moment.")
 
 
 def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:

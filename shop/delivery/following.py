@@ -5,7 +5,7 @@ With several parcels it has left when the last line has, and has arrived when th
 """
 
 from shop.clock import utcnow
-from shop.delivery.models import GIVEN_BACK, Shipment, ShipmentStatus
+from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
 from shop.delivery.shipping import of_order
 from shop.extensions import db
 from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
@@ -41,6 +41,7 @@ def follow(order: Order, shipment: Shipment, actor: Actor) -> None:
     """The parcel has moved: bring the order to where its parcels are."""
     if stands(order) in PARCEL_ONLY:
         _only_tell(order, EVENT_OF.get(shipment.status), actor)
+        settle_cash(order, actor)
         return
     if shipment.status in {S.RTO_INITIATED, S.CANCELLED}:
         _note(order, shipment, actor)
@@ -62,6 +63,13 @@ def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -
         advance(order, "delivery_attempt_failed", actor, details={"words": words[:200]})
     else:
         follow(order, shipment, actor)
+
+
+def settle_cash(order: Order, actor: Actor) -> None:
+    """Cancelled or refunded, and no parcel is under way any more: doors were paid at all the same."""
+    parcels = of_order(order.id)
+    if stands(order) in PARCEL_ONLY and all(one.status in FINAL for one in parcels):
+        _take_cash(order, actor)
 
 
 def stands(order: Order) -> OrderStatus:
@@ -115,7 +123,7 @@ def _returned(order: Order, shipment: Shipment, actor: Actor) -> None:
 
 
 def _take_cash(order: Order, actor: Actor) -> None:
-    """Everything was handed over: what was paid at the doors is the order's money."""
+    """Nothing more is handed over: what was paid at the doors is the order's money."""
     collected = sum(one.collect_minor for one in of_order(order.id) if one.status == S.DELIVERED)
     if order.payment_method == "cod" and collected:
         record_cash(order, collected, actor.name)

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import or_, select
 
 from shop.clock import in_future
-from shop.delivery import labels, shipping, tracking
+from shop.delivery import following, labels, shipping, tracking
 from shop.delivery.booking import CreateShipment, booking_of
 from shop.delivery.couriers import COURIERS, courier
 from shop.delivery.couriers.base import Booking, Tracking
@@ -27,6 +27,7 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import SYSTEM
 from shop.orders.models import Order
 from shop.providers import TryLater
 
@@ -118,6 +119,7 @@ class CancelShipments:
                 continue
             ask_first = work.attempt > 1 or shipment.courier_order_id is None
             return Cancelling(shipment.id, shipment.courier, booking_of(shipment), ask_first)
+        following.settle_cash(order, SYSTEM)
         return None
 
     def call(self, request: Cancelling) -> None:
@@ -137,9 +139,15 @@ class CancelShipments:
         return True
 
     def gave_up(self, work: Work, words: str) -> None:
-        """It may be on its way: a person must stop it."""
+        """It may be on its way: a person must stop it. The order's other parcels get jobs of their own."""
         order = shipping.lock_order(work.payload["order_id"])
         order.attention = f"A parcel could not be cancelled: {words}"[:300]
+        if "shipment_id" in work.payload:
+            return
+        for other in _still_here(order, None):
+            if other.booked_by_job != work.job_id:
+                wish = {"order_id": order.id, "shipment_id": other.id}
+                enqueue(work.kind, wish, key=f"{order.id}:{other.id}")
 
 
 def _still_here(order: Order, shipment_id: int | None) -> list[Shipment]:

@@ -9,7 +9,7 @@ order's row lock.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import Exists, select, update
 
 from shop.clock import utcnow
 from shop.config import settings
@@ -25,6 +25,7 @@ from shop.delivery.models import (
 )  # fmt: skip
 from shop.errors import Conflict, NotFound, Refused
 from shop.extensions import db
+from shop.jobs.models import Job, JobStatus
 from shop.orders.models import (
     FulfilmentStatus,
     Order,
@@ -45,6 +46,9 @@ SHIPPABLE = frozenset(
     }
 )
 """In no other state does anything leave."""
+
+MONEY_WENT_BACK = frozenset({PaymentStatus.REFUNDED, PaymentStatus.DISPUTED})
+"""Nor does anything leave while its money is gone or questioned."""
 
 MIN_GRAMS = 50
 MIN_SIDES_MM = (100, 100, 20)
@@ -67,10 +71,17 @@ def lock_order(order_id: int) -> Order:
 
 def may_ship(order: Order) -> bool:
     """Judged under the order's lock: not while disputed, nor once cancelled or refunded."""
-    return order.status in SHIPPABLE and order.payment_status not in {
-        PaymentStatus.REFUNDED,
-        PaymentStatus.DISPUTED,
-    }
+    return order.status in SHIPPABLE and order.payment_status not in MONEY_WENT_BACK
+
+
+def maker_lives(but_for: int = 0) -> Exists:
+    """True of a parcel in a statement while a job (another than that one) makes or cancels it."""
+    alive = select(Job.id).where(
+        Job.id == Shipment.booked_by_job,
+        Job.id != but_for,
+        Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]),
+    )
+    return alive.exists()
 
 
 def of_order(order_id: int) -> list[Shipment]:

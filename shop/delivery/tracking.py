@@ -68,6 +68,9 @@ def apply(news: Tracking, courier_key: str, source: str) -> bool:
         shipment.last_news_at = utcnow()
     for scan in fresh:
         _take_in(scan, shipment, order, actor)
+    if any(scan.is_failed_pickup for scan in fresh) and shipment.status in NOT_HANDED_OVER:
+        order.attention = f"Parcel {shipment.awb} could not be picked up"
+        _report(shipment, order, order.attention, Severity.MEDIUM)
     log.info(
         "tracking.applied", shipment=shipment.id, source=source, scans=len(fresh), status=shipment.status.value
     )  # fmt: skip

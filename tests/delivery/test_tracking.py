@@ -248,6 +248,43 @@ def test_cash_is_recorded_when_the_parcel_is_handed_over(app, run_jobs, the_parc
     assert db.session.scalars(select(Payment)).one().captured_minor == order.total_minor
 
 
+def test_cash_taken_for_a_cancelled_order_is_recorded_and_a_person_told(
+    app, run_jobs, the_parcel, the_order
+):
+    make_order("pending_payment", method="cod")
+    run_jobs()
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", Actor(Who.ADMIN, "user:1"))
+    for _ in range(2):
+        news(the_parcel(), *[scan_of(status, hours) for status, hours in WAY.items()])
+    order = the_order()
+    assert order.status == "cancelled"
+    assert "Cash was taken for a cancelled order" in order.attention
+    assert db.session.scalars(select(Payment)).one().captured_minor == order.total_minor
+    fault = Incident.fingerprint == f"cash_for_cancelled:{order.id}"
+    assert db.session.scalars(select(Incident.repeats).where(fault)).all() == [0]
+
+
+def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
+    app, run_jobs, the_parcel, the_order
+):
+    order = make_order("pending_payment", method="cod")
+    with transaction():
+        locked = shipping.lock_order(order.id)
+        shipping.reserve(locked, wanted={locked.lines[0].id: 1})
+        shipping.reserve(locked)
+    run_jobs()
+    collected = the_parcel(1).collect_minor
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), "cancelled", Actor(Who.ADMIN, "user:1"))
+    news(the_parcel(1), *[scan_of(status, hours) for status, hours in WAY.items()])
+    assert db.session.scalars(select(Payment)).one().captured_minor == 0
+    run_jobs()  # the second parcel, which was not handed over, is cancelled
+    assert the_parcel(2).status == "cancelled"
+    assert db.session.scalars(select(Payment)).one().captured_minor == collected
+    assert the_order().attention
+
+
 # --- over HTTP: a hint is asked about ---
 
 
@@ -312,6 +349,27 @@ def test_two_days_of_silence_open_an_incident_once(shipped, parcels, run_jobs, t
         row for row in db.session.scalars(select(Incident)) if row.fingerprint.startswith("silent")
     ]
     assert [row.severity for row in silent] == ["medium"]
+
+
+@pytest.mark.parametrize("code", [13, 20])
+def test_a_pickup_that_failed_needs_a_person_once(
+    shipped, parcels, run_jobs, the_parcel, the_order, code
+):
+    for hours in (1, 2):
+        parcels.tell(parcels.scan(code, START + timedelta(hours=hours)))
+        run_jobs()
+    assert the_parcel().status == "pickup_scheduled"
+    assert the_order().attention == f"Parcel {shipped.awb} could not be picked up"
+    (told,) = db.session.scalars(select(Incident)).all()
+    assert (told.category, told.severity) == ("delivery", "medium")
+
+
+def test_a_failed_pickup_that_is_over_flags_nobody(shipped, parcels, run_jobs, the_order):
+    parcels.scan(20, START)
+    parcels.tell(parcels.scan(42, START + timedelta(hours=5)))
+    run_jobs()
+    assert the_order().attention is None
+    assert not db.session.scalars(select(Incident)).all()
 
 
 def test_a_message_about_somebody_elses_parcel_is_taken_and_ignored(shipped, parcels, run_jobs):

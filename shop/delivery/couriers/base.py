@@ -82,6 +82,8 @@ class Scan:
     occurred_at: datetime
     #: The courier tried to deliver and could not.
     is_failed_attempt: bool = False
+    #: The courier came for it, or should have, and did not take it.
+    is_failed_pickup: bool = False
 
 
 @dataclass(frozen=True)

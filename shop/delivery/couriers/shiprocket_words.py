@@ -44,6 +44,7 @@ STATUS_OF = {
 
 MEANING = {code: status for status, codes in STATUS_OF.items() for code in codes}
 FAILED_ATTEMPT_CODES = {21, 77}
+FAILED_PICKUP_CODES = {13, 20}
 #: Stages that are worth a scan of their own when only the headline tells of them.
 MOVING_CODES = {code for code, status in MEANING.items() if status != "pickup_scheduled"}
 
@@ -292,22 +293,24 @@ def _scan(row: Mapping[str, Any]) -> Scan | None:
         place=str(row.get("location") or ""),
         occurred_at=at,
         is_failed_attempt=code in FAILED_ATTEMPT_CODES,
+        is_failed_pickup=code in FAILED_PICKUP_CODES,
     )
 
 
 def _add_headline(scans: list[Scan], code: int, words: str, at: datetime) -> None:
     """The status that no scan tells of, as a scan of its own (a cancellation has none)."""
-    is_failed = code in FAILED_ATTEMPT_CODES
-    if code not in MOVING_CODES and not is_failed:
+    if code not in MOVING_CODES | FAILED_ATTEMPT_CODES | FAILED_PICKUP_CODES:
         return
-    told = any(
-        (scan.is_failed_attempt if is_failed else scan.status == MEANING.get(code))
-        for scan in scans
-    )
-    if not told:
-        scans.append(
-            Scan(f"status-{code}", words.capitalize(), MEANING.get(code), "", at, is_failed)
-        )
+    headline = Scan(
+        f"status-{code}", words.capitalize(), MEANING.get(code), "", at,
+        is_failed_attempt=code in FAILED_ATTEMPT_CODES, is_failed_pickup=code in FAILED_PICKUP_CODES,
+    )  # fmt: skip
+    if _meaning(headline) not in map(_meaning, scans):
+        scans.append(headline)
+
+
+def _meaning(scan: Scan) -> tuple[str | None, bool, bool]:
+    return scan.status, scan.is_failed_attempt, scan.is_failed_pickup
 
 
 def _code(written: Any) -> int:
