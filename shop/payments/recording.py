@@ -231,6 +231,8 @@ def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
 
 def _settle(order: Order, actor: Actor, came: str) -> str:
     """A part was paid: is the order, and may it go on?"""
+    if order.status == OrderStatus.ARCHIVED:
+        advance(order, "unarchived", actor)
     due = db.session.scalar(
         select(PaymentPart.id)
         .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)

@@ -255,3 +255,12 @@ def test_a_cart_that_late_money_turned_into_its_order_is_no_cart_any_more(app, r
     payment = attempts.latest(order.id)
     assert take(payment, EventKind.CAPTURED) == "late"
     assert only(Cart).ordered_at is not None
+
+
+def test_money_for_an_archived_order_takes_it_out_and_takes_the_stock_again(app):
+    order = make_order("cancelled", lines={make_product(stock=1): 1})
+    with transaction():
+        advance(db.session.get_one(Order, order.id), "archived", STAFF)
+    assert take(attempts.latest(order.id), EventKind.CAPTURED) == "late"
+    assert only(Order).status == OrderStatus.PAID
+    assert only(StockLevel).on_hand == 0
