@@ -1,0 +1,210 @@
+"""What stops halfway is gone on with, and one parcel's trouble does not hold up the next."""
+
+import pytest
+from sqlalchemy import select
+
+from shop.database import transaction
+from shop.delivery import by_hand, shipping
+from shop.delivery.models import Shipment, ShipmentStatus, Step
+from shop.errors import Refused
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.models import Job
+from shop.jobs.queue import cancel, enqueue
+from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.models import Order
+from tests.factories import STAFF, make_order
+
+CREATE = "delivery.create_shipment"
+GATEWAY = Actor(Who.GATEWAY, "gateway:sandbox")
+
+
+def move(event, actor=STAFF):
+    with transaction():
+        advance(db.session.scalars(select(Order)).one(), event, actor)
+
+
+def jobs(kind=CREATE):
+    db.session.rollback()
+    return db.session.scalars(select(Job).where(Job.kind == kind).order_by(Job.id)).all()
+
+
+def unstick(run_jobs):
+    with transaction():
+        enqueue("orders.unstick")
+    run_jobs()
+
+
+def in_two_parcels(order):
+    """Both parcels' ids; nothing is asked of the courier."""
+    for job in jobs():
+        with transaction():
+            cancel(job.id)
+    with transaction():
+        locked = shipping.lock_order(order.id)
+        first = shipping.reserve(locked, wanted={locked.lines[0].id: 1})
+        return first.id, shipping.reserve(locked).id
+
+
+def half_made_incidents():
+    rows = db.session.scalars(select(Incident).where(Incident.fingerprint.like("half_made:%")))
+    return [(row.category, row.severity) for row in rows]
+
+
+@pytest.fixture
+def half_made(parcels, run_jobs, the_parcel):
+    """A parcel that the courier knows, of an order that was disputed before its waybill was there."""
+    parcels.fault("refuse", path="/v1/external/courier/assign", status=503)
+    make_order("paid")
+    run_jobs()
+    move("dispute_opened", GATEWAY)
+    run_jobs(ahead=120)
+    assert the_parcel().step == Step.ORDERED
+    assert the_parcel().booked_by_job is None
+
+
+def test_a_parcel_half_made_when_its_order_was_disputed_is_finished_when_the_dispute_is_won(
+    half_made, parcels, run_jobs, the_parcel, turn_clock
+):
+    move("dispute_won", GATEWAY)
+    turn_clock(minutes=14)
+    unstick(run_jobs)
+    assert the_parcel().step == Step.ORDERED
+
+    turn_clock(minutes=4)
+    unstick(run_jobs)
+    assert the_parcel().step == Step.LABELLED
+    assert len(parcels.done("order")) == 1
+    assert half_made_incidents() == [("delivery", "medium")]
+
+    turn_clock(minutes=20)
+    unstick(run_jobs)
+    assert len(jobs()) == 2
+
+
+def test_a_half_made_parcel_is_left_alone_while_its_order_is_disputed(
+    half_made, run_jobs, the_parcel, turn_clock
+):
+    turn_clock(minutes=20)
+    unstick(run_jobs)
+    assert len(jobs()) == 1
+    assert half_made_incidents() == []
+
+
+def test_a_label_that_was_forgotten_is_asked_for_again(parcels, run_jobs, the_parcel, turn_clock):
+    parcels.label_lags = 1
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.PICKUP_SCHEDULED
+    with transaction():
+        cancel(jobs()[0].id)
+    turn_clock(minutes=16)
+    unstick(run_jobs)
+    assert the_parcel().step == Step.LABELLED
+
+
+def test_each_half_made_parcel_of_an_order_is_finished(parcels, run_jobs, the_parcel, turn_clock):
+    in_two_parcels(make_order("paid"))
+    turn_clock(minutes=16)
+    unstick(run_jobs)
+    assert the_parcel(1).step == the_parcel(2).step == Step.LABELLED
+    assert half_made_incidents() == [("delivery", "medium")]
+
+
+def test_a_parcel_whose_job_waits_for_its_next_try_is_not_asked_for_twice(
+    parcels, run_jobs, turn_clock
+):
+    parcels.fault(
+        "refuse", path="/v1/external/orders/create", status=503, headers={"Retry-After": "3600"}
+    )
+    make_order("paid")
+    run_jobs()
+    turn_clock(minutes=16)
+    unstick(run_jobs)
+    assert len(jobs()) == 1
+    assert half_made_incidents() == []
+
+
+def test_a_booking_that_gave_up_is_left_to_a_person(parcels, run_jobs, turn_clock):
+    parcels.wallet_is_empty = True
+    make_order("paid")
+    run_jobs()
+    turn_clock(minutes=16)
+    unstick(run_jobs)
+    assert [job.status for job in jobs()] == ["failed"]
+
+
+@pytest.mark.parametrize(("method", "minutes"), [("sandbox", 15), ("cod", 30)])
+def test_an_order_without_a_parcel_is_asked_for_again(
+    app, run_jobs, the_parcel, turn_clock, method, minutes
+):
+    make_order("paid" if method == "sandbox" else "pending_payment", method=method)
+    with transaction():
+        cancel(jobs()[0].id)
+    turn_clock(minutes=minutes - 1)
+    unstick(run_jobs)
+    assert len(jobs()) == 1
+    turn_clock(minutes=2)
+    unstick(run_jobs)
+    assert the_parcel().step == Step.LABELLED
+    assert half_made_incidents() == []
+
+
+def ship_by_hand():
+    with transaction():
+        order = shipping.lock_order(db.session.scalar(select(Order.id)))
+        by_hand.follow(order, "shipped", "Post", "RR123")
+
+
+def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(parcels, run_jobs, the_parcel):
+    parcels.fault("refuse", path="/v1/external/orders/create", status=503)
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.RESERVED
+    with pytest.raises(Refused, match="is being booked just now"):
+        ship_by_hand()
+    assert the_parcel().status == ShipmentStatus.PENDING
+    assert the_parcel().awb is None
+
+
+def test_a_parcel_whose_booking_gave_up_is_moved_by_hand(parcels, run_jobs, the_parcel):
+    parcels.wallet_is_empty = True
+    make_order("paid")
+    run_jobs()
+    ship_by_hand()
+    assert the_parcel().status == ShipmentStatus.PICKED_UP
+
+
+def test_giving_up_one_parcel_lets_go_of_that_parcel(parcels, run_jobs):
+    order = make_order("paid")
+    first, second = in_two_parcels(order)
+    parcels.wallet_is_empty = True
+    with transaction():
+        enqueue(CREATE, {"order_id": order.id, "shipment_id": second})
+    run_jobs()
+    assert jobs()[-1].status == "failed"
+    assert [db.session.get_one(Shipment, one).booked_by_job for one in (first, second)] == [
+        None,
+        None,
+    ]
+
+
+def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
+    parcels, run_jobs, the_parcel, the_order
+):
+    order = make_order("paid")
+    for shipment_id in in_two_parcels(order):
+        with transaction():
+            enqueue(CREATE, {"order_id": order.id, "shipment_id": shipment_id})
+    run_jobs()
+    assert the_parcel(2).step == Step.LABELLED
+    parcels.fault("refuse", path="/v1/external/orders/cancel", status=400)
+    move("cancelled")
+    run_jobs()
+
+    assert the_parcel(1).status == ShipmentStatus.PICKUP_SCHEDULED
+    assert the_parcel(2).status == ShipmentStatus.CANCELLED
+    assert "could not be cancelled" in the_order().attention
+    assert [job.status for job in jobs("delivery.cancel_shipments")] == ["failed", "succeeded"]
+    faults = select(Incident.severity).where(Incident.fingerprint.like("job:delivery.cancel%"))
+    assert db.session.scalars(faults).all() == ["high"]
