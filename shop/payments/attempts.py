@@ -216,8 +216,6 @@ def _retry(order: Order, way: Gateway) -> Opening | Next:
     reason = way.unavailable(order.currency, order.shipping_address["country"], order.total_minor)
     if reason:
         raise Refused(reason)
-    if way.key == "cod" and order.fee_minor < preference("cod_fee_minor"):
-        raise Refused(ONLY_AT_CHECKOUT)
     part = db.session.scalars(
         select(PaymentPart)
         .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
@@ -234,6 +232,8 @@ def _retry(order: Order, way: Gateway) -> Opening | Next:
             return next_of(payment.next_step, order.token)
         if payment.status in {AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED}:
             raise Refused("We are still asking about your last payment. Wait a moment, please.")
+    if way.key == "cod" and order.fee_minor < preference("cod_fee_minor"):
+        raise Refused(ONLY_AT_CHECKOUT)
     if len(before) >= MAX_ATTEMPTS:
         raise Refused(f"This order was tried {MAX_ATTEMPTS} times. Please write to us.")
     return _open_another(order, part, way, live)

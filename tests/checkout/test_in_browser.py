@@ -101,8 +101,8 @@ def test_back_from_the_gateway_there_is_no_form_to_order_twice(page, live):
     page.get_by_text("You have an unfinished payment").wait_for()
     page.get_by_role("button", name="Give me 10 more minutes").click()
     page.locator("#hold .countdown").wait_for()
-    page.check("#method-cod")
-    page.get_by_role("button", name="on delivery").wait_for()
+    page.check("#method-bank_transfer")
+    page.get_by_role("button", name="bank transfer").wait_for()
 
 
 def test_the_open_page_shows_what_happened_without_being_loaded_again(page, live):

@@ -298,7 +298,7 @@ def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status)
     assert "We are waiting for Sandbox to confirm" in order_page
     assert f"/orders/{token}/pay" not in order_page
     answer = client.post(
-        f"/orders/{token}/pay", data={"csrf_token": client.csrf_token(), "method": "cod"}, headers=SAME
+        f"/orders/{token}/pay", data={"csrf_token": client.csrf_token(), "method": "bank_transfer"}, headers=SAME
     )  # fmt: skip
     assert answer.status_code == 422
     assert "still asking" in answer.text
