@@ -6,8 +6,8 @@ PORT ?= 8000
 SANDBOX_PORT ?= 8001
 PUBLIC_URL ?= http://$(HOST):$(PORT)
 BIN := .venv/bin
-# Many tests wait for a process or a page: twice the cores keep both busy.
-WORKERS_FOR_TESTS ?= 4
+
+WORKERS_FOR_TESTS ?= 2
 
 export HOST PORT SANDBOX_PORT PUBLIC_URL
 
@@ -49,7 +49,7 @@ chromium:
 	fi
 
 test: setup-tests ## Run all tests, on both databases and with a real browser
-	@$(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) $(ARGS)
 
 lint: .venv/.ready-tests ## Check style and types
 	@$(BIN)/ruff check .
