@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import current_app
 
+from shop import start_checks
+
 ROOT = Path(__file__).resolve().parent.parent
 INSTANCE = ROOT / "instance"
 
@@ -156,6 +158,23 @@ class Settings:
     stripe_secret_key: str = var("Stripe", "", text, "sk_test_… or sk_live_…", secret=True)
     stripe_webhook_secret: tuple[str, ...] = var("Stripe", (), words, "whsec_…; two while rotating.", secret=True)
     stripe_api_base: str = var("Stripe", "https://api.stripe.com", address, "Stripe's address.")
+    razorpay_key_id: str = var("Razorpay", "", text, "rzp_test_… or rzp_live_…")
+    razorpay_key_secret: str = var("Razorpay", "", text, "The key's secret.", secret=True)
+    razorpay_webhook_secret: tuple[str, ...] = var("Razorpay", (), words, "The webhook's own secret; two while rotating.", secret=True)
+    razorpay_checkout: str = var("Razorpay", "payment_link", one_of("payment_link", "checkout_js"), "payment_link: Razorpay's own page. checkout_js: Razorpay's script on a pay page of the shop.")
+    razorpay_api_base: str = var("Razorpay", "https://api.razorpay.com", address, "Razorpay's address.")
+    paystack_secret_key: str = var("Paystack", "", text, "sk_test_… or sk_live_…; signs the webhooks too.", secret=True)
+    paystack_previous_secret_key: str = var("Paystack", "", text, "The key before, still accepted for webhooks while rotating.", secret=True)
+    paystack_api_base: str = var("Paystack", "https://api.paystack.co", address, "Paystack's address.")
+    flutterwave_secret_key: str = var("Flutterwave", "", text, "FLWSECK_TEST-… or FLWSECK-…", secret=True)
+    flutterwave_webhook_hash: tuple[str, ...] = var("Flutterwave", (), words, "The secret hash of the dashboard's webhook settings; two while rotating.", secret=True)
+    flutterwave_api_base: str = var("Flutterwave", "https://api.flutterwave.com/v3", address, "Flutterwave's address.")
+    swish_environment: str = var("Swish", "mock", one_of("mock", "test", "production"), "mock: pretend money, refused in production. test: the bank's simulator. production: real money.")
+    swish_payee_alias: str = var("Swish", "", text, "The shop's Swish number, 123XXXXXXX.")
+    swish_cert_file: str = var("Swish", "", text, "Path of the client certificate (PEM).")
+    swish_key_file: str = var("Swish", "", text, "Path of its private key (PEM).")
+    swish_ca_file: str = var("Swish", "", text, "Path of the CA bundle that Swish's own certificate is checked by. Default: the usual ones.")
+    swish_api_base: str = var("Swish", "", text, "Swish's address. Default: by SWISH_ENVIRONMENT.")
     bank_account_name: str = var("bank transfer", "Halflong Sports Pvt Ltd", text, "The payee in the instructions.")
     bank_account_details: str = var("bank transfer", "Example Bank, account 000111222333, IFSC EXMP0000123", text, "Account details in the instructions.")
     shiprocket_email: str = var("Shiprocket", "", text, "The API user's e-mail.")
@@ -213,9 +232,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         except (ValueError, OSError) as error:
             faults.append(f"{name} {error}")
     found = Settings(**_with_derived(values))
-    if found.is_production:
-        faults += _production_faults(found)
-    faults += _provider_faults(found)
+    faults += start_checks.faults(found)
     if faults:
         raise ConfigurationError(faults)
     return found
@@ -251,47 +268,6 @@ def _kept_secret() -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32), encoding="ascii")
     return path.read_text(encoding="ascii").strip()
-
-
-def _production_faults(found: Settings) -> list[str]:
-    """What production refuses to start with (security.md, S72)."""
-    sandboxes = [key for key in (*found.payment_gateways, found.courier) if key == "sandbox"]
-    checks = [
-        (len(found.secret_key) < 32, "SECRET_KEY is missing or shorter than 32 characters."),
-        (not found.is_tls, "PUBLIC_URL must begin with https://."),
-        (bool(sandboxes), "The sandbox gateway or courier is switched on: take it out of PAYMENT_GATEWAYS, DEFAULT_PAYMENT_GATEWAY and COURIER."),
-        (found.stripe_secret_key.startswith(("sk_test_", "rk_test_")), "STRIPE_SECRET_KEY is a test key."),
-        (not found.smtp_url, "SMTP_URL is missing: nobody would get a mail."),
-        (found.smtp_url.startswith("smtp://") and "@" in found.smtp_url, "SMTP_URL sends its password in the clear: use smtps:// or smtp+starttls://."),
-        (not found.encryption_keys, "ENCRYPTION_KEYS is missing."),
-        (found.stripe_api_base != "https://api.stripe.com", "STRIPE_API_BASE must be Stripe's own address."),
-        (urlsplit(found.shiprocket_api_base).hostname != "apiv2.shiprocket.in", "SHIPROCKET_API_BASE must be Shiprocket's own address."),
-    ]  # fmt: skip
-    return [sentence for is_wrong, sentence in checks if is_wrong]
-
-
-def _provider_faults(found: Settings) -> list[str]:
-    """What no place may start with: a provider switched on without what it needs."""
-    faults = []
-    if "stripe" in found.payment_gateways:
-        if not found.stripe_secret_key:
-            faults.append("STRIPE_SECRET_KEY is missing, and stripe is in PAYMENT_GATEWAYS.")
-        if not found.stripe_webhook_secret:
-            faults.append("STRIPE_WEBHOOK_SECRET is missing, and stripe is in PAYMENT_GATEWAYS.")
-        if found.stripe_secret_key.startswith(("sk_live_", "rk_live_")) and not found.is_production:
-            faults.append("STRIPE_SECRET_KEY is a live key outside production.")
-    if found.courier == "parcel":
-        if not found.shiprocket_dry_run and not (
-            found.shiprocket_email and found.shiprocket_password
-        ):
-            faults.append(
-                "SHIPROCKET_EMAIL or SHIPROCKET_PASSWORD is missing, and SHIPROCKET_DRY_RUN is false."
-            )
-        if not found.shiprocket_dry_run and not found.shiprocket_webhook_token:
-            faults.append("SHIPROCKET_WEBHOOK_TOKEN is missing: anyone could post tracking news.")
-    if found.default_payment_gateway not in found.payment_gateways:
-        faults.append("DEFAULT_PAYMENT_GATEWAY is not in PAYMENT_GATEWAYS.")
-    return faults
 
 
 def table_rows() -> list[tuple[str, str, str, str]]:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 #: From the top down: a part may import those before it, never those after it.
 ORDER = (
-    "errors", "config", "extensions", "clock", "database", "money", "limits", "preferences",
+    "errors", "start_checks", "config", "extensions", "clock", "database", "money", "limits", "preferences",
     "secret_box", "logs", "providers", "headers", "pages", "guards", "jobs", "audit", "incidents",
     "accounts", "stock", "catalog", "cart", "orders", "payments", "delivery", "messaging", "webhooks",
     "checkout", "operations", "books", "admin", "sandbox", "cli",
@@ -29,9 +29,16 @@ def part_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """The dotted shop.… names that a file imports, whole module paths."""
+    """The dotted shop.… names that a file imports when it runs, whole module paths."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+    ]
+    unseen = {id(inner) for node in for_types for inner in ast.walk(node)}
+    for node in (node for node in ast.walk(tree) if id(node) not in unseen):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

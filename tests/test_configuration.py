@@ -86,6 +86,82 @@ def test_a_live_key_outside_production_is_refused():
         read_settings(environ)
 
 
+GATEWAY_KEYS = {
+    "STRIPE_SECRET_KEY": "sk_live_x", "STRIPE_WEBHOOK_SECRET": "whsec_x",
+    "RAZORPAY_KEY_ID": "rzp_test_x", "RAZORPAY_KEY_SECRET": "x", "RAZORPAY_WEBHOOK_SECRET": "x",
+    "PAYSTACK_SECRET_KEY": "sk_live_x",
+    "FLUTTERWAVE_SECRET_KEY": "FLWSECK_TEST-x", "FLUTTERWAVE_WEBHOOK_HASH": "x",
+}  # fmt: skip
+ALL_ONLINE = {"PAYMENT_GATEWAYS": "stripe,razorpay,paystack,flutterwave,swish,bank_transfer"}
+
+
+def faults_of(environ):
+    with pytest.raises(ConfigurationError) as told:
+        read_settings(environ)
+    return told.value.faults
+
+
+def test_every_gateway_switched_on_says_at_once_what_it_lacks():
+    told = faults_of({**SAFE, **ALL_ONLINE, "SWISH_ENVIRONMENT": "production"})
+    assert told == [
+        f"{name} is missing, and {key} is in PAYMENT_GATEWAYS."
+        for key, name in [
+            ("stripe", "STRIPE_SECRET_KEY"), ("stripe", "STRIPE_WEBHOOK_SECRET"),
+            ("razorpay", "RAZORPAY_KEY_ID"), ("razorpay", "RAZORPAY_KEY_SECRET"),
+            ("razorpay", "RAZORPAY_WEBHOOK_SECRET"), ("paystack", "PAYSTACK_SECRET_KEY"),
+            ("flutterwave", "FLUTTERWAVE_SECRET_KEY"), ("flutterwave", "FLUTTERWAVE_WEBHOOK_HASH"),
+            ("swish", "SWISH_PAYEE_ALIAS"), ("swish", "SWISH_CERT_FILE"), ("swish", "SWISH_KEY_FILE"),
+        ]
+    ]  # fmt: skip
+
+
+def test_live_keys_outside_production_and_beside_test_keys_are_each_a_fault():
+    assert faults_of({**ALL_ONLINE, **GATEWAY_KEYS, "DEFAULT_PAYMENT_GATEWAY": "stripe"}) == [
+        "STRIPE_SECRET_KEY is a live key outside production.",
+        "PAYSTACK_SECRET_KEY is a live key outside production.",
+        "Test and live keys stand side by side: RAZORPAY_KEY_ID, FLUTTERWAVE_SECRET_KEY "
+        "and STRIPE_SECRET_KEY, PAYSTACK_SECRET_KEY.",
+    ]
+
+
+def test_test_keys_in_production_and_beside_live_keys_are_each_a_fault():
+    assert faults_of({**SAFE, **ALL_ONLINE, **GATEWAY_KEYS}) == [
+        "RAZORPAY_KEY_ID is a test key.",
+        "FLUTTERWAVE_SECRET_KEY is a test key.",
+        "Test and live keys stand side by side: RAZORPAY_KEY_ID, FLUTTERWAVE_SECRET_KEY "
+        "and STRIPE_SECRET_KEY, PAYSTACK_SECRET_KEY.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "provider", ["RAZORPAY", "PAYSTACK", "FLUTTERWAVE", "STRIPE", "SHIPROCKET"]
+)
+def test_in_production_only_a_providers_own_address_will_do(provider):
+    (told,) = faults_of({**SAFE, f"{provider}_API_BASE": "https://elsewhere.example"})
+    assert told.startswith(f"{provider}_API_BASE must be")
+
+
+@pytest.mark.parametrize(
+    ("place", "environment", "sentence"),
+    [
+        ({}, "production", "SWISH_ENVIRONMENT is production outside production."),
+        (SAFE, "test", "SWISH_ENVIRONMENT is test in production."),
+    ],
+)
+def test_swish_keeps_pretend_and_real_money_apart(place, environment, sentence):
+    swish = {
+        "PAYMENT_GATEWAYS": "swish,bank_transfer", "DEFAULT_PAYMENT_GATEWAY": "bank_transfer",
+        "SWISH_ENVIRONMENT": environment, "SWISH_PAYEE_ALIAS": "1231181189",
+        "SWISH_CERT_FILE": "cert.pem", "SWISH_KEY_FILE": "key.pem",
+    }  # fmt: skip
+    assert faults_of({**place, **swish}) == [sentence]
+
+
+def test_pretend_swish_does_not_stop_production_from_finishing_what_is_open():
+    swish = {"PAYMENT_GATEWAYS": "swish,bank_transfer", "SWISH_ENVIRONMENT": "mock"}
+    assert read_settings({**SAFE, **swish})
+
+
 def test_a_value_may_come_from_a_file(tmp_path):
     path = tmp_path / "key"
     path.write_text("k" * 40 + "\n", encoding="ascii")

@@ -4,7 +4,6 @@ With TEST_STRIPE_SECRET_KEY=sk_test_… in the environment the same promises are
 real test mode, as far as they can be kept without a browser.
 """
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,30 +12,29 @@ from typing import Any
 
 import pytest
 
-import tests.conftest
 from shop.clock import utcnow
 from shop.payments.gateways import GATEWAYS, gateway
-from shop.payments.gateways.base import EventKind, RefundRequest
+from shop.payments.gateways.base import EventKind, PageEnd, RefundRequest
 from shop.providers import BadSignature, ProviderRefused, TryLater
-from tests.payments.gateway_sides import (
-    STRIPE_SECRETS,
-    RealStripeSide,
-    SandboxSide,
-    Side,
-    StripeSide,
-)
-from tests.payments.wishes import AMOUNT, ref_to
+from tests.payments import sides
+from tests.payments.sides import Bench, Side
+from tests.payments.sides.stripe import REAL_KEY
+from tests.payments.wishes import ref_to
 from tests.simulators.receiver import Receiver
-from tests.simulators.stripe import Stripe
 
 # The gateways read no table; the sandbox's own rows are proven on both engines in tests/sandbox.
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
-REAL_KEY = os.environ.get("TEST_STRIPE_SECRET_KEY", "")
-REAL_STRIPE = "real stripe"
-REAL = [REAL_STRIPE] if REAL_KEY else []
+REAL = ["real stripe"] if REAL_KEY else []
 ONLINE = [key for key in GATEWAYS if gateway(key).is_online]
 OFFLINE = [key for key in GATEWAYS if not gateway(key).is_online]
+SIGNED = [key for key in ONLINE if sides.of(key).header]
+DATED = [key for key in SIGNED if sides.of(key).is_dated]
+SEVERAL = [key for key in SIGNED if sides.of(key).has_several]
+REMEMBERING = [key for key in ONLINE if sides.of(key).remembers_keys]
+ENDING = [key for key in GATEWAYS if sides.of(key).ends_pages]
+DISPUTED = [key for key in ONLINE if sides.of(key).has_disputes]
+LISTED = [key for key in ONLINE if sides.of(key).has_lists]
 ENDED = {EventKind.CANCELLED, EventKind.EXPIRED}
 
 
@@ -56,52 +54,40 @@ def side_of(
     client: Any,
     run_jobs: Any,
 ) -> Iterator[Callable[[str], Side]]:
-    """Makes the counterpart of a gateway; a new provider needs a branch here and nothing else."""
-    servers: list[Stripe] = []
+    """Makes the counterpart of a gateway."""
+    made: list[Side] = []
 
     def make(name: str) -> Side:
-        if name == "sandbox":
-            return SandboxSide(receiver, client, run_jobs)
-        if name == "stripe":
-            server = Stripe()
-            servers.append(server)
-            secrets = {"stripe_secret_key": server.key, "stripe_webhook_secret": STRIPE_SECRETS}
-            configure(stripe_api_base=server.url, **secrets)
-            return StripeSide(receiver, server)
-        if name == REAL_STRIPE:
-            for found in socket.getaddrinfo("api.stripe.com", 443):
-                tests.conftest.LOOPBACK.add(str(found[4][0]))
-            configure(stripe_secret_key=REAL_KEY, stripe_webhook_secret=STRIPE_SECRETS)
-            return RealStripeSide("stripe", receiver)
-        return Side(name, receiver)
+        made.append(sides.of(name)(name, Bench(receiver, configure, client, run_jobs)))
+        return made[-1]
 
     yield make
-    for server in servers:
-        server.stop()
+    for side in made:
+        side.stop()
 
 
-@pytest.fixture(params=[*GATEWAYS, *REAL])
-def side(request: pytest.FixtureRequest, side_of: Callable[[str], Side]) -> Side:
-    """Every way to pay."""
-    return side_of(request.param)
+def _each(names: list[str]) -> Any:
+    """A fixture that is one counterpart after the other."""
+
+    @pytest.fixture(params=names)
+    def of(request: pytest.FixtureRequest, side_of: Callable[[str], Side]) -> Side:
+        return side_of(request.param)
+
+    return of
 
 
-@pytest.fixture(params=[*ONLINE, *REAL])
-def online(request: pytest.FixtureRequest, side_of: Callable[[str], Side]) -> Side:
-    """Every way to pay behind which a provider stands."""
-    return side_of(request.param)
-
-
-@pytest.fixture(params=ONLINE)
-def payable(request: pytest.FixtureRequest, side_of: Callable[[str], Side]) -> Side:
-    """Every one that a test can pay by itself: Stripe's real page needs a person."""
-    return side_of(request.param)
-
-
-@pytest.fixture(params=OFFLINE)
-def offline(request: pytest.FixtureRequest, side_of: Callable[[str], Side]) -> Side:
-    """Every way to pay without a provider."""
-    return side_of(request.param)
+side = _each([*GATEWAYS, *REAL])
+online = _each([*ONLINE, *REAL])
+#: Every one that a test can pay by itself: Stripe's real page needs a person.
+payable = _each(ONLINE)
+offline = _each(OFFLINE)
+signing = _each([*SIGNED, *REAL])
+dated = _each(DATED)
+several = _each(SEVERAL)
+remembering = _each(REMEMBERING)
+ending = _each(ENDING)
+disputed = _each(DISPUTED)
+listed = _each(LISTED)
 
 
 def refund_of(attempt: Any, amount_minor: int, key: str) -> RefundRequest:
@@ -114,20 +100,20 @@ def refund_of(attempt: Any, amount_minor: int, key: str) -> RefundRequest:
 def test_it_has_words_for_the_shopper(side: Side) -> None:
     assert side.gateway.label
     assert side.gateway.explanation
-    assert side.gateway.unavailable("INR", "IN", AMOUNT) is None
+    assert side.gateway.unavailable(side.currency, side.country, side.amount) is None
 
 
 def test_an_opening_says_what_comes_next(side: Side) -> None:
     made, _ = side.opened()
     assert made.gateway_id
-    if side.gateway.is_online:
-        assert made.next_step["kind"] == "redirect"
+    assert made.next_step["kind"] == side.next_kind
+    if side.next_kind == "redirect":
         assert made.next_step["url"].startswith("http")
+    if side.next_kind == "instructions":
+        assert any("13,848.00" in value for _, value in made.next_step["rows"])
+    if side.gateway.is_online and side.gateway.page_end != PageEnd.NEVER:
         assert made.expires_at
         assert made.expires_at > utcnow()
-    else:
-        assert made.next_step["kind"] == "instructions"
-        assert any("13,848.00" in value for _, value in made.next_step["rows"])
 
 
 def test_one_key_opens_one_payment(side: Side) -> None:
@@ -136,11 +122,11 @@ def test_one_key_opens_one_payment(side: Side) -> None:
     assert first == second
 
 
-def test_a_key_used_for_another_amount_is_refused(online: Side) -> None:
-    request = online.wish()
-    online.gateway.open(request)
+def test_a_key_used_for_another_amount_is_refused(remembering: Side) -> None:
+    request = remembering.wish()
+    remembering.gateway.open(request)
     with pytest.raises(ProviderRefused):
-        online.gateway.open(replace(request, amount_minor=AMOUNT - 100))
+        remembering.gateway.open(replace(request, amount_minor=remembering.amount - 100))
 
 
 def test_an_opening_whose_answer_was_lost_is_found(online: Side) -> None:
@@ -162,7 +148,7 @@ def test_nobody_listening_means_try_later(online: Side, configure: Callable[...,
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    configure(stripe_api_base=nobody, sandbox_api_base=nobody)
+    configure(**{online.api_base: nobody})
     with pytest.raises(TryLater):
         online.gateway.open(online.wish())
 
@@ -182,20 +168,20 @@ def test_a_paid_one_tells_amount_currency_and_our_reference(payable: Side) -> No
     payable.pay(made)
     (event,) = payable.gateway.fetch(attempt)
     assert event.kind == EventKind.CAPTURED
-    assert (event.amount_minor, event.currency) == (AMOUNT, "INR")
+    assert (event.amount_minor, event.currency) == (payable.amount, payable.currency)
     assert (event.reference, event.gateway_id) == (attempt.reference, made.gateway_id)
 
 
-def test_closing_ends_the_page(side: Side) -> None:
-    _, attempt = side.opened()
-    assert side.gateway.close(attempt).kind in ENDED
-    if side.gateway.is_online:
-        assert side.gateway.fetch(attempt)[0].kind in ENDED
+def test_closing_ends_the_page(ending: Side) -> None:
+    _, attempt = ending.opened()
+    assert ending.gateway.close(attempt).kind in ENDED
+    if ending.gateway.is_online:
+        assert ending.gateway.fetch(attempt)[0].kind in ENDED
 
 
-def test_closing_twice_is_closing_once(side: Side) -> None:
-    _, attempt = side.opened()
-    first, second = side.gateway.close(attempt), side.gateway.close(attempt)
+def test_closing_twice_is_closing_once(ending: Side) -> None:
+    _, attempt = ending.opened()
+    first, second = ending.gateway.close(attempt), ending.gateway.close(attempt)
     assert first.kind == second.kind
 
 
@@ -203,7 +189,7 @@ def test_closing_after_the_money_came_says_so(payable: Side) -> None:
     made, attempt = payable.opened()
     payable.pay(made)
     event = payable.gateway.close(attempt)
-    assert (event.kind, event.amount_minor) == (EventKind.CAPTURED, AMOUNT)
+    assert (event.kind, event.amount_minor) == (EventKind.CAPTURED, payable.amount)
 
 
 # --- refunds ---------------------------------------------------------------------------------
@@ -211,14 +197,14 @@ def test_closing_after_the_money_came_says_so(payable: Side) -> None:
 
 def test_money_goes_back_in_parts_until_nothing_is_left(payable: Side) -> None:
     attempt = payable.paid()
-    for key, amount in (("refund-1", 100_000), ("refund-2", AMOUNT - 100_000)):
+    for key, amount in (("refund-1", 100_000), ("refund-2", payable.amount - 100_000)):
         event = payable.gateway.refund(refund_of(attempt, amount, key))
         assert event.kind in {EventKind.REFUND_SUCCEEDED, EventKind.REFUND_PENDING}
         assert (event.amount_minor, event.refund_key) == (amount, key)
         assert event.refund_gateway_id
     _, *refunds = payable.gateway.fetch(attempt)
     assert {one.refund_key for one in refunds} == {"refund-1", "refund-2"}
-    assert sum(one.amount_minor or 0 for one in refunds) == AMOUNT
+    assert sum(one.amount_minor or 0 for one in refunds) == payable.amount
 
 
 def test_one_refund_key_gives_the_money_back_once(payable: Side) -> None:
@@ -232,8 +218,8 @@ def test_one_refund_key_gives_the_money_back_once(payable: Side) -> None:
 def test_more_than_was_paid_is_refused(payable: Side) -> None:
     attempt = payable.paid()
     with pytest.raises(ProviderRefused):
-        payable.gateway.refund(refund_of(attempt, AMOUNT + 1, "refund-1"))
-    payable.gateway.refund(refund_of(attempt, AMOUNT, "refund-2"))
+        payable.gateway.refund(refund_of(attempt, payable.amount + 1, "refund-1"))
+    payable.gateway.refund(refund_of(attempt, payable.amount, "refund-2"))
     with pytest.raises(ProviderRefused):
         payable.gateway.refund(refund_of(attempt, 1, "refund-3"))
 
@@ -268,7 +254,7 @@ def test_a_payment_is_told_signed_and_with_our_reference(payable: Side) -> None:
     for message in read:
         for event in message.events:
             assert (event.kind, event.reference) == (EventKind.CAPTURED, attempt.reference)
-            assert (event.amount_minor, event.currency) == (AMOUNT, "INR")
+            assert (event.amount_minor, event.currency) == (payable.amount, payable.currency)
             assert event.occurred_at
 
 
@@ -285,36 +271,35 @@ def test_a_refund_and_a_dispute_are_told(payable: Side) -> None:
     assert payable.gateway.fetch(attempt)[-1].kind == EventKind.DISPUTE_LOST
 
 
-BODY = b'{"id": "evt_1", "type": "of no interest", "object": "event", "data": {"object": {}}}'
-
-
-def test_a_good_signature_passes_whatever_the_case_of_the_header(online: Side) -> None:
-    (name, value), *_ = online.signed(BODY).items()
-    online.gateway.verify(BODY, {name: value})
-    online.gateway.verify(BODY, {name.lower(): value})
+def test_a_good_signature_passes_whatever_the_case_of_the_header(signing: Side) -> None:
+    body = signing.body()
+    (name, value), *_ = signing.signed(body).items()
+    signing.gateway.verify(body, {name: value})
+    signing.gateway.verify(body, {name.lower(): value})
 
 
 @pytest.mark.parametrize("age", [299, -299])
-def test_a_signature_may_be_five_minutes_off(online: Side, age: int) -> None:
-    online.gateway.verify(BODY, online.signed(BODY, age=age))
+def test_a_signature_may_be_five_minutes_off(dated: Side, age: int) -> None:
+    dated.gateway.verify(dated.body(), dated.signed(dated.body(), age=age))
 
 
 @pytest.mark.parametrize("age", [302, -302, 10**9])
-def test_a_signature_of_another_time_is_refused(online: Side, age: int) -> None:
+def test_a_signature_of_another_time_is_refused(dated: Side, age: int) -> None:
     with pytest.raises(BadSignature):
-        online.gateway.verify(BODY, online.signed(BODY, age=age))
+        dated.gateway.verify(dated.body(), dated.signed(dated.body(), age=age))
 
 
-def test_an_altered_byte_is_refused(online: Side) -> None:
+def test_an_altered_byte_is_refused(signing: Side) -> None:
+    body = signing.body()
     with pytest.raises(BadSignature):
-        online.gateway.verify(BODY.replace(b"evt_1", b"evt_2"), online.signed(BODY))
+        signing.gateway.verify(body.replace(b"evt_1", b"evt_2"), signing.signed(body))
 
 
-def test_another_secret_is_refused(online: Side) -> None:
-    with pytest.raises(BadSignature):
-        online.gateway.verify(BODY, online.signed(BODY, secret="whsec_somebody"))
-    with pytest.raises(BadSignature):
-        online.gateway.verify(BODY, online.signed(BODY, secret=""))
+def test_another_secret_is_refused(signing: Side) -> None:
+    body = signing.body()
+    for secret in ("whsec_somebody", ""):
+        with pytest.raises(BadSignature):
+            signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
 @pytest.mark.parametrize(
@@ -322,6 +307,21 @@ def test_another_secret_is_refused(online: Side) -> None:
     [
         lambda value: value[:-1],
         lambda value: value + "0",
+        lambda value: value[:-1] + "é",
+        lambda value: "",
+        lambda value: "nonsense",
+    ],
+)
+def test_a_spoilt_header_is_refused(signing: Side, spoil: Callable[[str], str]) -> None:
+    body = signing.body()
+    spoilt = {name: spoil(value) for name, value in signing.signed(body).items()}
+    with pytest.raises(BadSignature):
+        signing.gateway.verify(body, spoilt)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
         lambda value: value.replace("v1=", "v0="),
         lambda value: value.partition(",")[2],
         lambda value: value.partition(",")[0],
@@ -329,32 +329,31 @@ def test_another_secret_is_refused(online: Side) -> None:
         lambda value: value.replace("t=", "t=+"),
         lambda value: value.replace("t=", "t=٣"),
         lambda value: value.partition("v1=")[0] + "v1=é",
-        lambda value: "",
-        lambda value: "nonsense",
         lambda value: "t=,v1=",
     ],
 )  # fmt: skip
-def test_a_spoilt_header_is_refused(online: Side, spoil: Callable[[str], str]) -> None:
-    spoilt = {name: spoil(value) for name, value in online.signed(BODY).items()}
+def test_a_spoilt_time_or_scheme_is_refused(dated: Side, spoil: Callable[[str], str]) -> None:
+    spoilt = {name: spoil(value) for name, value in dated.signed(dated.body()).items()}
     with pytest.raises(BadSignature):
-        online.gateway.verify(BODY, spoilt)
+        dated.gateway.verify(dated.body(), spoilt)
 
 
-def test_a_missing_header_is_refused(online: Side) -> None:
+def test_a_missing_header_is_refused(signing: Side) -> None:
     with pytest.raises(BadSignature):
-        online.gateway.verify(BODY, {"Content-Type": "application/json"})
+        signing.gateway.verify(signing.body(), {"Content-Type": "application/json"})
 
 
-def test_one_good_signature_among_several_is_enough(online: Side) -> None:
-    good = online.signed(BODY)[online.header]
+def test_one_good_signature_among_several_is_enough(several: Side) -> None:
+    good = several.signed(several.body())[several.header]
     moment, _, ours = good.partition(",")
-    several = f"{moment},v1={'0' * 64},v0={'1' * 64},{ours}"
-    online.gateway.verify(BODY, {online.header: several})
+    many = f"{moment},v1={'0' * 64},v0={'1' * 64},{ours}"
+    several.gateway.verify(several.body(), {several.header: many})
 
 
-def test_every_secret_in_force_is_accepted(online: Side) -> None:
-    for secret in online.secrets():
-        online.gateway.verify(BODY, online.signed(BODY, secret=secret))
+def test_every_secret_in_force_is_accepted(signing: Side) -> None:
+    for secret in signing.secrets():
+        body = signing.body()
+        signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
 @pytest.mark.parametrize(
@@ -372,7 +371,7 @@ def test_what_cannot_be_read_is_said_to_be_unreadable(side: Side, body: bytes) -
 
 
 def test_an_unknown_kind_changes_nothing(online: Side) -> None:
-    message = online.gateway.parse(BODY)
+    message = online.gateway.parse(online.body())
     assert (message.event_id, message.kind) == ("evt_1", "of no interest")
     assert [event for event in message.events if event.kind != EventKind.IGNORED] == []
 
@@ -395,12 +394,11 @@ def test_the_lists_hold_what_was_paid_refunded_and_disputed(payable: Side) -> No
     assert dispute.evidence_due_at
 
 
-def test_a_long_list_is_read_to_its_end(payable: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shop.payments.gateways.stripe.PAGE_ROWS", 2)
-    monkeypatch.setattr("shop.sandbox.gateway.PAGE_ROWS", 2)
-    references = {payable.paid().reference for _ in range(5)}
+def test_a_long_list_is_read_to_its_end(listed: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{listed.pages_in}.PAGE_ROWS", 2)
+    references = {listed.paid().reference for _ in range(5)}
     since = utcnow() - timedelta(minutes=1)
-    assert {event.reference for event in payable.gateway.list_payments(since)} == references
+    assert {event.reference for event in listed.gateway.list_payments(since)} == references
 
 
 # --- without a provider ----------------------------------------------------------------------
@@ -408,7 +406,7 @@ def test_a_long_list_is_read_to_its_end(payable: Side, monkeypatch: pytest.Monke
 
 def test_without_a_provider_no_webhook_is_believed(offline: Side) -> None:
     with pytest.raises(BadSignature):
-        offline.gateway.verify(BODY, {})
+        offline.gateway.verify(offline.body(), {})
 
 
 def test_without_a_provider_there_is_nothing_to_list(offline: Side) -> None:

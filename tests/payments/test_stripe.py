@@ -12,7 +12,8 @@ from shop.clock import utcnow
 from shop.payments.gateways.base import AttemptRef, EventKind, RefundRequest
 from shop.payments.gateways.stripe_reading import our_amount, stripe_amount
 from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
-from tests.payments.gateway_sides import STRIPE_SECRETS, StripeSide
+from tests.payments.sides import Bench
+from tests.payments.sides.stripe import STRIPE_SECRETS, StripeSide
 from tests.payments.wishes import AMOUNT, ref_to
 from tests.simulators.receiver import Receiver
 from tests.simulators.stripe import Stripe
@@ -24,22 +25,19 @@ SESSIONS = "/v1/checkout/sessions"
 
 
 @pytest.fixture
-def server() -> Iterator[Stripe]:
-    made = Stripe()
+def side(
+    app: Any, configure: Callable[..., None], client: Any, run_jobs: Any
+) -> Iterator[StripeSide]:
+    receiver = Receiver()
+    made = StripeSide("stripe", Bench(receiver, configure, client, run_jobs))
     yield made
     made.stop()
+    receiver.stop()
 
 
 @pytest.fixture
-def side(app: Any, server: Stripe, configure: Callable[..., None]) -> Iterator[StripeSide]:
-    receiver = Receiver()
-    configure(
-        stripe_secret_key=server.key,
-        stripe_api_base=server.url,
-        stripe_webhook_secret=STRIPE_SECRETS,
-    )
-    yield StripeSide(receiver, server)
-    receiver.stop()
+def server(side: StripeSide) -> Stripe:
+    return side.server
 
 
 @pytest.fixture

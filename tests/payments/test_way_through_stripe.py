@@ -15,7 +15,7 @@ from shop.payments.models import AttemptStatus, Payment, Refund, RefundStatus
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.factories import make_order
-from tests.payments.gateway_sides import STRIPE_SECRETS
+from tests.payments.sides.stripe import STRIPE_SECRETS
 from tests.simulators.stripe import Stripe
 
 
