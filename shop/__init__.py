@@ -29,6 +29,7 @@ PARTS = (
     "stock.models",
     "catalog.models",
     "catalog.views",
+    "promotions.models",
     "cart.models",
     "cart.views",
     "orders.models",

@@ -565,12 +565,47 @@ def upgrade():
         batch_op.create_index(batch_op.f('ix_order_lines_seller_id'), ['seller_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_order_lines_variant_id'), ['variant_id'], unique=False)
 
+    op.create_table('gift_cards',
+    sa.Column('code_hash', sa.String(length=64), nullable=False),
+    sa.Column('hint', sa.String(length=4), nullable=False),
+    sa.Column('currency', sa.String(length=3), nullable=False),
+    sa.Column('balance_minor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('blocked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('note', sa.String(length=200), nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('balance_minor >= 0', name=op.f('ck_gift_cards_balance')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_gift_cards')),
+    sa.UniqueConstraint('code_hash', name=op.f('uq_gift_cards_code_hash'))
+    )
+    op.create_table('gift_card_entries',
+    sa.Column('gift_card_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('kind', sa.Enum('issue', 'spend', 'refund', name='entrykind', native_enum=False, create_constraint=True, length=32), nullable=False),
+    sa.Column('amount_minor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('order_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('reference', sa.String(length=100), nullable=False),
+    sa.Column('actor', sa.String(length=80), nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['gift_card_id'], ['gift_cards.id'], name=op.f('fk_gift_card_entries_gift_card_id')),
+    sa.ForeignKeyConstraint(['order_id'], ['orders.id'], name=op.f('fk_gift_card_entries_order_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_gift_card_entries')),
+    sa.UniqueConstraint('reference', name=op.f('uq_gift_card_entries_reference'))
+    )
+    with op.batch_alter_table('gift_card_entries', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_gift_card_entries_gift_card_id'), ['gift_card_id'], unique=False)
+        batch_op.create_index(batch_op.f('ix_gift_card_entries_order_id'), ['order_id'], unique=False)
+
     op.create_table('payment_parts',
     sa.Column('order_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('sequence', sa.Integer(), nullable=False),
     sa.Column('amount_minor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('due_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('status', sa.Enum('due', 'paid', 'waived', name='partstatus', native_enum=False, create_constraint=True, length=32), nullable=False),
+    sa.Column('before_shipping', sa.Boolean(), nullable=False),
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
@@ -910,6 +945,12 @@ def downgrade():
 
     op.drop_table('reservations')
     op.drop_table('payment_parts')
+    with op.batch_alter_table('gift_card_entries', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_gift_card_entries_order_id'))
+        batch_op.drop_index(batch_op.f('ix_gift_card_entries_gift_card_id'))
+
+    op.drop_table('gift_card_entries')
+    op.drop_table('gift_cards')
     with op.batch_alter_table('order_lines', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_order_lines_variant_id'))
         batch_op.drop_index(batch_op.f('ix_order_lines_seller_id'))

@@ -13,7 +13,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-TABLES = ("audit_entries", "stock_movements", "payment_events")
+TABLES = ("audit_entries", "stock_movements", "payment_events", "gift_card_entries")
 AUDIT_KEPT = ("id", "created_at", "actor", "user_id", "action", "subject", "request_id")
 
 

@@ -23,7 +23,10 @@ class PartStatus(StrEnum):
 
 
 class PaymentPart(Row):
-    """A share of what the order costs; usually there is one. Parts sum to the amount due."""
+    """A share of what the order costs; usually there is one. Parts not waived sum to the total.
+
+    A part that is split is waived, and two new ones take its place.
+    """
 
     __tablename__ = "payment_parts"
     __table_args__ = (
@@ -36,6 +39,8 @@ class PaymentPart(Row):
     amount_minor: Mapped[int] = mapped_column(BigId)
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status: Mapped[PartStatus] = mapped_column(stored(PartStatus), default=PartStatus.DUE)
+    #: True when the goods leave only after it is paid; False for instalments after that.
+    before_shipping: Mapped[bool] = mapped_column(default=True)
 
 
 class AttemptStatus(StrEnum):
