@@ -17,11 +17,12 @@ from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.delivery import by_hand
+from shop.delivery.story import coming_back
 from shop.errors import Conflict, NotAllowed, NotFound, Refused
 from shop.extensions import db
 from shop.messaging.models import Notification
 from shop.messaging.resending import resend
-from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.lifecycle import MOVING, Actor, Who, advance
 from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.pages import clock, leave_for, not_modified, tagged, with_etag
 from shop.payments.recording import record_cash
@@ -89,6 +90,7 @@ def order_timeline(number: str) -> ResponseReturnValue:
         entries=story(found, _filter(), sees_money=can(Right.SEE_MONEY)),
         filters=FILTERS,
         shown=_filter(),
+        is_coming_back=found.status in MOVING and found.id in coming_back([found.id]),
         **_next_strip(found),
     )
     return tagged(response, tag)

@@ -10,10 +10,12 @@ from sqlalchemy.orm import selectinload
 
 from shop.accounts.models import User
 from shop.delivery.models import Shipment, ShipmentLine
+from shop.delivery.story import is_coming_back
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.messaging.models import Notification
+from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, PaymentStatus
 from shop.payments.models import Dispute, Payment, Refund
 from shop.stock.models import Reservation, ReservationState
@@ -44,6 +46,11 @@ class OrderFacts:
     held_until: datetime | None
     older: str | None
     newer: str | None
+
+    @property
+    def is_coming_back(self) -> bool:
+        """What is under way is on its way back to us."""
+        return self.order.status in MOVING and is_coming_back(self.shipments)
 
     @property
     def captured_minor(self) -> int:

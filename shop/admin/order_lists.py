@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 
 from shop.delivery.models import Shipment
+from shop.delivery.story import coming_back
 from shop.extensions import db
+from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, OrderEvent, OrderLine, OrderStatus, PaymentStatus
 from shop.payments.models import Dispute, DisputeStatus, Payment, PaymentEvent
 
@@ -195,10 +197,11 @@ class RowFacts:
     units: int = 0
     payment: Payment | None = None
     evidence_due_at: Any = None
+    is_coming_back: bool = False
 
 
 def facts_of(rows: list[Order]) -> dict[int, RowFacts]:
-    """Units, latest payment and open dispute of each row: three statements for all rows."""
+    """Units, latest payment, open dispute and way of each row: four statements for all rows."""
     ids = [row.id for row in rows]
     if not ids:
         return {}
@@ -224,8 +227,11 @@ def facts_of(rows: list[Order]) -> dict[int, RowFacts]:
             .group_by(Payment.order_id)
         ).all()
     )
+    returning = coming_back(row.id for row in rows if row.status in MOVING)
     return {
-        order_id: RowFacts(units.get(order_id, 0), payments.get(order_id), due.get(order_id))
+        order_id: RowFacts(
+            units.get(order_id, 0), payments.get(order_id), due.get(order_id), order_id in returning
+        )
         for order_id in ids
     }
 

@@ -10,7 +10,9 @@ from sqlalchemy.orm import selectinload
 
 from shop.clock import local
 from shop.delivery.models import Shipment
+from shop.delivery.story import coming_back
 from shop.extensions import db
+from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, OrderStatus
 
 S = OrderStatus
@@ -55,6 +57,7 @@ class Card:
     contents: str
     pictures: Sequence[str]
     action: str
+    is_coming_back: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Listing:
 
 
 def orders_of(user_id: int, tab: str, page: int) -> Listing:
-    """The person's orders in this tab, latest first. Four statements, however many orders."""
+    """The person's orders in this tab, latest first. Five statements, however many orders."""
     by_status = dict(
         db.session.execute(
             select(Order.status, func.count())
@@ -84,9 +87,13 @@ def orders_of(user_id: int, tab: str, page: int) -> Listing:
     }
     found = _page_of(user_id, TABS[tab][1], page)
     arrivals = _arrivals([order.id for order in found])
+    returning = coming_back(order.id for order in found if order.status in MOVING)
     first = (page - 1) * PAGE + 1
     return Listing(
-        cards=[_card(order, arrivals.get(order.id, (None, None))) for order in found],
+        cards=[
+            _card(order, arrivals.get(order.id, (None, None)), order.id in returning)
+            for order in found
+        ],
         counts=counts,
         first=first if found else 0,
         last=first + len(found) - 1 if found else 0,
@@ -117,13 +124,16 @@ def _arrivals(order_ids: list[int]) -> dict[int, tuple[datetime | None, datetime
     return {order_id: (expected, delivered) for order_id, expected, delivered in rows}
 
 
-def _card(order: Order, arrival: tuple[datetime | None, datetime | None]) -> Card:
+def _card(
+    order: Order, arrival: tuple[datetime | None, datetime | None], is_coming_back: bool
+) -> Card:
     return Card(
         order=order,
-        headline=headline(order, *arrival),
+        headline="Coming back to us" if is_coming_back else headline(order, *arrival),
         contents=_contents([line.name for line in order.lines]),
         pictures=[line.picture for line in order.lines if line.picture][:3],
         action=_action(order),
+        is_coming_back=is_coming_back,
     )
 
 

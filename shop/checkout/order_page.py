@@ -16,7 +16,7 @@ from shop.delivery.story import Story
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.money import format_minor
-from shop.orders.lifecycle import COURIER_EVENTS, Who, may
+from shop.orders.lifecycle import COURIER_EVENTS, MOVING, Who, may
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
 from shop.pages import clock, day
 from shop.payments.gateways import gateway
@@ -128,6 +128,12 @@ class OrderPage:
             for event, former in reversed(list(zip(self.events, before, strict=False)))
             if event.kind not in told_by_parcels and not _says_the_same(event, former)
         ]
+
+    @property
+    def is_coming_back(self) -> bool:
+        """The badge says so: the order's status stays where the courier turned round."""
+        is_away = self.order.status in MOVING
+        return is_away and story.is_coming_back(parcel.shipment for parcel in self.parcels)
 
     @property
     def is_moving(self) -> bool:

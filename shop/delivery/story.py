@@ -1,11 +1,11 @@
 """What a parcel's way looks like to a person: a headline, five stages, and the scans."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from babel.dates import format_date
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.clock import local
 from shop.delivery.models import ATTEMPT_FAILED, FINAL, Shipment, ShipmentStatus, TrackingEvent
@@ -40,6 +40,7 @@ RETURN = (*FORWARD[:3], (S.RTO_INITIATED, "Could not deliver"), (S.RTO_DELIVERED
 #: Two states that stand at the stage of another one.
 STANDS_AT = {S.PICKUP_SCHEDULED: S.PENDING, S.RTO_IN_TRANSIT: S.RTO_INITIATED}
 
+ON_THE_WAY_BACK = frozenset({S.RTO_INITIATED, S.RTO_IN_TRANSIT})
 FAILED_WORDS = "Could not deliver, the courier tries again"
 
 BADGE = {
@@ -80,6 +81,28 @@ def stories_of(order_id: int) -> list[Story]:
     parcels = [one for one in of_order(order_id) if one.status != S.CANCELLED]
     events = events_of([one.id for one in parcels])
     return [Story(one, events[one.id]) for one in parcels]
+
+
+def coming_back(order_ids: Iterable[int]) -> set[int]:
+    """Which of these orders have parcels under way, all of them back to us. One statement.
+
+    Until they arrive the order's own status stays where the courier turned round.
+    """
+    returning = Shipment.status.in_(ON_THE_WAY_BACK)
+    return set(
+        db.session.scalars(
+            select(Shipment.order_id)
+            .where(Shipment.order_id.in_(list(order_ids)), Shipment.status.not_in(FINAL))
+            .group_by(Shipment.order_id)
+            .having(func.count() == func.count().filter(returning))
+        )
+    )
+
+
+def is_coming_back(parcels: Iterable[Shipment]) -> bool:
+    """The same of an order whose parcels are at hand."""
+    under_way = [one.status for one in parcels if one.status not in FINAL]
+    return bool(under_way) and all(status in ON_THE_WAY_BACK for status in under_way)
 
 
 def is_final(shipment: Shipment) -> bool:
