@@ -9,6 +9,7 @@ from flask_login import current_user
 from sqlalchemy import case, delete, func, select
 
 from shop.cart.models import Cart, CartLine
+from shop.clock import utcnow
 from shop.config import settings
 from shop.database import insert_ignore, upsert
 from shop.extensions import db
@@ -124,6 +125,7 @@ def put(cart_id: int, variant_id: int, quantity: int, price_minor: int, most: in
         then={
             "quantity": case((wanted > most, most), else_=wanted),
             "price_seen_minor": price_minor,
+            "updated_at": utcnow(),
         },
         returning=CartLine.quantity,
     )  # fmt: skip

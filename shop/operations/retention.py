@@ -1,9 +1,9 @@
 """What is deleted because nobody needs it any more."""
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from shop.accounts import signing_in
-from shop.cart.models import Cart
+from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
 from shop.extensions import db
 from shop.jobs import maintenance
@@ -43,12 +43,16 @@ def forget_webhooks(days: int) -> int:
 def forget_carts(days: int) -> int:
     """Delete carts that nobody touched for so many days; a customer's open cart stays.
 
-    Orders copied what they need of theirs. Returns how many.
+    A click changes the line and not the cart, so the newest line decides. Orders copied what they
+    need of theirs. Returns how many.
     """
+    since = in_future(hours=-24 * days)
+    touched = select(CartLine.id).where(CartLine.cart_id == Cart.id, CartLine.updated_at >= since)
     result = db.session.execute(
         delete(Cart).where(
-            Cart.updated_at < in_future(hours=-24 * days),
+            Cart.updated_at < since,
             Cart.user_id.is_(None) | Cart.ordered_at.is_not(None),
+            ~touched.exists(),
         )
     )
     return int(result.rowcount)  # type: ignore[attr-defined]
