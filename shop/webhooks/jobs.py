@@ -10,6 +10,9 @@ from shop.clock import in_future, utcnow
 from shop.delivery import tracking
 from shop.delivery.couriers import courier
 from shop.extensions import db
+from shop.incidents.jobs import when_given_up_tell
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.payments import attempts, recording
@@ -72,6 +75,23 @@ class Process:
             .where(WebhookEvent.id == work.payload["event_id"])
             .values(status=WebhookStatus.FAILED, error=words, processed_at=utcnow())
         )
+
+
+@when_given_up_tell("webhooks.process")
+def about_message(work: Work) -> About:
+    """Money hangs on a gateway's message; a courier's news is asked for again anyway."""
+    event = db.session.get(WebhookEvent, work.payload["event_id"]) or WebhookEvent(source="nobody")
+    is_courier = event.source.startswith(COURIER_PREFIX)
+    return About(
+        issue=f"A message of {event.source.removeprefix(COURIER_PREFIX)} could not be processed",
+        category=Category.DELIVERY if is_courier else Category.PAYMENT,
+        severity=Severity.MEDIUM if is_courier else Severity.HIGH,
+        job_id=work.job_id,
+        context={
+            "source": event.source, "event": event.event_id, "eventKind": event.kind,
+            "jobId": work.job_id, "jobKind": work.kind,
+        },
+    )  # fmt: skip
 
 
 def _pay(event: WebhookEvent) -> Fetching | None:
