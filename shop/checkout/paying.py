@@ -12,7 +12,7 @@ from shop.orders import lines
 from shop.orders.models import Order
 from shop.payments import attempts
 from shop.payments.gateways import switched_on
-from shop.payments.models import AttemptStatus, Payment
+from shop.payments.models import Payment
 from shop.preferences import preferences
 from shop.stock import reservations
 
@@ -52,11 +52,7 @@ class PayPage:
     @property
     def is_unfinished(self) -> bool:
         """A gateway's page is still open."""
-        return (
-            self.payment is not None
-            and self.payment.status == AttemptStatus.OPEN
-            and self.payment.next_step.get("kind") == "redirect"
-        )
+        return self.payment is not None and attempts.has_open_page(self.payment)
 
     @property
     def choices(self) -> list[Method]:

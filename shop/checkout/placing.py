@@ -110,7 +110,7 @@ def _as_before(order: Order) -> Placed:
     payment = attempts.latest(order.id)
     if payment is None or not payment.is_live:
         return Placed(order.id, order.token, attempts.own_page(order.token).url, False)
-    step = attempts.next_of(payment.next_step, order.token)
+    step = attempts.next_of(payment.next_step, order.token, payment.gateway, payment.reference)
     return Placed(order.id, order.token, step.url, step.is_external)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from flask import url_for
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
@@ -20,9 +20,9 @@ from shop.jobs.queue import enqueue
 from shop.limits import count_try
 from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
-from shop.orders.models import Order, OrderStatus
-from shop.payments import recording
-from shop.payments.gateways import gateway
+from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.payments import parts, recording
+from shop.payments.gateways import gateway, switched_on
 from shop.payments.gateways.base import (
     AttemptRef,
     EventKind,
@@ -32,7 +32,7 @@ from shop.payments.gateways.base import (
     PageEnd,
     PaymentRequest,
 )  # fmt: skip
-from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentEvent, PaymentPart
+from shop.payments.models import LIVE, AttemptStatus, Payment, PaymentEvent, PaymentPart
 from shop.payments.status import refresh
 from shop.preferences import preference, preferences
 from shop.providers import OutcomeUnknown, ProviderError, ProviderRefused
@@ -127,7 +127,9 @@ def open_at_gateway(opening: Opening) -> Next:
         return Next(url_for("orders.pay", token=opening.order_token), is_external=False)
     with transaction():
         keep_opened(opening.payment_id, opened)
-    return next_of(opened.next_step, opening.order_token)
+    return next_of(
+        opened.next_step, opening.order_token, opening.gateway_key, opening.request.reference
+    )
 
 
 def keep_opened(payment_id: int, opened: Opened) -> None:
@@ -173,11 +175,24 @@ def _mark_unknown(payment_id: int) -> None:
     )
 
 
-def next_of(step: dict[str, Any], token: str) -> Next:
-    """Where an attempt's next step leads."""
+def next_of(step: dict[str, Any], token: str, gateway_key: str, reference: str) -> Next:
+    """Where an attempt's next step leads: the gateway's page, its page on this shop, or the order."""
     if step.get("kind") == "redirect":
         return Next(str(step["url"]), is_external=True)
+    if step.get("kind") == "page":
+        page = url_for("payments.own_page", gateway_key=gateway_key, reference=reference)
+        return Next(page, is_external=False)
     return own_page(token)
+
+
+def has_open_page(payment: Payment) -> bool:
+    """True while the shopper can go on where the attempt was begun, at the gateway or on its page here."""
+    if payment.status != AttemptStatus.OPEN:
+        return False
+    kind = payment.next_step.get("kind")
+    if kind == "page":
+        return payment.expires_at is None or payment.expires_at > utcnow()
+    return bool(kind == "redirect")
 
 
 def own_page(token: str) -> Next:
@@ -192,63 +207,68 @@ def latest(order_id: int) -> Payment | None:
     ).first()
 
 
-def pay(order_id: int, gateway_key: str) -> Next:
-    """Try again by the same or another way: hold the stock anew, end the attempt before, open this one.
+def pay(order_id: int, gateway_key: str, first_minor: int = 0) -> Next:
+    """Pay what is due next by the same or another way: hold the stock anew, end the attempt before.
 
-    Opens its own transactions. Raises Refused, or OutOfStock when something is gone.
+    `first_minor` pays only so much by this way, and the rest after it by another. Opens its own
+    transactions. Raises Refused, or OutOfStock when something is gone.
     """
     way = gateway(gateway_key)
-    if gateway_key not in settings().payment_gateways:
+    if way.key not in {one.key for one in switched_on()}:
         raise Refused("This way to pay is not available.")
     with transaction():
         order = db.session.scalars(
             select(Order).where(Order.id == order_id).with_for_update()
         ).one()
-        opening = _retry(order, way)
+        opening = _retry(order, way, first_minor)
     if isinstance(opening, Next):
         return opening
     return open_at_gateway(opening)
 
 
-def _retry(order: Order, way: Gateway) -> Opening | Next:
-    if not order.is_unpaid or order.late_money_due_at is not None:
-        return own_page(order.token)
-    reason = way.unavailable(order.currency, order.shipping_address["country"], order.total_minor)
-    if reason:
-        raise Refused(reason)
-    part = db.session.scalars(
-        select(PaymentPart)
-        .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
-        .order_by(PaymentPart.sequence)
-        .limit(1)
-    ).first()
+def _retry(order: Order, way: Gateway, first_minor: int) -> Opening | Next:
+    part = parts.awaited(order)
     if part is None:
         return own_page(order.token)
-    before = list(db.session.scalars(select(Payment).where(Payment.part_id == part.id)))
-    live = [payment for payment in before if payment.status in LIVE]
+    country = order.shipping_address["country"]
+    reason = way.unavailable(order.currency, country, first_minor or part.amount_minor)
+    if reason:
+        raise Refused(reason)
+    if way.key == "cod" and (first_minor or order.fee_minor < preference("cod_fee_minor")):
+        raise Refused(ONLY_AT_CHECKOUT)
+    live = _live_of(order)
     for payment in live:
-        if payment.gateway == way.key and payment.next_step.get("kind") == "redirect":
+        if payment.gateway == way.key and has_open_page(payment) and not first_minor:
             # The page of the same gateway is still open: go on there, no second attempt.
-            return next_of(payment.next_step, order.token)
+            return next_of(payment.next_step, order.token, payment.gateway, payment.reference)
         if payment.status in {AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED}:
             raise Refused("We are still asking about your last payment. Wait a moment, please.")
-    if way.key == "cod" and order.fee_minor < preference("cod_fee_minor"):
-        raise Refused(ONLY_AT_CHECKOUT)
-    if len(before) >= MAX_ATTEMPTS:
-        raise Refused(f"This order was tried {MAX_ATTEMPTS} times. Please write to us.")
-    return _open_another(order, part, way, live)
+    tried = select(func.count()).select_from(Payment).where(Payment.part_id == part.id)
+    if (db.session.scalar(tried) or 0) >= MAX_ATTEMPTS:
+        raise Refused(f"This was tried {MAX_ATTEMPTS} times. Please write to us.")
+    return _open_another(order, part, way, live, first_minor)
+
+
+def _live_of(order: Order) -> Sequence[Payment]:
+    """Whatever part they are for: one attempt of an order is live at a time."""
+    return db.session.scalars(
+        select(Payment).where(Payment.order_id == order.id, Payment.status.in_(LIVE))
+    ).all()
 
 
 def _open_another(
-    order: Order, part: PaymentPart, way: Gateway, live: Sequence[Payment]
+    order: Order, part: PaymentPart, way: Gateway, live: Sequence[Payment], first_minor: int
 ) -> Opening | Next:
     for payment in live:
         recording.supersede(payment)
-    shopper = Actor(Who.SHOPPER, "customer")
-    if order.status == OrderStatus.PAYMENT_FAILED:
-        advance(order, "payment_retried", shopper)
-    until = renew(order, way.key)
-    order.payment_method = way.key
+    if first_minor:
+        part = parts.split(order, part, first_minor)
+    until = hold_until(way.key, preferences("hold_minutes", "bank_hold_hours"))
+    if order.is_unpaid:
+        if order.status == OrderStatus.PAYMENT_FAILED:
+            advance(order, "payment_retried", Actor(Who.SHOPPER, "customer"))
+        until = renew(order, way.key)
+        order.payment_method = way.key
     opening = begin(order, part, way, until)
     refresh(order)
     if way.key != "cod":
@@ -266,6 +286,9 @@ def accept_at_door(order: Order, opening: Opening) -> Next:
 def renew(order: Order, gateway_key: str) -> datetime:
     """Hold the order's stock from now on for the full time. Raises OutOfStock when something is gone."""
     until = hold_until(gateway_key, preferences("hold_minutes", "bank_hold_hours"))
+    if order.payment_status == PaymentStatus.PARTIALLY_PAID:
+        # A plan's goods are held for longer than any page is open.
+        until = max(until, reservations.hold_ends_at(order.id) or until)
     if reservations.extend(order.id, until):
         return until
     reservations.hold(order.id, lines.quantities(order.id), until)

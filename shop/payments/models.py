@@ -106,7 +106,8 @@ class Payment(Row):
     )
     #: card, upi, netbanking, wallet, swish, bank, cash …
     method: Mapped[str | None] = mapped_column(String(40))
-    #: What the shopper does next: {"kind": "redirect", "url": …} or {"kind": "instructions", …}.
+    #: What the shopper does next: {"kind": "redirect", "url": …}, {"kind": "page", …} (the gateway's
+    #: page on this shop) or {"kind": "instructions", …}.
     next_step: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     #: When the gateway's page closes by itself.
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

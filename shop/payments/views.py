@@ -1,20 +1,58 @@
 """Coming back from a gateway, and the question whether a payment has come."""
 
 import structlog
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, Response, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from flask_wtf.csrf import generate_csrf
 from sqlalchemy import select
 
+from shop.clock import utcnow
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.orders.models import Order, OrderStatus
+from shop.pages import leave_for, not_modified, page, tagged, wants_fragment, with_etag
 from shop.payments import attempts
-from shop.payments.models import LIVE, Payment
+from shop.payments.gateways import gateway
+from shop.payments.models import LIVE, AttemptStatus, Payment
 from shop.providers import ProviderError
 
 log = structlog.get_logger()
 bp = Blueprint("payments", __name__)
+
+
+@bp.after_request
+def _kept_private(response: Response) -> Response:
+    """The reference in these addresses leads to the order: it goes into no referrer and no index (S29)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex"
+    return response
+
+
+@bp.get("/pay/<gateway_key>/<reference>")
+def own_page(gateway_key: str, reference: str) -> Response:
+    """A gateway's page on this shop. It asks again by itself, and leads on once the attempt is over."""
+    payment = _named(reference, gateway_key)
+    order = db.session.get_one(Order, payment.order_id)
+    if payment.status != AttemptStatus.OPEN or payment.next_step.get("kind") != "page":
+        return leave_for(_after(order))
+    is_open, seconds = attempts.has_open_page(payment), _pace(payment)
+    generate_csrf()  # the page's forms hold the session's token
+    tag, is_known = with_etag(f"{payment.updated_at}:{is_open}:{seconds}:{session['csrf_token']}")
+    if is_known and wants_fragment():
+        return not_modified(tag)
+    response = page(
+        f"payments/{payment.gateway}.html", layout="base_checkout.html", payment=payment, order=order,
+        way=gateway(payment.gateway), step=payment.next_step, is_open=is_open, seconds=seconds,
+        now=utcnow(), tag=tag,
+    )  # fmt: skip
+    return tagged(response, tag) if wants_fragment() else response
+
+
+def _pace(payment: Payment) -> int:
+    """Seconds until the page asks again: often while the shopper pays, then seldom."""
+    age = (utcnow() - payment.created_at).total_seconds()
+    return 2 if age < 120 else 5 if age < 600 else 30
 
 
 @bp.get("/pay/<gateway_key>/return")
@@ -25,8 +63,13 @@ def come_back(gateway_key: str) -> ResponseReturnValue:
     order = db.session.get_one(Order, payment.order_id, populate_existing=True)
     if order.is_unpaid and "left" in request.args:
         return redirect(url_for("orders.pay", token=order.token, left=1), 303)
-    page = "orders.pay" if order.status == OrderStatus.PAYMENT_FAILED else "orders.show"
-    return redirect(url_for(page, token=order.token), 303)
+    return redirect(_after(order), 303)
+
+
+def _after(order: Order) -> str:
+    """Where a shopper goes on whose attempt is over: to try again, or to the order."""
+    where = "orders.pay" if order.status == OrderStatus.PAYMENT_FAILED else "orders.show"
+    return url_for(where, token=order.token)
 
 
 @bp.get("/api/payments/verify/<reference>")

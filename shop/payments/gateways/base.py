@@ -99,7 +99,8 @@ class Opened:
     """An open attempt: where the shopper goes, and when that page closes."""
 
     gateway_id: str
-    #: {"kind": "redirect", "url": …} or {"kind": "instructions", "rows": [[label, value], …]}.
+    #: {"kind": "redirect", "url": …}, {"kind": "instructions", "rows": [[label, value], …]}, or
+    #: {"kind": "page", …} with what templates/payments/<key>.html draws; {} where nothing is to be shown.
     next_step: dict[str, Any]
     expires_at: datetime | None = None
     refs: Mapping[str, str] = field(default_factory=dict)
