@@ -110,7 +110,7 @@ def _pay(event: WebhookEvent) -> Fetching | None:
         except recording.UnknownPayment:
             _not_ours(event, one)
             return None
-        if not way.is_authoritative:
+        if one.is_hint or not way.is_authoritative:
             payment, _order = recording.locked(payment_id)
             return Fetching(event.id, payment_id, way.key, attempts.ref_of(payment))
         recording.record(one, way.key, "webhook", payment_id)

@@ -71,6 +71,8 @@ class GatewayEvent:
     payer_phone: str | None = None
     #: Further ids by which later news may name this payment, e.g. {"payment_intent": "pi_…"}.
     refs: Mapping[str, str] = field(default_factory=dict)
+    #: True for a message that says too little: the gateway is asked before anything changes.
+    is_hint: bool = False
 
 
 @dataclass(frozen=True)
