@@ -27,7 +27,12 @@ from shop.payments.status import payment_status
 def figures(session: Session) -> Iterator[str]:
     """I1: lines sum to subtotal, parts to total, and each line to its own figures."""
     lines = sums_beside(session, OrderLine.order_id, OrderLine.total_minor)
-    parts = sums_beside(session, PaymentPart.order_id, PaymentPart.amount_minor)
+    parts = sums_beside(
+        session,
+        PaymentPart.order_id,
+        PaymentPart.amount_minor,
+        PaymentPart.status != PartStatus.WAIVED,
+    )
     orders = select(
         Order.id, Order.number, Order.subtotal_minor, Order.discount_minor, Order.shipping_minor,
         Order.fee_minor, Order.tax_minor, Order.total_minor,

@@ -33,6 +33,7 @@ from shop.orders.models import (
     OrderStatus,
     PaymentStatus,
 )  # fmt: skip
+from shop.payments import parts
 
 SHIPPABLE = frozenset(
     {
@@ -210,16 +211,18 @@ def billed_grams(shipment: Shipment) -> int:
 def _to_collect(order: Order, quantities: Mapping[int, int], earlier: Iterable[Shipment]) -> int:
     """What is paid at the door for this parcel, in minor units: 0 unless the order is unpaid COD.
 
-    Several parcels share the total: each collects its lines' worth, the last one what is left.
+    Several parcels share what is due: each collects its lines' worth, the last one what is left.
     """
     if order.payment_method != "cod" or order.paid_at is not None:
         return 0
+    elsewhere = sum(one.collect_minor for one in earlier if one.status not in GIVEN_BACK)
+    left = max(0, parts.due_minor(order.id) - elsewhere)
     if not unshipped(order):
-        elsewhere = sum(one.collect_minor for one in earlier if one.status not in GIVEN_BACK)
-        return max(0, order.total_minor - elsewhere)
-    return sum(
+        return left
+    worth = sum(
         line.total_minor * quantities.get(line.id, 0) // line.quantity for line in order.lines
     )
+    return min(left, worth)
 
 
 def give_back(shipment: Shipment) -> None:

@@ -167,14 +167,14 @@ class CloseAttempt:
         if payment.status == AttemptStatus.SUPERSEDED:
             payment.ask_at = None
         if payment.status != AttemptStatus.CAPTURED and request.frees_stock and order.is_unpaid:
-            late.release_hold(order)
+            late.end_hold(order)
 
     def gave_up(self, work: Work, words: str) -> None:
         """The gateway cannot be reached: the stock is not held for ever; money that comes is late money."""
         if work.payload.get("frees_stock"):
             _payment, order = recording.locked(work.payload["payment_id"])
             if order.is_unpaid:
-                late.release_hold(order)
+                late.end_hold(order)
 
 
 def _ended_without_call(payment: Payment, order: Order, frees_stock: bool) -> None:
@@ -185,7 +185,7 @@ def _ended_without_call(payment: Payment, order: Order, frees_stock: bool) -> No
     if gateway(payment.gateway).is_online:
         payment.ask_at = in_future(minutes=8)
     if frees_stock and order.is_unpaid:
-        late.release_hold(order)
+        late.end_hold(order)
 
 
 def _grow_hold(payment: Payment, order: Order) -> None:
@@ -200,7 +200,7 @@ def _grow_hold(payment: Payment, order: Order) -> None:
         if payment.expires_at and grown_until > payment.expires_at + timedelta(
             minutes=HOLD_GROWS_AT_MOST_MINUTES
         ):
-            late.release_hold(order)
+            late.end_hold(order)
             return
         hold.expires_at = grown_until
 
@@ -236,7 +236,7 @@ def end_hold(work: Work) -> None:
         )  # fmt: skip
     longest = timedelta(minutes=HOLD_GROWS_AT_MOST_MINUTES)
     if all(utcnow() > (payment.expires_at or ends_at) + longest for payment in live):
-        late.release_hold(order)
+        late.end_hold(order)
 
 
 def _locked_order(work: Work) -> Order:
@@ -268,6 +268,8 @@ def cancel_unpaid(work: Work) -> None:
 def expire_order(work: Work) -> None:
     """Cancelled, the cart given back; what came in short goes back too."""
     order = _locked_order(work)
+    if work.payload.get("unless_held") and reservations.has_active_hold(order.id):
+        return
     if order.is_unpaid and order.late_money_due_at is None:
         advance(order, "expired", SYSTEM)
         refresh(order)

@@ -1,5 +1,7 @@
 """Money that comes when the hold is over: take the stock again, wait for a person, or give it back."""
 
+from sqlalchemy import select
+
 from shop.audit import recording as audit
 from shop.clock import in_future, utcnow
 from shop.errors import Refused
@@ -10,7 +12,8 @@ from shop.jobs.queue import enqueue
 from shop.orders import effects, lines
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.models import Order, OrderEvent
-from shop.payments import refunds
+from shop.payments import parts, refunds
+from shop.payments.models import PartStatus, PaymentPart
 from shop.preferences import preferences
 from shop.stock import reservations
 from shop.stock.models import ReservationState
@@ -71,6 +74,32 @@ def hold_again(order: Order) -> bool:
 def release_hold(order: Order) -> None:
     """The hold ends; the order stays open until it is cancelled."""
     reservations.release(order.id, ReservationState.EXPIRED)
+
+
+def end_hold(order: Order) -> None:
+    """The hold ends unpaid. What was paid in part goes back now: the rest did not come in time."""
+    release_hold(order)
+    paid = select(PaymentPart.id).where(
+        PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.PAID
+    )
+    if order.is_unpaid and db.session.scalar(paid.limit(1)) is not None:
+        enqueue(
+            "orders.expire", {"order_id": order.id, "unless_held": True}, key=f"{order.id}:unheld"
+        )  # fmt: skip
+
+
+def keep_for_the_rest(order: Order) -> bool:
+    """A part came in and others stand before shipping: the stock stays held for them.
+
+    False when the hold was over and something has been sold meanwhile.
+    """
+    if not (reservations.has_active_hold(order.id) or hold_again(order)):
+        return False
+    chosen = preferences("hold_minutes", *parts.PREFERENCES)
+    until = parts.held_until(order.id, chosen) or in_future(minutes=chosen["hold_minutes"])
+    reservations.extend(order.id, until)
+    order.expires_at = max(order.expires_at or until, until)
+    return True
 
 
 def decide(order: Order, choice: str, actor: str) -> None:

@@ -37,6 +37,12 @@ from shop.payments.status import refresh
 log = structlog.get_logger()
 
 
+#: When the gateway is asked about promised money that it did not take by itself.
+PROMISED_SECONDS = 30
+#: Nothing is under way after all, or not yet: the page is open.
+WAITING = {AttemptStatus.UNKNOWN, AttemptStatus.CREATED, AttemptStatus.AUTHORIZED}
+
+
 class UnknownPayment(NotFound):
     """The news names a payment that this shop does not have."""
 
@@ -146,6 +152,8 @@ def _taken_in(event: GatewayEvent, payment: Payment, order: Order, source: str) 
         return _try_failed(event, payment, order, actor)
     if event.kind == EventKind.PENDING:
         return _pending(payment)
+    if event.kind == EventKind.AUTHORIZED:
+        return _authorized(payment)
     if event.kind in REFUND_NEWS:
         return refunds.take_in(event, payment, order, actor)
     return disputes.take_in(event, payment, order, actor)
@@ -235,18 +243,32 @@ def _settle(order: Order, actor: Actor, came: str) -> str:
         advance(order, "unarchived", actor)
     due = db.session.scalar(
         select(PaymentPart.id)
-        .where(PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE)
+        .where(
+            PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.DUE,
+            PaymentPart.before_shipping,
+        )
         .limit(1)
-    )
+    )  # fmt: skip
     if due is None and order.status == OrderStatus.CANCELLED and late.was_sold(order):
         return _paid_at_the_door_of_a_cancelled_order(order, actor, came)
     if due is None and (order.is_unpaid or order.status == OrderStatus.CANCELLED):
         return late.accept_or_hold(order, actor, came)
     telling.note(order, "payment", actor.name, came)
     if due is not None:
-        return "captured"
+        return _part_settled(order, actor)
     order.paid_at = order.paid_at or utcnow()
     effects.count_sales(order, actor.name)
+    return "captured"
+
+
+def _part_settled(order: Order, actor: Actor) -> str:
+    """A part came in, and others stand before shipping: held for them, or all of it goes back."""
+    if order.status == OrderStatus.PAYMENT_FAILED and may(order, "payment_retried", SYSTEM.who):
+        advance(order, "payment_retried", SYSTEM)
+    if order.is_unpaid and not late.keep_for_the_rest(order):
+        advance(order, "expired", SYSTEM)
+    elif order.status == OrderStatus.CANCELLED:
+        refunds.refund_in_full(order, "paid too late", SYSTEM.name)
     return "captured"
 
 
@@ -355,8 +377,17 @@ def _try_failed(event: GatewayEvent, payment: Payment, order: Order, actor: Acto
     return "try_failed"
 
 
+def _authorized(payment: Payment) -> str:
+    """Most gateways take promised money by themselves at once; else asking does it."""
+    if payment.status not in LIVE or payment.status == AttemptStatus.AUTHORIZED:
+        return "nothing"
+    payment.status = AttemptStatus.AUTHORIZED
+    payment.ask_at = in_future(seconds=PROMISED_SECONDS)
+    return "authorized"
+
+
 def _pending(payment: Payment) -> str:
-    if payment.status not in {AttemptStatus.UNKNOWN, AttemptStatus.CREATED}:
+    if payment.status not in WAITING:
         return "nothing"
     payment.status = AttemptStatus.OPEN
     return "open"

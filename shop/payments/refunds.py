@@ -24,6 +24,7 @@ from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
 from shop.payments.status import refresh
+from shop.promotions import gift_cards
 from shop.stock import ledger
 
 
@@ -76,8 +77,18 @@ def request_refund(
         actor, "refund.requested", f"order:{order.number}", None,
         {"amount_minor": amount_minor, "reason": reason, "payment": payment.reference},
     )  # fmt: skip
-    enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
+    if payment.gateway == "gift_card":
+        _refill_card(refund, payment, order, actor)
+    else:
+        enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
     return refund
+
+
+def _refill_card(refund: Refund, payment: Payment, order: Order, actor: str) -> None:
+    """A gift card's money is the shop's own ledger: it is back at once."""
+    gift_cards.give_back(payment.reference, refund.amount_minor, refund.idempotency_key, actor)
+    _succeeded(refund, payment, order, Actor(Who.SYSTEM, actor))
+    refresh(order)
 
 
 def _left_to_refund(payment: Payment) -> int:

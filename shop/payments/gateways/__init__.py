@@ -9,8 +9,10 @@ from shop.payments.gateways.base import Gateway
 GATEWAYS = {
     "sandbox": "shop.payments.gateways.sandbox:Sandbox",
     "stripe": "shop.payments.gateways.stripe:StripeCheckout",
+    "razorpay": "shop.payments.gateways.razorpay:Razorpay",
     "bank_transfer": "shop.payments.gateways.bank_transfer:BankTransfer",
     "cod": "shop.payments.gateways.cod:CashOnDelivery",
+    "gift_card": "shop.payments.gateways.gift_card:GiftCardPayment",
 }
 
 
@@ -24,7 +26,8 @@ def gateway(key: str) -> Gateway:
 
 
 def switched_on() -> list[Gateway]:
-    """The ways to pay that this shop offers, the default first."""
+    """The ways to pay that a shopper chooses from, the default first. A gift card is a field instead."""
     first = settings().default_payment_gateway
-    keys = sorted(settings().payment_gateways, key=lambda key: key != first)
+    offered = [key for key in settings().payment_gateways if key != "gift_card"]
+    keys = sorted(offered, key=lambda key: key != first)
     return [gateway(key) for key in keys]

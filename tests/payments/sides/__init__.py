@@ -13,6 +13,7 @@ SIDES = {
     "real stripe": "tests.payments.sides.stripe:RealStripeSide",
     "bank_transfer": "tests.payments.sides.base:OfflineSide",
     "cod": "tests.payments.sides.base:OfflineSide",
+    "gift_card": "tests.payments.sides.base:OfflineSide",
 }
 
 
