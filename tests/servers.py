@@ -6,6 +6,7 @@ programs inside the wheels of tests/requirements.txt.
 
 import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -22,12 +23,24 @@ import redis
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG
 
 
-#: For throw-away databases: no write needs to survive the machine.
-CARELESS = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+#: For throw-away databases: no write needs to survive the machine, and no table lives long.
+CARELESS = (
+    "fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal",
+    "max_wal_senders=0", "checkpoint_timeout=1h", "max_wal_size=4GB", "autovacuum=off",
+    # Empty statistics make small queries look dear enough to be compiled or shared out.
+    "jit=off", "max_parallel_workers_per_gather=0",
+)  # fmt: skip
 
 
 class Missing(Exception):
     """There is no such server on this machine, and no wheel with one."""
+
+
+def memory() -> Path | None:
+    """Where files are kept in memory, when this machine has such a place with room."""
+    place = Path("/dev/shm")
+    roomy = place.is_dir() and shutil.disk_usage(place).free > 512 * 1024 * 1024
+    return place if roomy else None
 
 
 def _die_with_parent() -> None:
@@ -97,7 +110,9 @@ class Postgres:
             self._start()
 
     def _start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tillpg"))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="tillpg", dir=None if self.durable else memory())
+        )
         self.folder.chmod(0o755)
         programs = next((f for f in _postgres_folders() if _works(f / "initdb")), None)
         programs = programs or _copied_wheel(self.folder)
@@ -116,7 +131,7 @@ class Postgres:
         self.process = subprocess.Popen(
             [
                 programs / "postgres", "-D", home, "-k", self.folder, "-c", "listen_addresses=",
-                *([] if self.durable else CARELESS),
+                *([] if self.durable else itertools.chain(*(("-c", value) for value in CARELESS))),
                 "-c", "max_connections=200", "-c", "shared_buffers=64MB",
             ],
             preexec_fn=_die_with_parent, **options, **_as_nobody(),

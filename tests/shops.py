@@ -26,6 +26,7 @@ from werkzeug.test import TestResponse
 from shop import create_app, providers
 from shop.extensions import db, limiter
 from shop.jobs import runner, schedule
+from tests import servers
 
 SECRET_KEY = "a key for the tests, long enough"
 TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
@@ -236,7 +237,8 @@ class PostgresShop(Shop):
         asked = " UNION ALL ".join(
             f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in self.tables
         )
-        with self.sa_engine.begin() as connection:
+        emptying = self.sa_engine.execution_options(isolation_level="READ COMMITTED")
+        with emptying.begin() as connection:
             filled = connection.scalars(sa.text(asked)).all()
             if filled and self.may_silence:
                 connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
@@ -250,9 +252,7 @@ class PostgresShop(Shop):
 
 def new_folder() -> Path:
     """A folder for this test process, in memory where the machine has such."""
-    in_memory = Path("/dev/shm")
-    roomy = in_memory.is_dir() and shutil.disk_usage(in_memory).free > 512 * 1024 * 1024
-    return Path(tempfile.mkdtemp(prefix="till", dir=in_memory if roomy else None))
+    return Path(tempfile.mkdtemp(prefix="till", dir=servers.memory()))
 
 
 @contextmanager
