@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.types import StartResponse
@@ -48,9 +48,15 @@ class Hook:
 
 
 class Simulator:
-    """A provider on loopback. Subclasses write `handle`; `fault` breaks what comes next."""
+    """A provider on loopback. Subclasses write `handle`; `fault` breaks what comes next.
 
-    def __init__(self) -> None:
+    `port` 0 takes a free one.
+    """
+
+    #: The status codes by which the shop says that it took a webhook.
+    accepts: Container[int] = range(200, 300)
+
+    def __init__(self, port: int = 0) -> None:
         self.lock = threading.RLock()
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.faults: list[Fault] = []
@@ -63,7 +69,7 @@ class Simulator:
         #: How often each webhook is sent.
         self.copies = 1
         self._released = threading.Event()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)
+        self._server = make_server("127.0.0.1", port, self._serve, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -94,7 +100,7 @@ class Simulator:
             self.deliver()
 
     def deliver(self, *, backwards: bool = False) -> list[int]:
-        """Send what is in the outbox; what is not answered by 2xx stays there for another time."""
+        """Send what is in the outbox; what is not accepted stays there for another time."""
         waiting, self.outbox = self.outbox, []
         answers = []
         for hook in reversed(waiting) if backwards else waiting:
@@ -107,7 +113,7 @@ class Simulator:
             except requests.RequestException:
                 status = 0
             answers.append(status)
-            if not 200 <= status < 300:
+            if status not in self.accepts:
                 self.outbox.append(hook)
         self.answers += answers
         return answers
