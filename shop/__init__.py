@@ -38,6 +38,7 @@ PARTS = (
     "payments.incident_facts",
     "payments.jobs",
     "payments.reconciling",
+    "payments.instalments",
     "payments.views",
     "delivery.models",
     "delivery.incident_facts",

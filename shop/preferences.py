@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, select
+from sqlalchemy import ForeignKey, String, Text, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.config import flag, number, one_of
@@ -29,6 +29,12 @@ class Preference:
     default: Any
     read: Callable[[str], Any]
     help: str
+    is_money: bool = False
+
+
+def _money(default: int, most: int, about: str) -> Preference:
+    """An amount in minor units of the shop's currency; staff read and type major units."""
+    return Preference(default, number(0, most), about, is_money=True)
 
 
 PREFERENCES = {
@@ -43,36 +49,50 @@ PREFERENCES = {
     "late_money_hours": Preference(24, number(1, 168), "How long a late payment waits for a person."),
     "auto_ship": Preference(True, flag, "Book the parcel as soon as an order is paid."),
     "line_limit": Preference(20, number(1, 999), "The most units of one variant in an order."),
-    "cod_fee_minor": Preference(4900, number(0, 10**7), "What paying at the door costs."),
-    "cod_limit_minor": Preference(
-        2_500_000, number(0, 10**10), "The dearest order that may be paid at the door."
+    "cod_fee_minor": _money(4900, 10**7, "What paying at the door costs."),
+    "cod_limit_minor": _money(
+        2_500_000, 10**10, "The dearest order that may be paid at the door."
     ),
-    "free_shipping_minor": Preference(
-        500_000, number(0, 10**10), "Standard delivery is free from here."
-    ),
-    "standard_shipping_minor": Preference(9900, number(0, 10**8), "Standard delivery."),
-    "express_shipping_minor": Preference(24900, number(0, 10**8), "Express delivery."),
-    "support_refund_minor": Preference(
-        200_000, number(0, 10**10), "The largest refund that the support role may make."
+    "free_shipping_minor": _money(500_000, 10**10, "Standard delivery is free from here."),
+    "standard_shipping_minor": _money(9900, 10**8, "Standard delivery."),
+    "express_shipping_minor": _money(24900, 10**8, "Express delivery."),
+    "support_refund_minor": _money(
+        200_000, 10**10, "The largest refund that the support role may make."
     ),
     "archive_days": Preference(90, number(1, 3650), "When a finished order is archived."),
     "webhook_days": Preference(30, number(7, 365), "How long webhook bodies are kept."),
     "job_days": Preference(14, number(1, 365), "How long finished jobs are kept."),
+    "deposit_percent": Preference(
+        0, number(0, 90), "The share to pay at once when the rest is paid later. 0: not offered."
+    ),
+    "deposit_minimum_minor": _money(1_000_000, 10**10, "From what amount on a deposit is offered."),
+    "deposit_ships": Preference(
+        "paid_in_full", one_of("paid_in_full", "deposit_paid"), "When an order with a deposit ships."
+    ),
+    "instalments": Preference(2, number(1, 12), "In how many parts the rest is paid."),
+    "instalment_days": Preference(30, number(1, 90), "Days from one of them to the next."),
+    "instalment_grace_days": Preference(
+        7, number(0, 60), "Days after the last one until an unpaid order is cancelled."
+    ),
+    "instalment_notice_days": Preference(
+        3, number(1, 30), "How many days before a part is due its pay link is mailed."
+    ),
 }  # fmt: skip
 
 
 def preference(key: str) -> Any:
     """The value in force, typed. One indexed read."""
-    row = PREFERENCES[key]
-    raw = db.session.scalar(select(Setting.value).where(Setting.key == key))
-    return row.default if raw is None else row.read(raw)
+    return preferences(key)[key]
+
+
+_CHANGED = select(Setting.key, Setting.value).where(
+    Setting.key.in_(bindparam("keys", expanding=True))
+)
 
 
 def preferences(*keys: str) -> dict[str, Any]:
     """Several values in one read."""
-    found = dict(
-        db.session.execute(select(Setting.key, Setting.value).where(Setting.key.in_(keys))).all()
-    )
+    found = dict(db.session.execute(_CHANGED, {"keys": keys}).all())
     return {
         key: PREFERENCES[key].read(found[key]) if key in found else PREFERENCES[key].default
         for key in keys

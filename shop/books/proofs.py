@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from shop.books import flow, money, stock, timeline
+from shop.books import cards, flow, money, stock, timeline
 from shop.books.reading import snapshot
 
 
@@ -25,6 +25,7 @@ PROOFS = (
     Proof("I2", "What counts as paid is what was asked", money.asked_is_paid),
     Proof("I3", "One capture is counted once", money.captures),
     Proof("I4", "Refunds never exceed what came in", money.refunds),
+    Proof("I7", "A gift card's balance is the sum of its entries", cards.balances, is_light=True),
     Proof("I8", "Payment status and sellers' counters add up", money.sums, is_light=True),
     Proof("I9", "0 ≤ reserved ≤ on hand", stock.levels, is_light=True),
     Proof("I10", "Counts are the sums of reservations and movements", stock.sums, is_light=True),

@@ -36,6 +36,10 @@ def _waits_for_transfer(order: Order) -> bool:
     return order.is_unpaid and order.payment_method == "bank_transfer"
 
 
+def _runs(order: Order) -> bool:
+    return order.status not in {S.CANCELLED, S.REFUNDED, S.RETURNED}
+
+
 def _is(*statuses: OrderStatus) -> Callable[[Order], bool]:
     return lambda order: order.status in statuses
 
@@ -69,6 +73,7 @@ EVENTS: dict[str, tuple[Telling, ...]] = {
     "delivery_problem":     (customer("delivery_problem",            "version",            is_true=_is_not(S.DELIVERED)),),
     "order_delivered":      (customer("order_delivered",             "shipment_id"),),
     "refunded":             (customer("refund_sent",                 "refund_id"),),
+    "instalment_due":       (customer("instalment_due",              "part_id", "stage",   is_true=_runs),),
     "order_link":           (customer("order_link",                  "asked"),),
 }
 # fmt: on

@@ -14,7 +14,7 @@ from shop.money import format_minor
 from shop.orders.models import Order, OrderEvent
 from shop.pages import clock, day, moment
 from shop.payments.gateways import GATEWAYS, gateway
-from shop.payments.models import Payment, Refund
+from shop.payments.models import Payment, PaymentPart, Refund
 from shop.stock.models import Reservation, ReservationState
 
 METHODS = {
@@ -112,7 +112,24 @@ def placeholders(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
         "at_the_door": _at_the_door(rows),
         "refund": rows.money(refunded_minor(rows, context)),
         "refund_for": _refund_for(rows, context),
+        **_instalment(rows, context),
         **_links(rows),
+    }
+
+
+def _instalment(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
+    """The part that is due, its day, and what has been paid so far."""
+    part = db.session.get(PaymentPart, context["part_id"]) if "part_id" in context else None
+    if part is None or part.due_at is None:
+        return {"instalment": "", "instalment_day": "", "instalment_state": ""}
+    paid = rows.money(rows.captured_minor - rows.returned_minor)
+    state = f"You have paid {paid} of {rows.money(rows.order.total_minor)} so far."
+    if context.get("stage") == "late":
+        state = f"We have not seen it yet. {state}"
+    return {
+        "instalment": rows.money(part.amount_minor),
+        "instalment_day": "today" if context.get("stage") == "today" else f"on {day(part.due_at)}",
+        "instalment_state": state,
     }
 
 

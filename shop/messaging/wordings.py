@@ -53,6 +53,15 @@ WORDINGS = {
         link="order_url",
         sections=("instructions", "lines", "totals", "address", "questions"),
     ),
+    "instalment_due": Wording(
+        subject="{instalment} for order {number} is due {instalment_day}",
+        preheader="{instalment_state}",
+        headline="{instalment} is due {instalment_day}",
+        sentence="{instalment_state} You can pay by any way that we offer.",
+        button="Pay {instalment}",
+        link="pay_url",
+        sections=("lines", "totals", "questions"),
+    ),
     "payment_failed": Wording(
         subject="Your payment for {number} did not go through",
         preheader="Nothing was charged. You can try again.",
