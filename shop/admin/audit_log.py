@@ -3,16 +3,15 @@
 import json
 from typing import Any
 
-from flask import request, url_for
+from flask import request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.redaction import redacted
-from shop.admin.rendering import PAGE_ROWS, can, kept, names_of, screen, whole
+from shop.admin.rendering import PAGE_ROWS, can, kept, names_of, newest, screen
 from shop.audit.models import AuditEntry
-from shop.extensions import db
 
 ROWS = PAGE_ROWS * 2
 
@@ -25,27 +24,23 @@ def audit() -> ResponseReturnValue:
         request.args.get("subject", "").strip()[:120],
         request.args.get("actor", "").strip()[:80],
     )
-    before = whole("before")
-    found = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(ROWS + 1)
+    found = select(AuditEntry)
     if not can(Right.SEE_EVERYTHING):
         found = found.where(AuditEntry.actor == staff_actor())
     if subject:
         found = found.where(AuditEntry.subject.contains(subject, autoescape=True))
     if actor:
         found = found.where(AuditEntry.actor.contains(actor, autoescape=True))
-    if before is not None:
-        found = found.where(AuditEntry.id < before)
-    rows = db.session.scalars(found).all()
-    shown = rows[:ROWS]
+    listed = newest(found, AuditEntry, ROWS)
     same = kept({"subject": subject, "actor": actor})
     return screen(
         "admin/audit.html",
         section="admin.audit",
-        rows=[(row, _change(row)) for row in shown],
-        names=names_of(row.actor for row in shown),
+        rows=[(row, _change(row)) for row in listed.rows],
+        names=names_of(row.actor for row in listed.rows),
         subject=subject,
         actor=actor,
-        older=url_for("admin.audit", **same, before=shown[-1].id) if len(rows) > ROWS else None,
+        older=listed.older("admin.audit", same),
     )
 
 

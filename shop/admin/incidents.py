@@ -11,7 +11,7 @@ from shop.accounts.models import Role
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.redaction import shown_error, shown_payload
-from shop.admin.rendering import PAGE_ROWS, can, done, kept, screen, shown_again, whole
+from shop.admin.rendering import can, done, kept, newest, screen, shown_again
 from shop.database import transaction
 from shop.errors import NotFound
 from shop.extensions import db
@@ -39,12 +39,8 @@ def _visible() -> Any:
 def incidents() -> ResponseReturnValue:
     """Those that nobody has dealt with, newest first, or by the filters."""
     wanted = request.args.get("status", "unresolved")
-    category, severity, before = (
-        request.args.get("category", ""),
-        request.args.get("severity", ""),
-        whole("before"),
-    )
-    found = _visible().order_by(Incident.id.desc()).limit(PAGE_ROWS + 1)
+    category, severity = request.args.get("category", ""), request.args.get("severity", "")
+    found = _visible()
     if wanted in list(IncidentStatus):
         found = found.where(Incident.status == IncidentStatus(wanted))
     elif wanted == "unresolved":
@@ -53,16 +49,13 @@ def incidents() -> ResponseReturnValue:
         found = found.where(Incident.category == Category(category))
     if severity in list(Severity):
         found = found.where(Incident.severity == Severity(severity))
-    if before is not None:
-        found = found.where(Incident.id < before)
-    rows = db.session.scalars(found).all()
-    shown = rows[:PAGE_ROWS]
+    listed = newest(found, Incident)
     same = kept({"status": wanted, "category": category, "severity": severity})
     return screen(
         "admin/incidents.html",
         section="admin.incidents",
-        rows=shown,
-        numbers=_numbers(row.order_id for row in shown),
+        rows=listed.rows,
+        numbers=_numbers(row.order_id for row in listed.rows),
         wanted=wanted,
         category=category,
         severity=severity,
@@ -70,9 +63,7 @@ def incidents() -> ResponseReturnValue:
         severities=list(Severity),
         tones=TONES,
         states=STATES,
-        older=url_for("admin.incidents", **same, before=shown[-1].id)
-        if len(rows) > PAGE_ROWS
-        else None,
+        older=listed.older("admin.incidents", same),
     )
 
 

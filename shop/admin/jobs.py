@@ -1,6 +1,5 @@
 """Jobs: what waits, runs, failed; trying again and taking out by hand."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request, url_for
@@ -11,11 +10,11 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.health import Health, health
 from shop.admin.redaction import shown_error, shown_payload
-from shop.admin.rendering import PAGE_ROWS, done, kept, screen, shown_again, whole
+from shop.admin.rendering import beside, done, kept, newest, screen, shown_again
 from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.database import transaction
-from shop.errors import NotFound, Refused
+from shop.errors import Refused
 from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.handlers import HANDLERS
@@ -69,31 +68,23 @@ def _list(
     job_id: int | None = None, *, problem: str = "", status: int = 200, **_others: Any
 ) -> Response:
     wanted = request.args.get("status", "")
-    kind, query, before = (
-        request.args.get("kind", ""),
-        request.args.get("q", "").strip()[:80],
-        whole("before"),
-    )
-    found = select(Job).order_by(Job.id.desc()).limit(PAGE_ROWS + 1)
+    kind, query = request.args.get("kind", ""), request.args.get("q", "").strip()[:80]
+    found = select(Job)
     if wanted in list(JobStatus):
         found = found.where(Job.status == JobStatus(wanted))
     if kind:
         found = found.where(Job.kind == kind)
     if query:
         found = found.where(_matches(query))
-    if before is not None:
-        found = found.where(Job.id < before)
-    rows = db.session.scalars(found).all()
-    shown: Sequence[Job] = rows[:PAGE_ROWS]
-    chosen = db.session.get(Job, job_id) if job_id else (shown[0] if shown else None)
-    if job_id and chosen is None:
-        raise NotFound("There is no such job; what succeeded is kept for two weeks.")
+    listed = newest(found, Job)
+    gone = "There is no such job; what succeeded is kept for two weeks."
+    chosen: Job | None = beside(listed, Job, job_id, gone)
     same = kept({"status": wanted, "kind": kind, "q": query})
     return screen(
         "admin/jobs.html",
         status,
         problem=problem,
-        rows=shown,
+        rows=listed.rows,
         job=chosen,
         payload=shown_payload(chosen.payload) if chosen else "",
         error=shown_error(chosen.error) if chosen else "",
@@ -104,7 +95,7 @@ def _list(
         status_wanted=wanted,
         query=query,
         same=same,
-        older=url_for("admin.jobs", **same, before=shown[-1].id) if len(rows) > PAGE_ROWS else None,
+        older=listed.older("admin.jobs", same),
         **inspector("dead" if wanted == "failed" else "jobs"),
     )
 

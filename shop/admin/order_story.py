@@ -21,14 +21,40 @@ FILTERS = {"all": "All", "customer": "Customer", "staff": "Staff"}
 BAD = {"payment_failed", "dispute_opened", "dispute_lost", "delivery_attempt_failed", "incident", "returned"}  # fmt: skip
 GOOD = {"payment_succeeded", "pay_on_delivery_accepted", "delivered", "dispute_won", "payment", "nothing_to_pay"}  # fmt: skip
 ABOUT_MONEY = ("payment", "refund", "message", "incident")
-TROUBLED = (NotificationStatus.FAILED, NotificationStatus.UNCERTAIN)
 SOURCES = {
-    "webhook": "Webhook from",
-    "return": "Asked on the shopper's return:",
-    "sweep": "Asked by the sweep:",
-    "admin": "Recorded by staff:",
-    "courier": "Told by the courier:",
-    "open": "On opening:",
+    "webhook": "{gateway} told us",
+    "return": "{gateway} answered when the shopper came back",
+    "sweep": "{gateway} answered when we asked",
+    "admin": "Entered by staff",
+    "courier": "The courier told us",
+    "open": "{gateway} answered when the payment began",
+}
+"""Where a piece of news about money came from."""
+
+CHANGES = {
+    "captured": "{amount} came in",
+    "late": "{amount} came in after the items were released",
+    "second": "{amount} came in a second time",
+    "mismatch": "{amount} came in, but another amount was asked for",
+    "short": "{amount} came in, which is not all that was due",
+    "open": "The payment page is open",
+    "unknown": "Not known yet whether the payment page is open",
+    "try_failed": "One try to pay was declined",
+    "failed": "The payment was declined",
+    "expired": "The payment page closed before it was paid",
+    "cancelled": "The payment was called off",
+    "refund_sent": "A refund of {amount} was sent",
+    "refunded": "A refund of {amount} was made",
+    "refund_failed": "A refund of {amount} was refused",
+    "dispute_opened": "The customer's bank asks for {amount} back",
+    "dispute_won": "The bank decided the dispute for us",
+    "dispute_lost": "The bank decided the dispute against us",
+}
+"""What a piece of news changed. Any other word is shown as it stands."""
+
+TROUBLES = {
+    NotificationStatus.FAILED: "could not be sent",
+    NotificationStatus.UNCERTAIN: "may not have been sent",
 }
 
 
@@ -93,7 +119,7 @@ def _tone(kind: str) -> str:
 
 
 def _money(order: Order) -> list[Entry]:
-    """What providers told us, with how often: "applied once, received twice"."""
+    """What providers told us; of news that came again, how often."""
     rows = db.session.execute(
         select(PaymentEvent, Payment, WebhookEvent.repeats)
         .join(Payment, Payment.id == PaymentEvent.payment_id)
@@ -114,17 +140,23 @@ def _money(order: Order) -> list[Entry]:
 
 
 def _money_text(event: PaymentEvent, payment: Payment) -> str:
-    amount = f" {format_minor(event.amount_minor, payment.currency)}" if event.amount_minor else ""
-    return f"{plain(event.kind)}{amount}: {event.changed.replace('_', ' ')}"
+    amount = event.amount_minor or payment.amount_minor
+    words = CHANGES.get(event.changed, plain(event.changed))
+    return words.format(amount=format_minor(amount, payment.currency))
 
 
 def _money_small(event: PaymentEvent, payment: Payment, repeats: int | None) -> str:
-    parts = [f"{SOURCES.get(event.source, event.source)} {gateway_words(payment.gateway)}"]
-    if event.gateway_event_id:
-        parts.append(event.gateway_event_id)
+    source = SOURCES.get(event.source, plain(event.source))
+    parts = [source.format(gateway=gateway_words(payment.gateway))]
     if repeats:
-        parts.append(f"applied once, received {repeats + 1} times")
+        parts.append(f"applied once, received {_times(repeats + 1)}")
+    if event.gateway_event_id:
+        parts.append(f"message {event.gateway_event_id}")
     return ", ".join(parts)
+
+
+def _times(number: int) -> str:
+    return "twice" if number == 2 else f"{number} times"
 
 
 def _scans(order: Order) -> list[Entry]:
@@ -152,14 +184,14 @@ def _troubled_mails(order: Order) -> list[Entry]:
     """Messages that did not go, or perhaps not; what went has its own line in the timeline."""
     rows = db.session.scalars(
         select(Notification)
-        .where(Notification.order_id == order.id, Notification.status.in_(TROUBLED))
+        .where(Notification.order_id == order.id, Notification.status.in_(TROUBLES))
         .order_by(Notification.id)
     )
     return [
         Entry(
             row.updated_at,
-            f"{plain(row.template)}: {row.status.value}",
-            f"Message by {row.channel}",
+            f"The message “{row.subject or plain(row.template)}” {TROUBLES[row.status]}",
+            f"By {row.channel}",
             "bad",
         )
         for row in rows

@@ -1,18 +1,19 @@
 """Rendering the admin's screens: the frame with its counts, toasts, and refusals shown on the page."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Response, flash, make_response, redirect, request
+from flask import Response, flash, make_response, redirect, request, url_for
 from flask_login import current_user
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 
 from shop.accounts.models import User
 from shop.accounts.rights import Right, may
 from shop.admin import bp
 from shop.config import settings
-from shop.errors import Refused
+from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
@@ -132,6 +133,40 @@ def actor_words(actor: str, names: dict[str, str]) -> str:
 def kept(values: dict[str, str]) -> dict[str, Any]:
     """The filters that are set, for the address of the list's next page."""
     return {key: value for key, value in values.items() if value}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list, newest first. `before` is the cursor of the next older one, if there is one."""
+
+    rows: Sequence[Any]
+    before: int | None
+
+    def older(self, endpoint: str, same: dict[str, Any]) -> str | None:
+        """The address of the next older page of the same list."""
+        return url_for(endpoint, **same, before=self.before) if self.before else None
+
+
+def newest(found: Select[Any], model: Any, rows: int = PAGE_ROWS) -> Page:
+    """The page at the query's cursor: one statement, one row more than is shown."""
+    before = whole("before")
+    if before is not None:
+        found = found.where(model.id < before)
+    read = db.session.scalars(found.order_by(model.id.desc()).limit(rows + 1)).all()
+    return Page(read[:rows], read[rows - 1].id if len(read) > rows else None)
+
+
+def beside(listed: Page, model: Any, row_id: int | None, gone: str) -> Any:
+    """The row that stands open beside its list: the one asked for, else the first, if any.
+
+    Raises NotFound, in the words of `gone`.
+    """
+    if row_id is None:
+        return listed.rows[0] if listed.rows else None
+    found = db.session.get(model, row_id)
+    if found is None:
+        raise NotFound(gone)
+    return found
 
 
 def whole(name: str) -> int | None:

@@ -11,10 +11,14 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.rendering import done, names_of, screen, shown_again
 from shop.audit import recording as audit
+from shop.config import settings as shop_settings
 from shop.database import transaction
 from shop.errors import NotFound, Refused
 from shop.extensions import db
+from shop.money import MoneyError, parse_minor, to_decimal
 from shop.preferences import PREFERENCES, Setting, change, preference, preferences
+
+TOO_MUCH = "That amount is too large for this setting."
 
 
 @bp.get("/settings")
@@ -50,13 +54,10 @@ def setting_change(key: str) -> ResponseReturnValue:
     """Change one preference, audited."""
     if key not in PREFERENCES:
         raise NotFound
-    value = request.form.get("value", "").strip()
+    value = _read(key, request.form.get("value", "").strip())
     with transaction():
         before = preference(key)
-        try:
-            change(key, value, current_user.id)
-        except ValueError as error:
-            raise Refused(f"The value {error}.") from error
+        change(key, value, current_user.id)
         audit.write(
             staff_actor(),
             "setting.changed",
@@ -65,6 +66,29 @@ def setting_change(key: str) -> ResponseReturnValue:
             {"value": preference(key)},
         )
     return done(url_for("admin.settings"), f"{label_of(key)} is saved.")
+
+
+def _read(key: str, typed: str) -> str:
+    """The value to store: of money in minor units. Raises Refused with what is wrong."""
+    row = PREFERENCES[key]
+    currency = shop_settings().default_currency
+    try:
+        value = str(parse_minor(typed, currency)) if row.is_money else typed
+    except MoneyError as error:
+        raise Refused(f"{error}.") from error
+    try:
+        row.read(value)
+    except ValueError as error:
+        raise Refused(TOO_MUCH if row.is_money else f"The value {error}.") from error
+    return value
+
+
+@bp.app_template_filter("setting_value")
+def shown_value(key: str, value: Any) -> Any:
+    """The value as it stands in its field: money in major units, "49.00"."""
+    if not PREFERENCES[key].is_money:
+        return value
+    return to_decimal(value, shop_settings().default_currency)
 
 
 @bp.app_template_filter("setting_label")

@@ -11,7 +11,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.jobs import inspector
 from shop.admin.redaction import shown_body, shown_error
-from shop.admin.rendering import PAGE_ROWS, done, kept, screen, shown_again, whole
+from shop.admin.rendering import beside, done, kept, newest, screen, shown_again
 from shop.clock import in_future
 from shop.database import transaction
 from shop.errors import NotFound, Refused
@@ -48,28 +48,24 @@ def _list(
     event_id: int | None = None, *, problem: str = "", status: int = 200, **_others: Any
 ) -> Response:
     wanted, source = request.args.get("status", ""), request.args.get("source", "")
-    query, before = request.args.get("q", "").strip()[:120], whole("before")
-    found = select(WebhookEvent).order_by(WebhookEvent.id.desc()).limit(PAGE_ROWS + 1)
+    query = request.args.get("q", "").strip()[:120]
+    found = select(WebhookEvent)
     if wanted in list(WebhookStatus):
         found = found.where(WebhookEvent.status == WebhookStatus(wanted))
     if source:
         found = found.where(WebhookEvent.source == source)
     if query:
         found = found.where(_matches(query))
-    if before is not None:
-        found = found.where(WebhookEvent.id < before)
-    rows = db.session.scalars(found).all()
-    shown: Sequence[WebhookEvent] = rows[:PAGE_ROWS]
-    chosen = db.session.get(WebhookEvent, event_id) if event_id else (shown[0] if shown else None)
-    if event_id and chosen is None:
-        raise NotFound("There is no such event; they are kept for 30 days.")
+    listed = newest(found, WebhookEvent)
+    gone = "There is no such event; they are kept for 30 days."
+    chosen: WebhookEvent | None = beside(listed, WebhookEvent, event_id, gone)
     same = kept({"status": wanted, "source": source, "q": query})
     return screen(
         "admin/webhooks.html",
         status,
         problem=problem,
-        rows=shown,
-        numbers=_orders_of(shown),
+        rows=listed.rows,
+        numbers=_orders_of(listed.rows),
         event=chosen,
         number=_orders_of([chosen]).get(chosen.event_id) if chosen else None,
         changed=_changed_by(chosen),
@@ -85,9 +81,7 @@ def _list(
         status_wanted=wanted,
         query=query,
         same=same,
-        older=url_for("admin.webhooks", **same, before=shown[-1].id)
-        if len(rows) > PAGE_ROWS
-        else None,
+        older=listed.older("admin.webhooks", same),
         **inspector("webhooks"),
     )
 

@@ -204,27 +204,28 @@ def _payment_event(payment: dict[str, Any]) -> GatewayEvent:
     )
 
 
-def _refund_event(refund: dict[str, Any]) -> GatewayEvent:
+def _about_payment(kind: EventKind, row: dict[str, Any], **more: Any) -> GatewayEvent:
+    """What refunds and disputes tell alike: which payment, how much, when."""
     return GatewayEvent(
-        REFUND_KINDS[refund["status"]],
-        reference=refund["reference"],
-        gateway_id=refund["payment"],
-        amount_minor=refund["amount_minor"],
-        currency=refund["currency"],
-        occurred_at=_moment(refund["created_at"]),
-        refund_gateway_id=refund["id"],
-        refund_key=refund["key"],
+        kind,
+        reference=row["reference"],
+        gateway_id=row["payment"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        occurred_at=_moment(row["created_at"]),
+        **more,
     )
 
 
+def _refund_event(refund: dict[str, Any]) -> GatewayEvent:
+    kind = REFUND_KINDS[refund["status"]]
+    return _about_payment(kind, refund, refund_gateway_id=refund["id"], refund_key=refund["key"])
+
+
 def _dispute_event(dispute: dict[str, Any]) -> GatewayEvent:
-    return GatewayEvent(
+    return _about_payment(
         DISPUTE_KINDS[dispute["status"]],
-        reference=dispute["reference"],
-        gateway_id=dispute["payment"],
-        amount_minor=dispute["amount_minor"],
-        currency=dispute["currency"],
-        occurred_at=_moment(dispute["created_at"]),
+        dispute,
         dispute_gateway_id=dispute["id"],
         dispute_reason=dispute["reason"],
         evidence_due_at=_moment(dispute["evidence_due_at"]),
