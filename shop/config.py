@@ -162,6 +162,7 @@ class Settings:
     razorpay_key_secret: str = var("Razorpay", "", text, "The key's secret.", secret=True)
     razorpay_webhook_secret: tuple[str, ...] = var("Razorpay", (), words, "The webhook's own secret; two while rotating.", secret=True)
     razorpay_checkout: str = var("Razorpay", "payment_link", one_of("payment_link", "checkout_js"), "payment_link: Razorpay's own page. checkout_js: Razorpay's script on a pay page of the shop.")
+    razorpay_currencies: tuple[str, ...] = var("Razorpay", ("INR",), words, "Currencies that the account is activated for.")
     razorpay_api_base: str = var("Razorpay", "https://api.razorpay.com", address, "Razorpay's address.")
     paystack_secret_key: str = var("Paystack", "", text, "sk_test_… or sk_live_…; signs the webhooks too.", secret=True)
     paystack_previous_secret_key: str = var("Paystack", "", text, "The key before, still accepted for webhooks while rotating.", secret=True)

@@ -21,7 +21,7 @@ from shop.money import format_minor
 from shop.orders import effects
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.models import Order, OrderStatus
-from shop.payments import disputes, late, refunds, telling
+from shop.payments import disputes, late, refunds, telling, waiting
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import (
     LIVE,
@@ -35,12 +35,6 @@ from shop.payments.models import (
 from shop.payments.status import refresh
 
 log = structlog.get_logger()
-
-
-#: When the gateway is asked about promised money that it did not take by itself.
-PROMISED_SECONDS = 30
-#: Nothing is under way after all, or not yet: the page is open.
-WAITING = {AttemptStatus.UNKNOWN, AttemptStatus.CREATED, AttemptStatus.AUTHORIZED}
 
 
 class UnknownPayment(NotFound):
@@ -150,10 +144,8 @@ def _taken_in(event: GatewayEvent, payment: Payment, order: Order, source: str) 
         return _ended(event, payment, order, actor)
     if event.kind == EventKind.TRY_FAILED:
         return _try_failed(event, payment, order, actor)
-    if event.kind == EventKind.PENDING:
-        return _pending(payment)
-    if event.kind == EventKind.AUTHORIZED:
-        return _authorized(payment)
+    if event.kind in waiting.NEWS:
+        return waiting.take_in(event.kind, payment)
     if event.kind in REFUND_NEWS:
         return refunds.take_in(event, payment, order, actor)
     return disputes.take_in(event, payment, order, actor)
@@ -375,22 +367,6 @@ def _try_failed(event: GatewayEvent, payment: Payment, order: Order, actor: Acto
     words = event.failure_words or "A payment try was declined"
     telling.note(order, "payment", actor.name, f"{words}. Nothing was charged")
     return "try_failed"
-
-
-def _authorized(payment: Payment) -> str:
-    """Most gateways take promised money by themselves at once; else asking does it."""
-    if payment.status not in LIVE or payment.status == AttemptStatus.AUTHORIZED:
-        return "nothing"
-    payment.status = AttemptStatus.AUTHORIZED
-    payment.ask_at = in_future(seconds=PROMISED_SECONDS)
-    return "authorized"
-
-
-def _pending(payment: Payment) -> str:
-    if payment.status not in WAITING:
-        return "nothing"
-    payment.status = AttemptStatus.OPEN
-    return "open"
 
 
 def opening_refused(payment_id: int, words: str) -> None:

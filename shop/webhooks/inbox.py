@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 from sqlalchemy import update
@@ -18,12 +18,20 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.payments.gateways import GATEWAYS, gateway
+from shop.payments.gateways.signatures import header_value
 from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
 
 log = structlog.get_logger()
 
 COURIER_PREFIX = "delivery/"
 KEPT_HEADERS = ("Content-Type", "User-Agent", "Content-Length")
+
+
+@runtime_checkable
+class NamedByHeader(Protocol):
+    """A source whose messages carry their id in a header instead of the body."""
+
+    event_id_header: str
 
 
 class Source(Protocol):
@@ -58,7 +66,8 @@ def take_in(name: str, body: bytes, headers: Mapping[str, str]) -> None:
     source.verify(body, headers)
     try:
         message = source.parse(body)
-        event_id, kind, unreadable = str(message.event_id), str(message.kind), ""
+        event_id = _told_id(source, headers) or str(message.event_id)
+        kind, unreadable = str(message.kind), ""
     except ValueError as error:
         event_id, kind, unreadable = _hash_of(name, body), "unreadable", str(error) or "not JSON"
     with transaction():
@@ -71,6 +80,13 @@ def take_in(name: str, body: bytes, headers: Mapping[str, str]) -> None:
         else:
             enqueue("webhooks.process", {"event_id": stored}, key=str(stored))
     log.info("webhook.taken", source=name, kind=kind, is_new=stored is not None)
+
+
+def _told_id(source: Source, headers: Mapping[str, str]) -> str | None:
+    """The id in the header, which is not signed: a message under a new id meets the state's own guards."""
+    if not isinstance(source, NamedByHeader):
+        return None
+    return header_value(headers, source.event_id_header)
 
 
 def _hash_of(name: str, body: bytes) -> str:

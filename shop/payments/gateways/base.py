@@ -16,6 +16,8 @@ class EventKind(StrEnum):
     """News of a payment, a refund or a dispute, in the shop's words."""
 
     CAPTURED = "captured"
+    #: The bank has promised the money, and it was not taken yet: asking the gateway takes it.
+    AUTHORIZED = "authorized"
     #: The attempt is over without money.
     FAILED = "failed"
     EXPIRED = "expired"
