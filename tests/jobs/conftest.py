@@ -1,5 +1,7 @@
 """Real worker processes."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,18 +24,81 @@ from tests.jobs import kinds  # noqa: F401  (registers them)
 PROGRAM = Path(__file__).with_name("worker_of_tests.py")
 
 
+class Started:
+    """A worker that the nursery forked; used like the subprocess.Popen of one that is a program."""
+
+    def __init__(self, nursery: "Nursery", environ: dict[str, str]) -> None:
+        self.nursery = nursery
+        self.pid: int = nursery.ask(environ)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self.nursery.ask(self.pid)
+        return self.returncode
+
+    def wait(self, seconds: float = 60) -> int:
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            assert time.monotonic() < end, f"the worker did not end within {seconds} s"
+            time.sleep(0.02)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class Nursery:
+    """A process that has loaded the shop and forks workers (see worker_of_tests.py)."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, PROGRAM, "--nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )  # fmt: skip
+
+    def ask(self, wish: Any) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(wish) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """One for this test process."""
+    held = Nursery()
+    yield held
+    held.stop()
+
+
 class Workers:
     """Starts worker processes on the shop under test and ends them after it."""
 
-    def __init__(self, environ: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, environ: Callable[[], dict[str, str]], nursery: Nursery) -> None:
         self.environ = environ
-        self.running: list[subprocess.Popen[bytes]] = []
+        self.nursery = nursery
+        self.running: list[subprocess.Popen[bytes] | Started] = []
 
-    def start(self, **environ: Any) -> subprocess.Popen[bytes]:
-        """One parent with WORKERS children. Returns when they are at work."""
+    def start(self, *, as_program: bool = False, **environ: Any) -> Any:
+        """One parent with WORKERS children. Returns when they are at work.
+
+        `as_program` starts it as people do, each child loading the shop for itself.
+        """
         before = present()
         values = {**self.environ(), **{name: str(value) for name, value in environ.items()}}
-        process = subprocess.Popen([sys.executable, PROGRAM], env=values)
+        process: subprocess.Popen[bytes] | Started
+        if as_program:
+            process = subprocess.Popen([sys.executable, PROGRAM], env=values)
+        else:
+            process = Started(self.nursery, values)
         self.running.append(process)
         until(lambda: present() >= before + int(environ.get("WORKERS", 1)), 120)
         return process
@@ -47,11 +112,13 @@ class Workers:
 
 
 @pytest.fixture
-def workers(child_environ: Callable[[], dict[str, str]], app: Any) -> Iterator[Workers]:
+def workers(
+    child_environ: Callable[[], dict[str, str]], app: Any, nursery: Nursery
+) -> Iterator[Workers]:
     """`workers.start(WORKERS=2)`: real processes. Periodic work is taken already, so that only the
     test's jobs run."""
     quiet()
-    held = Workers(child_environ)
+    held = Workers(child_environ, nursery)
     yield held
     held.stop()
 
@@ -74,7 +141,7 @@ def until(true: Callable[[], Any], seconds: float = 60) -> Any:
         found = true()
         if found:
             return found
-        time.sleep(0.05)
+        time.sleep(0.03)
     raise AssertionError("it did not come about in time: " + str(states()))
 
 

@@ -82,11 +82,15 @@ if "test.mark" not in HANDLERS:
 
     @handles_outward("test.slow", Policy(attempts=3, base=5, cap=60))
     class SlowTest:
-        """Waits for the outside, with no transaction open, then has its effect."""
+        """Waits for the outside, with no transaction open, then has its effect.
+
+        `then` is how long it takes from the second try on.
+        """
 
         def prepare(self, work: Work) -> dict[str, Any]:
             """How long."""
-            return dict(work.payload)
+            seconds = work.payload["seconds"]
+            return {"seconds": work.payload.get("then", seconds) if work.attempt > 1 else seconds}
 
         def call(self, request: dict[str, Any]) -> None:
             """The outside takes its time."""

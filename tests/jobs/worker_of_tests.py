@@ -1,21 +1,85 @@
 """worker.py, with the kinds of tests/jobs/kinds.py and a place to die at.
 
-Environment: KILL_AT="kind:step" and KILL_FLAG=path (once), LEASE_SECONDS, GRACE_SECONDS.
+Environment: WORKERS, KILL_AT="kind:step" and KILL_FLAG=path (once), LEASE_SECONDS, GRACE_SECONDS,
+REPUSH_SECONDS, SHORT_LIFE_SECONDS.
+
+Run by itself it is a nursery: it loads the shop once and forks a worker for each line that it
+reads, since loading costs more than all that the worker then does. What is forked is a process
+like any other: it is killed, stopped and orphaned as one. With "--child" it is what the worker's
+own parent starts, program and all.
 """
 
+import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import worker
-from shop import create_app
-from shop.jobs import beat, queue, runner, stopping
-from shop.jobs.working import work
 
 
-def child() -> None:
+class Forked:
+    """As much of subprocess.Popen as worker.Parent uses, for a fork of this process."""
+
+    def __init__(self, body):
+        self.returncode = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        code = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            code = body() or 0
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, seconds):
+        until = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("worker", seconds)
+            time.sleep(0.01)
+        return self.returncode
+
+    def terminate(self):
+        self._send(signal.SIGTERM)
+
+    def kill(self):
+        self._send(signal.SIGKILL)
+
+    def _send(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+class ForkingParent(worker.Parent):
+    """worker.Parent, whose children are forked."""
+
+    def _start(self, dead=""):
+        self.number += 1
+        name = f"test-{os.getpid()}-{self.number}"
+        return worker.Child(name, Forked(lambda: child(name, dead)), time.monotonic())
+
+
+def child(name, dead):
+    """What worker.py does as a child, with the tests' kinds, leases and deaths."""
+    from shop import create_app
+    from shop.jobs import beat, queue, runner, stopping
+    from shop.jobs.working import work
+
     app = create_app()
     from tests.jobs import kinds
 
@@ -25,11 +89,53 @@ def child() -> None:
     beat.RENEW_SECONDS = min(15, runner.LEASE_SECONDS / 3)
     if os.environ.get("KILL_AT"):
         kinds.kill_once_at(os.environ["KILL_AT"], os.environ["KILL_FLAG"])
-    work(app, worker=sys.argv[2], dead=sys.argv[3])
+    work(app, worker=name, dead=dead)
+
+
+def parent(kind, *arguments):
+    worker.SHORT_LIFE_SECONDS = float(os.environ.get("SHORT_LIFE_SECONDS", "0"))
+    return kind(int(os.environ.get("WORKERS", "1")), *arguments).run()
+
+
+def nursery():
+    """Each line is an environment to start a worker in, or the id of one to ask about.
+
+    Answers its process id, or how it ended (null while it runs).
+    """
+    # Loaded, but no application made: nothing is open that a fork must not share.
+    import rq  # noqa: F401
+
+    from shop import PARTS
+    from tests.jobs import kinds  # noqa: F401
+
+    for name in PARTS:
+        __import__(f"shop.{name}")
+    started = {}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if isinstance(asked, dict):
+            made = Forked(lambda environ=asked: grown(environ))
+            started[made.pid] = made
+            answer = made.pid
+        else:
+            answer = started[asked].poll()
+        print(json.dumps(answer), flush=True)
+
+
+def grown(environ):
+    """A worker's parent in its own environment; what it says goes where the tests' errors go."""
+    os.environ.clear()
+    os.environ.update(environ)
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    return parent(ForkingParent)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [worker.CHILD]:
-        child()
+        child(*sys.argv[2:4])
+    elif sys.argv[1:2] == ["--nursery"]:
+        nursery()
     else:
-        sys.exit(worker.Parent(int(os.environ.get("WORKERS", "1")), __file__).run())
+        sys.exit(parent(worker.Parent, __file__))
