@@ -86,6 +86,7 @@ dated = _each(DATED)
 several = _each(SEVERAL)
 remembering = _each(REMEMBERING)
 ending = _each(ENDING)
+ending_online = _each([*(key for key in ENDING if key in ONLINE), *REAL])
 disputed = _each(DISPUTED)
 listed = _each(LISTED)
 
@@ -119,7 +120,9 @@ def test_an_opening_says_what_comes_next(side: Side) -> None:
 def test_one_key_opens_one_payment(side: Side) -> None:
     request = side.wish()
     first, second = side.gateway.open(request), side.gateway.open(request)
-    assert first == second
+    if side.repeats_address:
+        assert first == second
+    assert first.gateway_id == second.gateway_id
 
 
 def test_a_key_used_for_another_amount_is_refused(remembering: Side) -> None:
@@ -136,10 +139,10 @@ def test_an_opening_whose_answer_was_lost_is_found(online: Side) -> None:
     assert (event.kind, event.gateway_id) == (EventKind.PENDING, made.gateway_id)
 
 
-def test_an_opening_whose_answer_was_lost_can_be_closed(online: Side) -> None:
-    request = online.wish()
-    made = online.gateway.open(request)
-    event = online.gateway.close(ref_to(request, None))
+def test_an_opening_whose_answer_was_lost_can_be_closed(ending_online: Side) -> None:
+    request = ending_online.wish()
+    made = ending_online.gateway.open(request)
+    event = ending_online.gateway.close(ref_to(request, None))
     assert event.kind in ENDED
     assert event.gateway_id == made.gateway_id
 
@@ -267,7 +270,8 @@ def test_a_refund_and_a_dispute_are_told(payable: Side) -> None:
         event.kind for body, _ in payable.told() for event in payable.gateway.parse(body).events
     ]
     wanted = [EventKind.REFUND_SUCCEEDED, EventKind.DISPUTE_OPENED, EventKind.DISPUTE_LOST]
-    assert [kind for kind in kinds if kind != EventKind.CAPTURED] == wanted
+    on_the_way = {EventKind.CAPTURED, EventKind.REFUND_PENDING}
+    assert [kind for kind in kinds if kind not in on_the_way] == wanted
     assert payable.gateway.fetch(attempt)[-1].kind == EventKind.DISPUTE_LOST
 
 
@@ -372,7 +376,8 @@ def test_what_cannot_be_read_is_said_to_be_unreadable(side: Side, body: bytes) -
 
 def test_an_unknown_kind_changes_nothing(online: Side) -> None:
     message = online.gateway.parse(online.body())
-    assert (message.event_id, message.kind) == ("evt_1", "of no interest")
+    assert message.event_id.endswith("evt_1")
+    assert message.kind == "of no interest"
     assert [event for event in message.events if event.kind != EventKind.IGNORED] == []
 
 

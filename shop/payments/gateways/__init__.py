@@ -10,6 +10,7 @@ GATEWAYS = {
     "sandbox": "shop.payments.gateways.sandbox:Sandbox",
     "stripe": "shop.payments.gateways.stripe:StripeCheckout",
     "razorpay": "shop.payments.gateways.razorpay:Razorpay",
+    "paystack": "shop.payments.gateways.paystack:Paystack",
     "bank_transfer": "shop.payments.gateways.bank_transfer:BankTransfer",
     "cod": "shop.payments.gateways.cod:CashOnDelivery",
     "gift_card": "shop.payments.gateways.gift_card:GiftCardPayment",

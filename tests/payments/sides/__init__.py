@@ -11,6 +11,7 @@ SIDES = {
     "sandbox": "tests.payments.sides.sandbox:SandboxSide",
     "stripe": "tests.payments.sides.stripe:StripeSide",
     "real stripe": "tests.payments.sides.stripe:RealStripeSide",
+    "paystack": "tests.payments.sides.paystack:PaystackSide",
     "bank_transfer": "tests.payments.sides.base:OfflineSide",
     "cod": "tests.payments.sides.base:OfflineSide",
     "gift_card": "tests.payments.sides.base:OfflineSide",

@@ -46,6 +46,8 @@ class Side:
     next_kind = "redirect"
     #: True where the provider remembers the opening's key and refuses it for another amount.
     remembers_keys = True
+    #: False where the page's address is told once: a repeated opening finds the payment without it.
+    repeats_address = True
     #: True where a page can be ended by a call; else it only expires, or never.
     ends_pages = True
     has_disputes = True
