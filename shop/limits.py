@@ -12,7 +12,7 @@ from sqlalchemy import Index, String, UniqueConstraint, delete
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.clock import in_future, utcnow
-from shop.database import Row, UtcDateTime, transaction, upsert
+from shop.database import Row, Upsert, UtcDateTime, given, transaction
 from shop.errors import Refused
 from shop.extensions import db
 
@@ -50,6 +50,8 @@ LIMITS = {
     # Ten renewals and more within an order's day; a script does not keep the last units for ever.
     "renew_hold": Limit(15, 86_400),
     "find_order": Limit(10, 60),
+    "gift_card": Limit(10, 60),
+    "gift_card_day": Limit(50, 86_400),
     "find_order_day": Limit(50, 86_400),
 }
 
@@ -75,14 +77,17 @@ def count_try(action: str, *whos: str) -> None:
         raise TooMany(max(1, int(window_at.timestamp()) + limit.seconds - seconds))
 
 
+_one_more = Upsert(
+    Attempt,
+    {"action": given("action"), "who": given("who"), "window_at": given("window_at"), "count": 1},
+    unique=("action", "who", "window_at"),
+    then={"count": Attempt.count + 1},
+    returning="count",
+)
+
+
 def _count(action: str, who: str, window_at: datetime) -> int:
-    counted: int = upsert(
-        Attempt,
-        {"action": action, "who": _hashed(who), "window_at": window_at, "count": 1},
-        unique=("action", "who", "window_at"),
-        then={"count": Attempt.count + 1},
-        returning=Attempt.count,
-    )
+    counted: int = _one_more(action=action, who=_hashed(who), window_at=window_at)
     return counted
 
 

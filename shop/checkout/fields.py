@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+
+from markupsafe import Markup
 
 from shop.checkout.addresses import (
     Rules,
@@ -74,6 +77,27 @@ def checked_field(name: str, form: Form) -> Field:
         return field_of(name, form, {name: error}, "" if error else meant_email(email))
     _, errors = read_address(form, read_country(form))
     return field_of(name, form, errors)
+
+
+def options_html(choices: Sequence[tuple[str, str]], chosen: str) -> Markup:
+    """The options of a select, the chosen one marked; upper and lower case count alike.
+
+    A form has 250 countries, twice: what is the same for everybody is written once.
+    """
+    wanted = chosen.lower()
+    return Markup("").join(
+        marked if code == wanted else plain for code, plain, marked in _options(tuple(choices))
+    )
+
+
+@cache
+def _options(choices: tuple[tuple[str, str], ...]) -> list[tuple[str, Markup, Markup]]:
+    plain = Markup('<option value="{}">{}</option>')
+    marked = Markup('<option value="{}" selected>{}</option>')
+    return [
+        (code.lower(), plain.format(code, words), marked.format(code, words))
+        for code, words in choices
+    ]
 
 
 def field_of(name: str, form: Form, errors: Mapping[str, str], meant: str = "") -> Field:

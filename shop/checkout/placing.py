@@ -6,24 +6,23 @@ holds all lines or none and adds the payment attempt; then, with no transaction 
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from shop.audit import recording as audit
 from shop.cart.models import Cart, CartLine
 from shop.checkout.quoting import Quote, QuoteLine, quote
 from shop.clock import in_future, utcnow
-from shop.database import is_passing, transaction
+from shop.database import is_passing, table_of, transaction
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.money import format_minor
 from shop.orders.effects import WORDS
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.orders.numbers import draw_number, new_token
-from shop.payments import attempts
+from shop.payments import attempts, gift_cards, parts
 from shop.payments.attempts import Next, Opening
 from shop.payments.gateways import gateway
-from shop.payments.models import PaymentPart
 from shop.stock import reservations
 from shop.stock.models import StockLevel
 
@@ -43,6 +42,10 @@ class Wish:
     idempotency_key: str
     quoted_total_minor: int
     locale: str = "en_IN"
+    gift_code: str = ""
+    by_deposit: bool = False
+    #: What the button said would be charged now; None when the form did not say.
+    quoted_now_minor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,13 @@ def place(wish: Wish) -> Placed:
     return _go_on(step)
 
 
+_OF_KEY = select(Order.id).where(Order.idempotency_key == bindparam("key"))
+
+
 def already_placed(idempotency_key: str) -> Placed | None:
     """The order that this form has made, with the same way on as the first time."""
-    order = db.session.scalar(select(Order).where(Order.idempotency_key == idempotency_key))
-    return _as_before(order) if order else None
+    order_id = db.session.scalar(_OF_KEY, {"key": idempotency_key})
+    return _as_before(db.session.get_one(Order, order_id)) if order_id else None
 
 
 def _as_before(order: Order) -> Placed:
@@ -114,18 +120,20 @@ def _as_before(order: Order) -> Placed:
     return Placed(order.id, order.token, step.url, step.is_external)
 
 
+_SHORT = (
+    select(CartLine.id)
+    .outerjoin(StockLevel, StockLevel.variant_id == CartLine.variant_id)
+    .where(
+        CartLine.cart_id == bindparam("cart_id"),
+        CartLine.quantity > db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0),
+    )
+    .limit(1)
+)
+
+
 def _turn_away_early(wish: Wish) -> None:
     """Who comes when it has sold out is told without queueing for the writers' lock."""
-    short = db.session.execute(
-        select(CartLine.id)
-        .outerjoin(StockLevel, StockLevel.variant_id == CartLine.variant_id)
-        .where(
-            CartLine.cart_id == wish.cart_id,
-            CartLine.quantity > db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0),
-        )
-        .limit(1)
-    ).first()
-    if short:
+    if db.session.execute(_SHORT, {"cart_id": wish.cart_id}).first():
         raise _adjusted(wish)
 
 
@@ -145,34 +153,42 @@ def _write(wish: Wish, number: str) -> _Step:
     now = quote(
         wish.cart_id, country=wish.shipping_address["country"],
         postal_code=wish.shipping_address["postal_code"], rate=wish.rate, method=wish.method,
+        gift_code=wish.gift_code, by_deposit=wish.by_deposit,
     )  # fmt: skip
     _check(wish, now)
     order = _order(wish, number, now)
     db.session.add(order)
     db.session.flush()
-    db.session.execute(db.insert(OrderLine), [_order_line(order.id, line) for line in now.lines])
-    part = PaymentPart(order_id=order.id, amount_minor=now.total_minor)
-    db.session.add(part)
+    db.session.execute(
+        insert(table_of(OrderLine)), [_order_line(order.id, line) for line in now.lines]
+    )
     _tell(order)
-    db.session.flush()
-    way = gateway(wish.method)
-    until = attempts.hold_until(wish.method, now.chosen)
-    opening = attempts.begin(order, part, way, until)
+    planned = parts.add(order.id, now.shares)
+    asked = planned[1:] if now.gift_minor else planned
+    until = attempts.hold_until(now.method, now.chosen)
+    opening = attempts.begin(order, asked[0], gateway(now.method), until) if asked else None
     # Last, so that the hot row of a popular variant is locked for the shortest time.
     reservations.hold(order.id, {line.variant_id: line.quantity for line in now.lines}, until)
-    if wish.method == "cod":
+    if now.gift_minor:
+        gift_cards.pay(order, planned[0], now.gift.card_id)
+    if opening is None:
+        return _Step(order.id, order.token, None, attempts.own_page(order.token))
+    if now.method == "cod":
         return _Step(order.id, order.token, None, attempts.accept_at_door(order, opening))
     return _Step(order.id, order.token, opening, None)
 
 
+_CARTS = table_of(Cart).c
+_CLAIM = (
+    update(table_of(Cart))
+    .where(_CARTS.id == bindparam("cart"), _CARTS.ordered_at.is_(None))
+    .values(ordered_at=bindparam("now"))
+)
+
+
 def _claim_cart(cart_id: int) -> bool:
     """The cart becomes the order: of two forms for one cart only one gets through."""
-    result = db.session.execute(
-        update(Cart)
-        .where(Cart.id == cart_id, Cart.ordered_at.is_(None))
-        .values(ordered_at=utcnow(), updated_at=utcnow())
-        .execution_options(synchronize_session=False)
-    )
+    result = db.session.execute(_CLAIM, {"cart": cart_id, "now": utcnow()})
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
@@ -190,20 +206,30 @@ def _ordered_before(wish: Wish) -> _Step:
 def _check(wish: Wish, now: Quote) -> None:
     if not now.lines:
         raise CartGone
+    if now.gift.error:
+        raise Refused(now.gift.error)
     if now.shortages:
         raise reservations.OutOfStock({line.variant_id: line.free for line in now.shortages})
     if any(line.quantity > now.chosen["line_limit"] for line in now.lines):
         raise Refused(f"Not more than {now.chosen['line_limit']} of one thing in an order.")
+    _check_method(wish, now)
+    if now.total_minor <= 0:
+        raise Refused("This order would cost nothing. Please write to us.")
+    is_as_said = wish.quoted_now_minor in {None, now.now_minor}
+    if now.total_minor != wish.quoted_total_minor or now.rate != wish.rate or not is_as_said:
+        total = format_minor(now.total_minor, now.currency)
+        raise FiguresMoved([*now.price_changes, f"Your new total is {total}."], now)
+
+
+def _check_method(wish: Wish, now: Quote) -> None:
+    """The chosen way must be offered for what the gift card leaves."""
+    if now.due_minor == 0:
+        return
     way = next((one for one in now.methods if one.key == wish.method), None)
     if way is None:
         raise Refused("Choose how you want to pay.")
     if way.unavailable:
         raise Refused(way.unavailable)
-    if now.total_minor <= 0:
-        raise Refused("This order would cost nothing. Please write to us.")
-    if now.total_minor != wish.quoted_total_minor or now.rate != wish.rate:
-        total = format_minor(now.total_minor, now.currency)
-        raise FiguresMoved([*now.price_changes, f"Your new total is {total}."], now)
 
 
 def _order(wish: Wish, number: str, now: Quote) -> Order:
@@ -213,7 +239,7 @@ def _order(wish: Wish, number: str, now: Quote) -> Order:
         discount_minor=now.discount_minor, shipping_minor=now.shipping_minor, fee_minor=now.fee_minor,
         tax_minor=now.tax_minor, tax_included_minor=now.tax_included_minor, total_minor=now.total_minor,
         shipping_address=wish.shipping_address, billing_address=wish.billing_address,
-        shipping_method=now.rate, shipping_label=now.shipping_label, payment_method=wish.method,
+        shipping_method=now.rate, shipping_label=now.shipping_label, payment_method=now.method,
         locale=wish.locale, idempotency_key=wish.idempotency_key, placed_at=utcnow(),
         expires_at=in_future(hours=_cancel_hours(wish, now)),
         payment_status=PaymentStatus.NOT_PAID if wish.method == "cod" else PaymentStatus.PENDING,
@@ -264,7 +290,10 @@ def _adjusted(wish: Wish) -> StockGone:
     with transaction():
         before = quote(wish.cart_id, rate=wish.rate, method=wish.method)
         changes = [_reduce(wish.cart_id, line) for line in before.shortages]
-        after = quote(wish.cart_id, country=wish.shipping_address["country"], rate=wish.rate, method=wish.method)  # fmt: skip
+        after = quote(
+            wish.cart_id, country=wish.shipping_address["country"], rate=wish.rate,
+            method=wish.method, gift_code=wish.gift_code, by_deposit=wish.by_deposit,
+        )  # fmt: skip
     if after.lines:
         changes.append(f"Your new total is {format_minor(after.total_minor, after.currency)}.")
     return StockGone(changes, after)

@@ -2,22 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant, VariantPrice
 from shop.catalog.tax import rate_bp
 from shop.checkout.rates import PREFERENCES as RATE_PREFERENCES
 from shop.checkout.rates import Rate, rates_for
+from shop.config import settings
 from shop.extensions import db
 from shop.money import format_minor, tax_included
+from shop.payments import parts
 from shop.payments.gateways import switched_on
 from shop.preferences import preferences
+from shop.promotions import gift_cards
 from shop.stock.models import StockLevel
 
-READ = (*RATE_PREFERENCES, "cod_fee_minor", "cod_limit_minor", "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
+READ = (*RATE_PREFERENCES, *parts.PREFERENCES, "cod_fee_minor", "cod_limit_minor", "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,20 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Gift:
+    """A gift card as entered: what is on it, in minor units, or why it cannot be used."""
+
+    code: str = ""
+    card_id: int = 0
+    hint: str = ""
+    balance_minor: int = 0
+    error: str = ""
+
+
+NO_GIFT = Gift()
+
+
+@dataclass(frozen=True)
 class Quote:
     """The whole order as it would be placed now."""
 
@@ -79,6 +97,10 @@ class Quote:
     method: str
     #: The preferences that were read along with it.
     chosen: Mapping[str, Any]
+    #: The card whose code was entered.
+    gift: Gift = NO_GIFT
+    #: A deposit now and the rest later, as chosen.
+    by_deposit: bool = False
 
     @property
     def count(self) -> int:
@@ -132,6 +154,43 @@ class Quote:
         )
 
     @property
+    def gift_minor(self) -> int:
+        """What the gift card takes of it."""
+        return min(self.gift.balance_minor, self.total_minor)
+
+    @property
+    def due_minor(self) -> int:
+        """What the gift card leaves."""
+        return self.total_minor - self.gift_minor
+
+    @property
+    def may_pay_later(self) -> bool:
+        """Whether a deposit is offered, which the courier cannot collect."""
+        return self.method != "cod" and parts.may_pay_later(self.due_minor, self.chosen)
+
+    @cached_property
+    def shares(self) -> list[parts.Share]:
+        """The parts in which it would be paid, the gift card's first."""
+        by_deposit = self.by_deposit and self.may_pay_later
+        return parts.shares(self.total_minor, self.gift_minor, by_deposit, self.chosen)
+
+    @property
+    def now_minor(self) -> int:
+        """What is paid by the chosen method now."""
+        left = self.shares[1:] if self.gift_minor else self.shares
+        return left[0].amount_minor if left else 0
+
+    @property
+    def later(self) -> list[parts.Share]:
+        """The instalments."""
+        return [one for one in self.shares if one.due_at is not None]
+
+    @property
+    def deposit_minor(self) -> int:
+        """What a deposit would be, for the choice."""
+        return parts.shares(self.due_minor, 0, True, self.chosen)[0].amount_minor
+
+    @property
     def shortages(self) -> list[QuoteLine]:
         """Lines of which there is not enough."""
         return [line for line in self.lines if line.quantity > line.free]
@@ -158,9 +217,14 @@ def quote(
     postal_code: str = "",
     rate: str | None = None,
     method: str | None = None,
+    gift_code: str = "",
+    by_deposit: bool = False,
 ) -> Quote:
-    """Work out the cart. Two statements. An unknown rate or method falls back to the first."""
-    rows = db.session.execute(_lines_of(cart_id)).all()
+    """Work out the cart. Two statements, three with a gift card's code.
+
+    An unknown rate or method falls back to the first.
+    """
+    rows = db.session.execute(_LINES, {"cart_id": cart_id}).all()
     chosen = preferences(*READ)
     lines = [_line(row) for row in rows]
     currency = rows[0].currency if rows else ""
@@ -168,41 +232,61 @@ def quote(
     rates = rates_for(goods, chosen)
     the_rate = rate if rate in {one.key for one in rates} else rates[0].key
     shipping = next(one.price_minor for one in rates if one.key == the_rate)
-    methods = _methods(currency, country, goods + shipping, chosen)
+    gift = _gift(gift_code, currency)
+    methods = _methods(currency, country, max(goods + shipping - gift.balance_minor, 1), chosen)
+    if gift.balance_minor >= goods + shipping:
+        # The card pays all of it: nothing is left for another way to pay, nor for its fee.
+        return Quote(currency, lines, rates, the_rate, [], "gift_card", chosen, gift)
     usable = [way.key for way in methods if way.unavailable is None]
     the_method = method if method in usable else (usable[0] if usable else "")
-    return Quote(currency, lines, rates, the_rate, methods, the_method, chosen)
+    return Quote(currency, lines, rates, the_rate, methods, the_method, chosen, gift, by_deposit)
 
 
-def _lines_of(cart_id: int) -> Any:
-    first_picture = (
-        select(Picture.storage_key)
-        .where(Picture.product_id == Product.id)
-        .order_by(Picture.position)
-        .limit(1)
-        .scalar_subquery()
+def _gift(code: str, currency: str) -> Gift:
+    """The card of that code; what is wrong with it is said beside its field."""
+    if not code.strip() or not gift_cards_are_taken():
+        return NO_GIFT
+    try:
+        card = gift_cards.usable(code, currency)
+    except gift_cards.GiftCardRefused as refused:
+        return Gift(code, error=str(refused))
+    return Gift(code, card.id, card.hint, card.balance_minor)
+
+
+def gift_cards_are_taken() -> bool:
+    """Whether the checkout has a field for a gift card."""
+    return "gift_card" in settings().payment_gateways
+
+
+_FIRST_PICTURE = (
+    select(Picture.storage_key)
+    .where(Picture.product_id == Product.id)
+    .order_by(Picture.position)
+    .limit(1)
+    .scalar_subquery()
+)
+_LINES: Any = (
+    select(
+        Cart.currency, CartLine.quantity, CartLine.price_seen_minor, Variant.id.label("variant_id"),
+        Variant.sku, Variant.options, Variant.weight_grams, Variant.length_mm, Variant.width_mm,
+        Variant.height_mm, Variant.hsn_code, Product.name.label("product"), Product.slug,
+        Product.seller_id, Product.tax_class, Brand.name.label("brand"), VariantPrice.amount_minor,
+        (db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0)).label("free"),
+        _FIRST_PICTURE.label("picture"),
     )
-    return (
-        select(
-            Cart.currency, CartLine.quantity, CartLine.price_seen_minor, Variant.id.label("variant_id"),
-            Variant.sku, Variant.options, Variant.weight_grams, Variant.length_mm, Variant.width_mm,
-            Variant.height_mm, Variant.hsn_code, Product.name.label("product"), Product.slug,
-            Product.seller_id, Product.tax_class, Brand.name.label("brand"), VariantPrice.amount_minor,
-            (db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0)).label("free"),
-            first_picture.label("picture"),
-        )
-        .join(Cart, CartLine.cart_id == Cart.id)
-        .join(Variant, CartLine.variant_id == Variant.id)
-        .join(Product, Variant.product_id == Product.id)
-        .join(Brand, Product.brand_id == Brand.id)
-        .join(
-            VariantPrice,
-            (VariantPrice.variant_id == Variant.id) & (VariantPrice.currency == Cart.currency),
-        )
-        .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
-        .where(CartLine.cart_id == cart_id, Product.status == ProductStatus.ACTIVE)
-        .order_by(CartLine.id)
-    )  # fmt: skip
+    .join(Cart, CartLine.cart_id == Cart.id)
+    .join(Variant, CartLine.variant_id == Variant.id)
+    .join(Product, Variant.product_id == Product.id)
+    .join(Brand, Product.brand_id == Brand.id)
+    .join(
+        VariantPrice,
+        (VariantPrice.variant_id == Variant.id) & (VariantPrice.currency == Cart.currency),
+    )
+    .outerjoin(StockLevel, StockLevel.variant_id == Variant.id)
+    .where(CartLine.cart_id == bindparam("cart_id"), Product.status == ProductStatus.ACTIVE)
+    .order_by(CartLine.id)
+)  # fmt: skip
+"""Built once: building it costs as much as asking it."""
 
 
 def _line(row: Row[Any]) -> QuoteLine:

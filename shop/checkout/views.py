@@ -14,7 +14,7 @@ from shop.cart.views import SAID
 from shop.checkout import fields, placing
 from shop.checkout.addresses import countries, read_country
 from shop.checkout.placing import CartGone, FiguresMoved, StockGone, Wish, place
-from shop.checkout.quoting import Quote, quote
+from shop.checkout.quoting import Quote, gift_cards_are_taken, quote
 from shop.checkout.wishes import (
     first_values,
     has_key,
@@ -33,6 +33,7 @@ from shop.pages import leave_for, page, wants_fragment
 from shop.payments.gateways import gateway, switched_on
 
 bp = Blueprint("checkout", __name__)
+bp.add_app_template_filter(fields.options_html, "options")
 
 Form = Mapping[str, str]
 
@@ -135,10 +136,17 @@ def validate(name: str) -> Response:
 
 
 def _figures(cart_id: int, form: Form) -> Quote:
-    return quote(
+    gift_code = "" if form.get("update") == "no_gift" else form.get("gift_code", "")[:40]
+    figures = quote(
         cart_id, country=read_country(form), postal_code=form.get("postal_code", ""),
-        rate=form.get("rate"), method=form.get("method"),
+        rate=form.get("rate"), method=form.get("method"), gift_code=gift_code,
+        by_deposit=form.get("plan") == "deposit",
     )  # fmt: skip
+    if figures.gift.error:
+        # Who tries out codes is stopped (S47).
+        count_try("gift_card", f"address:{request.remote_addr}")
+        count_try("gift_card_day", f"address:{request.remote_addr}")
+    return figures
 
 
 def _checkout(
@@ -156,12 +164,12 @@ def _context(figures: Quote, form: Form, errors: dict[str, str]) -> dict[str, An
         words
         for name, now, words in (
             ("rate", figures.rate, "That delivery method is not offered here, so we chose another."),
-            ("method", figures.method, "That way to pay does not fit here, so we chose another."),
+            ("method", figures.method if figures.methods else form.get("method"), "That way to pay does not fit here, so we chose another."),
         )
         if form.get(name) and form[name] != now
     ]  # fmt: skip
     return {
-        "quote": figures, "form": form, "errors": errors, "dropped": dropped,
+        "quote": figures, "takes_gift_cards": gift_cards_are_taken(), "form": form, "errors": errors, "dropped": dropped,
         "idempotency_key": secrets.token_urlsafe(32), "countries": countries(),
         "country": read_country(form), "billing_country": read_country(form, "billing_", read_country(form)),
         "contact": fields.contact_fields(form, errors), "address": fields.address_fields(form, errors),

@@ -28,13 +28,15 @@ def read_wish(form: Form, cart_id: int, user_id: int | None) -> tuple[Wish, dict
     billing_errors: dict[str, str] = {}
     if not is_billed_to_delivery(form):
         billing, billing_errors = read_address(form, read_country(form, "billing_"), "billing_")
-    if not form.get("method"):
+    if not form.get("method") and not form.get("gift_code"):
         billing_errors["method"] = "Choose how you want to pay"
     errors = {**({"email": email_error} if email_error else {}), **errors, **billing_errors}
     wish = Wish(
         cart_id=cart_id, user_id=user_id, email=email, phone=delivery["phone"], shipping_address=delivery,
         billing_address=billing, rate=form.get("rate", ""), method=form.get("method", ""),
-        idempotency_key=form.get("idempotency_key", ""), quoted_total_minor=_total(form),
+        idempotency_key=form.get("idempotency_key", ""), quoted_total_minor=_total(form, "quoted_total"),
+        gift_code=form.get("gift_code", "")[:40], by_deposit=form.get("plan") == "deposit",
+        quoted_now_minor=_total(form, "quoted_now") if "quoted_now" in form else None,
     )  # fmt: skip
     return wish, errors
 
@@ -49,8 +51,8 @@ def is_billed_to_delivery(form: Form) -> bool:
     return bool(form.get("billing_same")) or not form.get("idempotency_key")
 
 
-def _total(form: Form) -> int:
-    typed = form.get("quoted_total", "")
+def _total(form: Form, name: str) -> int:
+    typed = form.get(name, "")
     return int(typed) if re.fullmatch(r"\d{1,12}", typed, re.ASCII) else -1
 
 
