@@ -95,12 +95,15 @@ def make_product(
     category: str = "Balls",
     brand: str = "Halflong",
     status: str = "active",
-    currency: str = "INR",
+    currency: str | None = None,
     weight_grams: int = 250,
     seller: str = "Halflong",
     **more: Any,
 ) -> Product:
-    """A product that can be bought. `price` in minor units, `stock` units of each variant."""
+    """A product that can be bought. `price` in minor units, `stock` units of each variant.
+
+    `currency` defaults to the shop's own.
+    """
     number = next(_numbers)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     values = {
@@ -128,7 +131,7 @@ def make_product(
             session.flush()
             session.add(
                 VariantPrice(
-                    variant_id=variant.id, currency=currency, amount_minor=price, compare_at_minor=compare_at
+                    variant_id=variant.id, currency=currency or _currency(), amount_minor=price, compare_at_minor=compare_at
                 )
             )  # fmt: skip
             session.add(StockLevel(variant_id=variant.id))
@@ -154,14 +157,16 @@ def make_cart(lines: dict[Any, int] | None = None, *, user: User | None = None) 
     rows = [(_variant_id(thing), quantity) for thing, quantity in wanted.items()]
     with transaction() as session:
         cart = Cart(
-            token_hash=secrets.token_hex(32), currency="INR", user_id=user.id if user else None
+            token_hash=secrets.token_hex(32),
+            currency=_currency(),
+            user_id=user.id if user else None,
         )
         session.add(cart)
         session.flush()
         for variant_id, quantity in rows:
             price = session.scalar(
                 db.select(VariantPrice.amount_minor).filter_by(
-                    variant_id=variant_id, currency="INR"
+                    variant_id=variant_id, currency=cart.currency
                 )
             )
             session.add(
@@ -173,6 +178,10 @@ def make_cart(lines: dict[Any, int] | None = None, *, user: User | None = None) 
                 )
             )
     return cart
+
+
+def _currency() -> str:
+    return str(current_app.extensions["settings"].default_currency)
 
 
 def _variant_id(thing: Any) -> int:

@@ -225,7 +225,7 @@ def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -
     if event.refund_gateway_id and refund.gateway_id is None:
         refund.gateway_id = event.refund_gateway_id
     if event.kind == EventKind.REFUND_PENDING:
-        return _sent(refund)
+        return _sent(refund, payment, order, event.failure_words or "")
     if event.kind == EventKind.REFUND_SUCCEEDED:
         return _succeeded(refund, payment, order, actor)
     return _failed(refund, payment, order, event.failure_words or event.failure_code or "")
@@ -278,11 +278,20 @@ def _made_at_gateway(event: GatewayEvent, payment: Payment, order: Order) -> Ref
     return refund
 
 
-def _sent(refund: Refund) -> str:
-    if refund.status != RefundStatus.REQUESTED:
+def _sent(refund: Refund, payment: Payment, order: Order, words: str) -> str:
+    """On its way. With words it stands there until a person helps, who is told once."""
+    if refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}:
         return "nothing"
-    refund.status, refund.sent_at = RefundStatus.SENT, utcnow()
-    return "refund_sent"
+    changed = "refund_sent" if refund.status == RefundStatus.REQUESTED else "nothing"
+    if changed == "refund_sent":
+        refund.status, refund.sent_at = RefundStatus.SENT, utcnow()
+    if not words or words == refund.failure_words:
+        return changed
+    refund.failure_words = words
+    order.attention = f"A refund waits: {words}"[:300]
+    issue = f"A refund of order {order.number} waits for a person: {words}"
+    _report(refund, payment, order, issue, Severity.HIGH, f"refund_waits:{refund.id}")
+    return "refund_waits"
 
 
 def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> str:
@@ -293,6 +302,7 @@ def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> 
         _take_hold(payment, refund.amount_minor)
         _take_lines(order, [RefundLine(**line) for line in refund.lines])
     refund.status, refund.finished_at = RefundStatus.SUCCEEDED, utcnow()
+    refund.failure_words = None
     payment.refunded_minor += refund.amount_minor
     shown = format_minor(refund.amount_minor, payment.currency)
     _tell(order, actor.name, f"{shown} refunded")
@@ -329,11 +339,19 @@ def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
     db.session.flush()
     _untake_lines(order, [RefundLine(**line) for line in refund.lines])
     order.attention = f"A refund failed: {words}"[:300]
+    issue = f"A refund of order {order.number} failed: {words}"
+    _report(refund, payment, order, issue, Severity.CRITICAL, f"refund_failed:{refund.id}")
+    return "refund_failed"
+
+
+def _report(
+    refund: Refund, payment: Payment, order: Order, issue: str, severity: Severity, fault: str
+) -> None:
     open_incident(
         About(
-            issue=f"A refund of order {order.number} failed: {words}",
+            issue=issue,
             category=Category.PAYMENT,
-            severity=Severity.CRITICAL,
+            severity=severity,
             order_id=order.id,
             context={
                 "orderId": order.number, "paymentId": payment.reference,
@@ -342,9 +360,8 @@ def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
                 "customerEmail": order.email, "customerPhone": order.phone,
             },
         ),
-        f"refund_failed:{refund.id}",
+        fault,
     )  # fmt: skip
-    return "refund_failed"
 
 
 def _untake_lines(order: Order, lines: Sequence[RefundLine]) -> None:
