@@ -339,6 +339,22 @@ def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
     assert "A refund failed" in only(Order).attention
 
 
+def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(app):
+    _order, payment = paid()
+    with transaction():
+        key = refunds.request_refund(payment.id, 10_000, [], "x", "user:1").idempotency_key
+    waits = news(
+        payment, EventKind.REFUND_PENDING, refund_key=key, failure_words="no account", event_id=None
+    )
+    assert [take(payment, waits), take(payment, waits)] == ["refund_waits", "nothing"]
+    assert only(Payment).refund_held_minor == 10_000
+    assert only(Order).attention == "A refund waits: no account"
+    assert only(Incident).repeats == 0
+    done = news(payment, EventKind.REFUND_SUCCEEDED, refund_key=key, amount_minor=10_000)
+    assert take(payment, done) == "refunded"
+    assert only(Refund).failure_words is None
+
+
 def test_a_refund_made_at_the_gateway_is_taken_in_once(app):
     _order, payment = paid()
     event = news(
