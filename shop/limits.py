@@ -44,7 +44,6 @@ class Limit:
 LIMITS = {
     "checkout": Limit(10, 60),
     "sign_in_address": Limit(10, 60),
-    "sign_in_account": Limit(5, 900),
     "register": Limit(5, 3600),
     "admin_action": Limit(30, 60),
     # Ten renewals and more within an order's day; a script does not keep the last units for ever.
@@ -93,11 +92,6 @@ def _count(action: str, who: str, window_at: datetime) -> int:
 
 def _hashed(who: str) -> str:
     return hashlib.sha256(who.encode()).hexdigest()
-
-
-def forget_tries(action: str, who: str) -> None:
-    """A success ends the count (sign-in)."""
-    db.session.execute(delete(Attempt).filter_by(action=action, who=_hashed(who)))
 
 
 def forget_old_tries() -> None:

@@ -341,6 +341,33 @@ def upgrade():
     with op.batch_alter_table('sign_ins', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_sign_ins_user_id'), ['user_id'], unique=False)
 
+    op.create_table('sign_in_failures',
+    sa.Column('who', sa.String(length=64), nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.Column('last_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_sign_in_failures')),
+    sa.UniqueConstraint('who', name=op.f('uq_sign_in_failures_who'))
+    )
+    op.create_table('mailed_links',
+    sa.Column('user_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('purpose', sa.Enum('reset', 'confirm', name='linkpurpose', native_enum=False, create_constraint=True, length=32), nullable=False),
+    sa.Column('token_hash', sa.String(length=64), nullable=False),
+    sa.Column('email', sa.String(length=254), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_mailed_links_user_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mailed_links')),
+    sa.UniqueConstraint('token_hash', name=op.f('uq_mailed_links_token_hash'))
+    )
+    with op.batch_alter_table('mailed_links', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_mailed_links_user_id'), ['user_id'], unique=False)
+
     op.create_table('orders',
     sa.Column('number', sa.String(length=20), nullable=False),
     sa.Column('token', sa.String(length=64), nullable=False),
@@ -995,6 +1022,11 @@ def downgrade():
         batch_op.drop_index('ix_orders_attention', sqlite_where=sa.text('attention IS NOT NULL'), postgresql_where=sa.text('attention IS NOT NULL'))
 
     op.drop_table('orders')
+    with op.batch_alter_table('mailed_links', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_mailed_links_user_id'))
+
+    op.drop_table('mailed_links')
+    op.drop_table('sign_in_failures')
     with op.batch_alter_table('sign_ins', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_sign_ins_user_id'))
 

@@ -63,6 +63,39 @@ class SignIn(Row):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class SignInFailures(Row):
+    """How often in a row a sign-in to an account has failed."""
+
+    __tablename__ = "sign_in_failures"
+
+    #: SHA-256 of the account, with the network address where its owner has signed in before.
+    who: Mapped[str] = mapped_column(String(64), unique=True)
+    count: Mapped[int] = mapped_column(default=0)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class LinkPurpose(StrEnum):
+    """What a mailed link is good for."""
+
+    RESET = "reset"
+    CONFIRM = "confirm"
+
+
+class MailedLink(Row):
+    """A link that was mailed to a person. The mail carries a random token, this row its SHA-256."""
+
+    __tablename__ = "mailed_links"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    purpose: Mapped[LinkPurpose] = mapped_column(stored(LinkPurpose))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    #: Where it was sent: void once the person has another address.
+    email: Mapped[str] = mapped_column(String(254))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: Used, or replaced by a newer one.
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class AddressKind(StrEnum):
     """Where the address is."""
 

@@ -15,13 +15,13 @@ from flask_login import current_user
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from shop.accounts import passwords
+from shop.accounts import passwords, waiting
 from shop.accounts.models import SignIn, User
 from shop.clock import utcnow
 from shop.config import settings
 from shop.database import end_reading, is_passing, transaction
 from shop.extensions import db, login_manager
-from shop.limits import count_try, forget_tries
+from shop.limits import count_try
 from shop.pages import wants_fragment
 
 IDLE = {False: timedelta(days=14), True: timedelta(minutes=30)}
@@ -109,8 +109,6 @@ class Proven:
 
     user_id: int
     better_hash: str | None
-    #: By what name their tries were counted.
-    counted_as: str
 
 
 def who_fits(email: str, password: str) -> int | None:
@@ -128,7 +126,7 @@ def prove(email: str, password: str) -> Proven | None:
     account = email.strip().casefold()
     counted_as = _counted_as(account, request.remote_addr or "")
     count_try("sign_in_address", request.remote_addr or "")
-    count_try("sign_in_account", counted_as)
+    waiting.count_try(counted_as)
     found = db.session.execute(
         select(User.id, User.password_hash, User.active).where(User.email == account)
     ).first()
@@ -136,8 +134,9 @@ def prove(email: str, password: str) -> Proven | None:
     known_hash = found.password_hash if found else None
     if not passwords.fits(password, known_hash) or not found or not found.active:
         return None
+    waiting.forget(counted_as)
     better = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
-    return Proven(found.id, better, counted_as)
+    return Proven(found.id, better)
 
 
 def _counted_as(account: str, address: str) -> str:
@@ -167,7 +166,6 @@ def begin(proven: Proven) -> Begun:
     person = db.session.get_one(User, proven.user_id)
     if proven.better_hash:
         person.password_hash = proven.better_hash
-    forget_tries("sign_in_account", proven.counted_as)
     end_this()
     for react in on_sign_in:
         react(person.id)

@@ -2,16 +2,18 @@
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from shop.accounts import passwords, people, signing_in
+from shop.accounts import passwords, people, signing_in, waiting
 from shop.accounts.models import Role, SignIn, User
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
+from shop.limits import TooMany
 from tests.factories import PASSWORD, make_user, sign_in
 
 NEW_PASSWORD = "several quite plain words"
@@ -417,6 +419,48 @@ def test_s34_after_five_failures_an_account_waits_and_is_not_locked_for_good(cli
         ).status_code
         == 303
     )
+
+
+def test_s34_each_failure_after_the_fifth_doubles_the_wait_to_fifteen_minutes(client, turn_clock):
+    user = make_user()
+    guess = {"email": user.email, "password": "wrong password"}
+    for _ in range(5):
+        assert client.post_form("/account/sign-in", guess).status_code == 422
+    waits = []
+    for _ in range(8):
+        told = int(client.post_form("/account/sign-in", guess).headers["Retry-After"])
+        waits.append(round(told, -1))
+        turn_clock(seconds=told + 1)
+        assert client.post_form("/account/sign-in", guess).status_code == 422
+    assert waits == [30, 60, 120, 240, 480, 900, 900, 900]
+
+    turn_clock(minutes=31)
+    for _ in range(4):
+        assert client.post_form("/account/sign-in", guess).status_code == 422
+    assert sign_in(client, user).status_code == 303
+
+
+def test_s34_many_guesses_at_once_count_as_many(app, client):
+    user = make_user()
+
+    def tried(_number):
+        with app.app_context():
+            try:
+                waiting.count_try(user.email)
+            except TooMany:
+                return False
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(tried, range(20))) == 5
+
+
+def test_s34_proving_oneself_often_is_no_failure(client):
+    user = make_user()
+    sign_in(client, user)
+    for _ in range(7):
+        answer = client.post_form("/account/step-up", {"password": PASSWORD})
+        assert answer.status_code == 303
 
 
 def test_s34_a_stranger_does_not_lock_a_person_out_of_where_they_have_signed_in_before(

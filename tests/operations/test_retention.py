@@ -28,7 +28,7 @@ def forget():
 
 
 @pytest.fixture
-def browser(client):
+def shopper(client):
     """A guest with one ball in the cart since 40 days."""
     client.ball = make_product().variants[0].id
     client.post("/cart/items", data={"variant_id": client.ball}, headers=SAME)
@@ -42,19 +42,19 @@ def lines():
     return db.session.scalars(sa.select(CartLine)).all()
 
 
-def test_a_guests_cart_that_nobody_touched_goes_with_its_lines(browser):
+def test_a_guests_cart_that_nobody_touched_goes_with_its_lines(shopper):
     assert forget() == 1
     assert lines() == []
 
 
 @pytest.mark.parametrize("change", ["add", "set", "another"])
-def test_a_guests_cart_that_was_changed_stays(browser, change):
+def test_a_guests_cart_that_was_changed_stays(shopper, change):
     (line,) = lines()
     if change == "set":
-        browser.post(f"/cart/items/{line.id}", data={"quantity": "3"}, headers=SAME)
+        shopper.post_form(f"/cart/items/{line.id}", {"quantity": "3"}, page="/cart")
     else:
-        variant = browser.ball if change == "add" else make_product("Net").variants[0].id
-        browser.post("/cart/items", data={"variant_id": variant}, headers=SAME)
+        variant = shopper.ball if change == "add" else make_product("Net").variants[0].id
+        shopper.post("/cart/items", data={"variant_id": variant}, headers=SAME)
 
     assert forget() == 0
     assert sum(one.quantity for one in lines()) in {2, 3}
