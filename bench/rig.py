@@ -87,27 +87,33 @@ def running(
     *,
     app: str = "wsgi:app",
     worker: bool = True,
+    sandbox_url: str = "",
     web: int = 2,
     **more: str,
 ) -> Iterator[Rig]:
-    """A shop on this database (migrated already), with web, sandbox and worker processes."""
+    """A shop on this database (migrated already), with web, sandbox and worker processes.
+
+    `sandbox_url` is a pretend gateway that runs already.
+    """
     port, sandbox = free_port(), free_port()
     environ = {
         **os.environ, **COMMON, "DATABASE_URL": database_url, "PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "SANDBOX_API_BASE": f"http://127.0.0.1:{sandbox}", "RIG_FOLDER": str(folder),
+        "SANDBOX_API_BASE": sandbox_url or f"http://127.0.0.1:{sandbox}", "RIG_FOLDER": str(folder),
         "INCIDENTS_FILE": str(folder / "incidents.jsonl"), "STORAGE_URL": f"file://{folder}/files", **more,
     }  # fmt: skip
     rig = Rig(port, environ)
     gunicorn = (str(BIN / "gunicorn"), "-k", "gthread", "--no-control-socket", "--backlog", "2048")
     try:
         rig.start(*gunicorn, "-w", str(web), "--threads", "4", "-b", f"127.0.0.1:{port}", app=app)
-        rig.start(
-            *gunicorn, "-w", "1", "--threads", "8", "-b", f"127.0.0.1:{sandbox}", app="wsgi:app"
-        )
+        if not sandbox_url:
+            rig.start(
+                *gunicorn, "-w", "1", "--threads", "8", "-b", f"127.0.0.1:{sandbox}", app="wsgi:app"
+            )
         if worker:
             rig.start(sys.executable, "worker.py")
-        for one in (port, sandbox):
-            wait_for(one)
+        wait_for(port)
+        if not sandbox_url:
+            wait_for(sandbox)
         yield rig
     finally:
         rig.stop()

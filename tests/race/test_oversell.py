@@ -1,9 +1,10 @@
 """400 shoppers, 50 units, all clicking at once: 50 orders, 350 polite refusals, no error page."""
 
+import hashlib
 import os
+import secrets
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 
 from bench.rig import Rig, Shopper, running
 from shop.books import faults
+from shop.cart.models import Cart, CartLine
+from shop.database import transaction
 from shop.extensions import db
 from shop.orders.models import Order
 from shop.stock.models import StockLevel
@@ -24,15 +27,28 @@ RUNS = int(os.environ.get("RACE_RUNS", "1"))
 def shoppers_at_checkout(
     rig: Rig, variant_id: int, count: int
 ) -> list[tuple[Shopper, dict[str, str]]]:
-    """Everybody has one in the cart and the form filled in."""
+    """Everybody has one in a cart of their own and the form filled in.
 
-    def ready(number: int) -> tuple[Shopper, dict[str, str]]:
+    The first comes by HTTP; the others are given rows, cookies and forms like the first one's.
+    """
+    first = Shopper(rig.port, 1)
+    assert first.add(variant_id).status in {200, 303}
+    form = first.checkout_form()
+    tokens = [secrets.token_urlsafe(32) for _ in range(count - 1)]
+    with transaction() as session:
+        price = session.scalars(sa.select(CartLine.price_seen_minor)).one()
+        hashes = [hashlib.sha256(token.encode()).hexdigest() for token in tokens]
+        carts = [Cart(token_hash=known, currency="INR") for known in hashes]
+        session.add_all(carts)
+        session.flush()
+        line = {"variant_id": variant_id, "quantity": 1, "price_seen_minor": price}
+        session.add_all(CartLine(cart_id=cart.id, **line) for cart in carts)
+    ready = [(first, form)]
+    for number, token in enumerate(tokens, 2):
         shopper = Shopper(rig.port, number)
-        assert shopper.add(variant_id).status in {200, 303}
-        return shopper, shopper.checkout_form()
-
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(ready, range(1, count + 1)))
+        shopper.cookies = {**first.cookies, "cart": token}
+        ready.append((shopper, {**form, "idempotency_key": secrets.token_hex(16)}))
+    return ready
 
 
 def click_at_once(ready: list[tuple[Shopper, dict[str, str]]]) -> Counter[str]:
@@ -67,11 +83,15 @@ def click_at_once(ready: list[tuple[Shopper, dict[str, str]]]) -> Counter[str]:
 def race(
     tmp_path: Path, environ: dict[str, str], app: str = "wsgi:app", count: int = SHOPPERS
 ) -> Counter[str]:
-    """One race on an own set of processes."""
+    """One race on an own set of processes, with the gateway of the tests' own server."""
     ball = make_product("Last ball", stock=UNITS)
     variant_id = ball.variants[0].id
     db.session.rollback()
-    with running(tmp_path, environ["DATABASE_URL"], app=app, worker=False) as rig:
+    with running(
+        tmp_path, environ["DATABASE_URL"], app=app, worker=False,
+        sandbox_url=environ["SANDBOX_API_BASE"], SECRET_KEY=environ["SECRET_KEY"],
+        GUNICORN_CMD_ARGS="--preload",
+    ) as rig:  # fmt: skip
         said = click_at_once(shoppers_at_checkout(rig, variant_id, count))
     return said
 
@@ -92,6 +112,5 @@ def test_fifty_units_make_fifty_orders_whoever_clicks(app, child_environ, tmp_pa
 @pytest.mark.breaks_books
 @pytest.mark.timeout(240)
 def test_the_race_finds_a_shop_whose_guard_was_taken_out(app, child_environ, tmp_path):
-    said = race(tmp_path, child_environ(), app="tests.race.unguarded:app", count=120)
-    orders = db.session.scalar(sa.select(sa.func.count(Order.id)))
-    assert orders > UNITS or set(said) - {"order", "refused politely"}, said
+    said = race(tmp_path, child_environ(), app="tests.race.unguarded:app", count=80)
+    assert db.session.scalar(sa.select(sa.func.count(Order.id))) > UNITS, said
