@@ -21,7 +21,7 @@ from shop.limits import count_try
 from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus, PaymentStatus
-from shop.payments import parts, recording
+from shop.payments import parts, questions, recording
 from shop.payments.gateways import gateway, switched_on
 from shop.payments.gateways.base import (
     AttemptRef,
@@ -29,10 +29,16 @@ from shop.payments.gateways.base import (
     Gateway,
     GatewayEvent,
     Opened,
-    PageEnd,
     PaymentRequest,
 )  # fmt: skip
-from shop.payments.models import LIVE, AttemptStatus, Payment, PaymentEvent, PaymentPart
+from shop.payments.models import (
+    LIVE,
+    AttemptStatus,
+    Payment,
+    PaymentEvent,
+    PaymentPart,
+    Refund,
+)  # fmt: skip
 from shop.payments.status import refresh
 from shop.preferences import preference, preferences
 from shop.providers import OutcomeUnknown, ProviderError, ProviderRefused
@@ -41,8 +47,6 @@ from shop.stock import reservations
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 5
-FIRST_ASK_MINUTES = 2
-ASKED_HOURS = 72
 ONLY_AT_CHECKOUT = "Cash on delivery is chosen at checkout, since it has a fee."
 
 
@@ -82,7 +86,7 @@ def begin(order: Order, part: PaymentPart, way: Gateway, until: datetime) -> Ope
     payment = Payment(
         order_id=order.id, part_id=part.id, gateway=way.key, reference=reference,
         idempotency_key=f"pay-{reference}", amount_minor=part.amount_minor, currency=order.currency,
-        expires_at=until, ask_at=in_future(minutes=FIRST_ASK_MINUTES) if way.is_online else None,
+        expires_at=until, ask_at=in_future(minutes=questions.FIRST_ASK_MINUTES) if way.is_online else None,
         status=AttemptStatus.CREATED,
     )  # fmt: skip
     db.session.add(payment)
@@ -149,6 +153,7 @@ def keep_opened(payment_id: int, opened: Opened) -> None:
     db.session.add(
         PaymentEvent(payment_id=payment.id, kind="opened", source="open", changed="open")
     )
+    questions.plan(payment)
     if payment.gateway == "bank_transfer":
         _send_instructions(payment)
 
@@ -201,9 +206,12 @@ def own_page(token: str) -> Next:
 
 
 def latest(order_id: int) -> Payment | None:
-    """The order's newest attempt."""
+    """The order's newest attempt; a gift card's, which is paid as it is made, only if it is alone."""
     return db.session.scalars(
-        select(Payment).where(Payment.order_id == order_id).order_by(Payment.id.desc()).limit(1)
+        select(Payment)
+        .where(Payment.order_id == order_id)
+        .order_by(Payment.gateway == "gift_card", Payment.id.desc())
+        .limit(1)
     ).first()
 
 
@@ -327,6 +335,13 @@ def ref_of(payment: Payment) -> AttemptRef:
         currency=payment.currency,
         created_at=payment.created_at,
         request=request_for(payment, order),
+        refund_keys=tuple(
+            db.session.scalars(
+                select(Refund.idempotency_key)
+                .where(Refund.payment_id == payment.id)
+                .order_by(Refund.id)
+            )
+        ),
     )
 
 
@@ -401,21 +416,4 @@ def keep_answer(
     payment = db.session.get_one(Payment, payment_id)
     payment.asks += 1
     payment.asked_at = utcnow()
-    payment.ask_at = _next_question(payment, events)
-
-
-def _next_question(payment: Payment, events: Sequence[GatewayEvent]) -> datetime | None:
-    """5 and 10 minutes after opening, then every 8 while money may still come; 72 hours at the most."""
-    may_be_paid = payment.status in LIVE or payment.status == AttemptStatus.SUPERSEDED
-    if gateway(payment.gateway).page_end == PageEnd.NEVER:
-        may_be_paid = may_be_paid or payment.status == AttemptStatus.EXPIRED
-    if not may_be_paid or any(event.kind == EventKind.CAPTURED for event in events):
-        return None
-    if age_hours(payment) > ASKED_HOURS:
-        return None
-    return in_future(minutes={1: 3, 2: 5}.get(payment.asks, 8))
-
-
-def age_hours(payment: Payment) -> float:
-    """How long ago the attempt was begun."""
-    return (utcnow() - payment.created_at).total_seconds() / 3600
+    questions.plan(payment, events)

@@ -13,7 +13,7 @@ from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.models import Order
-from shop.payments import attempts, late, recording, refunds
+from shop.payments import attempts, late, questions, recording, refunds
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import (
     AttemptRef,
@@ -95,7 +95,7 @@ class Verify:
         """No answer to be had: ask again later; after 72 hours the attempt is over for us."""
         payment, _order = recording.locked(work.payload["payment_id"])
         payment.ask_at = in_future(minutes=30)
-        if attempts.age_hours(payment) > attempts.ASKED_HOURS:
+        if questions.is_too_old(payment):
             event = GatewayEvent(EventKind.EXPIRED, reference=payment.reference)
             recording.record(event, payment.gateway, "sweep", payment.id)
             payment.ask_at = None
@@ -159,7 +159,7 @@ class CloseAttempt:
 
     def record(self, work: Work, request: Ending, answer: GatewayEvent) -> None:
         """Captured, or ended: then the hold may go. Money under way keeps it."""
-        if answer.kind == EventKind.PENDING:
+        if answer.kind in {EventKind.PENDING, EventKind.IN_DOUBT}:
             raise TryLater("a payment is under way on that page")
         payment, order = recording.locked(request.payment_id)
         if answer.kind == EventKind.CAPTURED or payment.status in LIVE:

@@ -145,7 +145,7 @@ def _taken_in(event: GatewayEvent, payment: Payment, order: Order, source: str) 
     if event.kind == EventKind.TRY_FAILED:
         return _try_failed(event, payment, order, actor)
     if event.kind in waiting.NEWS:
-        return waiting.take_in(event.kind, payment)
+        return waiting.take_in(event, payment, order)
     if event.kind in REFUND_NEWS:
         return refunds.take_in(event, payment, order, actor)
     return disputes.take_in(event, payment, order, actor)

@@ -26,6 +26,8 @@ class EventKind(StrEnum):
     TRY_FAILED = "try_failed"
     #: Still on its way; ask again.
     PENDING = "pending"
+    #: Over, and the gateway itself does not know whether money moved: no other attempt meanwhile.
+    IN_DOUBT = "in_doubt"
     REFUND_PENDING = "refund_pending"
     REFUND_SUCCEEDED = "refund_succeeded"
     REFUND_FAILED = "refund_failed"
@@ -122,6 +124,8 @@ class AttemptRef:
     created_at: datetime
     #: The request as it was sent, so that an unknown opening can be repeated with the same key.
     request: PaymentRequest | None = None
+    #: Our refunds' keys, for gateways that tell of a refund only when asked for it.
+    refund_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
