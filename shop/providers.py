@@ -68,6 +68,19 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True)
+class ClientCertificate:
+    """What the shop shows to a provider that knows it by TLS, as paths of PEM files."""
+
+    #: The certificate with its chain, and its private key.
+    files: tuple[str, str] | None
+    #: What the provider's own certificate is checked by; empty for the usual authorities.
+    ca_file: str = ""
+
+
+NO_CERTIFICATE = ClientCertificate(None)
+
+
 class _Line:
     """One provider's line out of this process: at most four calls, and a breaker."""
 
@@ -91,6 +104,7 @@ def call(
     json: Any = None,
     data: Any = None,
     params: Mapping[str, Any] | None = None,
+    certificate: ClientCertificate | None = None,
 ) -> Answer:
     """One HTTP call. Returns any answer below 500 but 408, 409, 425 and 429.
 
@@ -98,17 +112,21 @@ def call(
     (could not connect, 408, 409, 425, 429, 503), OutcomeUnknown (time-out after sending, cut
     connection, other 5xx) or BreakerOpen.
     """
+    ours = certificate or NO_CERTIFICATE
     with line_out(provider):
         started = time.monotonic()
         try:
             with _session().request(
                 method, url, headers=dict(headers or {}), json=json, data=data, params=params,
                 timeout=(CONNECT_SECONDS, read_seconds), allow_redirects=False, stream=True,
+                cert=ours.files, verify=ours.ca_file or True,
             ) as response:  # fmt: skip
                 body = _read_limited(response)
         except requests.exceptions.ConnectTimeout as error:
             raise TryLater("could not connect") from error
         except requests.exceptions.ConnectionError as error:
+            if certificate_refused(error):
+                raise TryLater("TLS: a certificate was not accepted") from error
             if never_sent(error):
                 raise TryLater("could not connect") from error
             raise OutcomeUnknown("connection cut") from error
@@ -170,6 +188,13 @@ def never_sent(error: BaseException | None) -> bool:
     if not isinstance(error, requests.exceptions.ConnectionError) or not error.args:
         return False
     return isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
+
+
+def certificate_refused(error: requests.exceptions.ConnectionError) -> bool:
+    """True when either side turned the other's certificate down: then nothing was carried out."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    said = " ".join(str(one) for one in getattr(reason, "args", ())).upper().replace(" ", "_")
+    return any(words in said for words in ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE"))
 
 
 def _judged(response: requests.Response, body: bytes) -> Answer:

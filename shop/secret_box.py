@@ -30,4 +30,10 @@ def unseal(sealed: str) -> str:
 
 def derived_secret(purpose: str) -> str:
     """A secret for one purpose, made from SECRET_KEY."""
-    return hashlib.sha256(f"{purpose}:{settings().secret_key}".encode()).hexdigest()
+    return derived_secrets(purpose)[0]
+
+
+def derived_secrets(purpose: str) -> list[str]:
+    """The secrets in force for one purpose: of SECRET_KEY, then of the keys that it replaced."""
+    keys = (settings().secret_key, *settings().secret_key_fallbacks)
+    return [hashlib.sha256(f"{purpose}:{key}".encode()).hexdigest() for key in keys]
