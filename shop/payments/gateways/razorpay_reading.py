@@ -101,7 +101,7 @@ def event_id_of(event: Mapping[str, Any]) -> str:
     payload = event["payload"]
     about = next(iter(event.get("contains") or payload), "")
     found = payload[about]["entity"] if about in payload else {}
-    return f"{event['event']}:{found.get('id')}:{event.get('created_at')}"
+    return f"{event['event']}:{event.get('created_at')}:{found.get('id')}"
 
 
 # --- payments --------------------------------------------------------------------------------
