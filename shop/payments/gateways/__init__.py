@@ -11,6 +11,7 @@ GATEWAYS = {
     "stripe": "shop.payments.gateways.stripe:StripeCheckout",
     "razorpay": "shop.payments.gateways.razorpay:Razorpay",
     "paystack": "shop.payments.gateways.paystack:Paystack",
+    "flutterwave": "shop.payments.gateways.flutterwave:Flutterwave",
     "bank_transfer": "shop.payments.gateways.bank_transfer:BankTransfer",
     "cod": "shop.payments.gateways.cod:CashOnDelivery",
     "gift_card": "shop.payments.gateways.gift_card:GiftCardPayment",

@@ -46,10 +46,16 @@ class Side:
     next_kind = "redirect"
     #: True where the provider remembers the opening's key and refuses it for another amount.
     remembers_keys = True
-    #: False where the page's address is told once: a repeated opening finds the payment without it.
+    #: False where a repeated opening brings the payment without its page's address, or with another.
     repeats_address = True
     #: True where a page can be ended by a call; else it only expires, or never.
     ends_pages = True
+    #: True where asking tells that a page was ended; else only the ending itself does.
+    tells_of_ended_pages = True
+    #: True where the signature covers the body; else webhooks are hints that carry a secret.
+    signs_body = True
+    #: True where webhooks tell of refunds and disputes; else asking does.
+    tells_of_gone_money = True
     has_disputes = True
     has_lists = True
 
