@@ -29,6 +29,7 @@ from shop.payments.gateways.base import (
     Gateway,
     GatewayEvent,
     Opened,
+    PageEnd,
     PaymentRequest,
 )  # fmt: skip
 from shop.payments.models import (
@@ -357,6 +358,21 @@ def ask(payment_id: int, source: str) -> None:
     answer = answer_of(key, attempt, never_opened)
     with transaction():
         keep_answer(payment_id, key, answer, source)
+
+
+def end_declined(payment_id: int) -> None:
+    """The shopper came back declined: end the page, so that the next try is a new one.
+
+    Opens its own transaction. Raises shop.providers' errors when the gateway does not answer.
+    """
+    payment = db.session.get_one(Payment, payment_id, populate_existing=True)
+    key, attempt = payment.gateway, ref_of(payment)
+    way, is_open = gateway(key), payment.status == AttemptStatus.OPEN
+    end_reading()
+    if is_open and way.is_online and way.page_end == PageEnd.BY_CALL:
+        event = way.close(attempt)
+        with transaction():
+            recording.record(event, key, "return", payment_id)
 
 
 def answer_of(

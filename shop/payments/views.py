@@ -18,6 +18,8 @@ from shop.payments.models import LIVE, AttemptStatus, Payment
 from shop.providers import ProviderError
 
 log = structlog.get_logger()
+#: What Flutterwave, which has one address for every way back, adds to it as `status`.
+LEFT, DECLINED = "cancelled", "failed"
 bp = Blueprint("payments", __name__)
 
 
@@ -59,9 +61,10 @@ def _pace(payment: Payment) -> int:
 def come_back(gateway_key: str) -> ResponseReturnValue:
     """The shopper is back: ask the gateway, believe nothing of the address, go on to the order."""
     payment = _named(request.args.get("reference", ""), gateway_key)
-    _ask(payment)
+    said = request.args.get("status")
+    _ask(payment, was_declined=said == DECLINED)
     order = db.session.get_one(Order, payment.order_id, populate_existing=True)
-    if order.is_unpaid and "left" in request.args:
+    if order.is_unpaid and ("left" in request.args or said == LEFT):
         return redirect(url_for("orders.pay", token=order.token, left=1), 303)
     return redirect(_after(order), 303)
 
@@ -100,11 +103,13 @@ def _named(reference: str, gateway_key: str | None = None) -> Payment:
     return payment
 
 
-def _ask(payment: Payment) -> None:
+def _ask(payment: Payment, *, was_declined: bool = False) -> None:
     """Ask while the attempt is open. A gateway that is silent leaves the answer to webhook and sweep."""
     if payment.status not in LIVE:
         return
     try:
         attempts.ask(payment.id, "return")
+        if was_declined:
+            attempts.end_declined(payment.id)
     except ProviderError as error:
         log.warning("payment.no_answer_on_return", reference=payment.reference, error=str(error))

@@ -258,7 +258,7 @@ def _with_amount(wish: Mapping[str, Any], amount: str) -> bytes:
 def _disable(link: str) -> None:
     """End a page. 400 says that it was ended before; v3 has no codes to tell more."""
     try:
-        post("/payments/link/disable", WORKER_SECONDS, json.dumps({"link": link}).encode())
+        post("/payments/link/disable", ASK_SECONDS, json.dumps({"link": link}).encode())
     except ProviderRefused as error:
         if error.code != "400":
             raise
