@@ -273,10 +273,11 @@ def _call(
 def _judged(answer: Answer) -> dict[str, Any]:
     """A refusal has a message and, not always, a code; what cannot be read tells nothing."""
     body: dict[str, Any] = answer.json if isinstance(answer.json, dict) else {}
-    if 400 <= answer.status < 500 or body.get("status") is False:
+    is_answered = 200 <= answer.status < 300
+    if 400 <= answer.status < 500 or (is_answered and body.get("status") is False):
         said = body.get("message") or f"HTTP {answer.status}"
         raise ProviderRefused(str(said), str(body.get("code") or ""))
-    if answer.status >= 300 or "data" not in body:
+    if not is_answered or "data" not in body:
         raise OutcomeUnknown(f"HTTP {answer.status} with a body that could not be read")
     return body
 

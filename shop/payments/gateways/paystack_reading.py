@@ -72,12 +72,12 @@ def webhook_id(kind: str, found: Mapping[str, Any], body: bytes) -> str:
     """A name for a webhook, which Paystack gives none: the same for a repeat, another for other news."""
     if kind.startswith("charge.dispute."):
         changed_at = found.get("updated_at") or found.get("updatedAt")
-        return f"{kind}:{found['id']}:{found['status']}:{changed_at}"
+        return f"{kind}:{name_of(found)}:{found['status']}:{changed_at}"
     if kind.startswith("refund."):
         paid_out = found.get("refund_reference") or ""
         return f"{kind}:{found['transaction_reference']}:{paid_out}:{subunits(found['amount'])}"
     if kind.startswith("charge."):
-        return f"{kind}:{found['id']}"
+        return f"{kind}:{name_of(found)}"
     return f"{kind}:{found['id']}" if found.get("id") else hashlib.sha256(body).hexdigest()
 
 
@@ -87,7 +87,7 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     `amount` is what the customer paid, `requested_amount` what was asked for: the first is larger
     where customers bear the fees. Paid in full is what was asked for, not more.
     """
-    kind, name = _kind_of(found), str(found["id"])
+    kind, name = _kind_of(found), name_of(found)
     refs = {"transaction": name}
     reference = str(found["reference"])
     amount = subunits(found["amount"])
@@ -156,9 +156,9 @@ def refund_event(found: Mapping[str, Any]) -> GatewayEvent:
             found.get("refunded_at") or found.get("created_at") or found.get("createdAt")
         ),
         failure_words=REFUND_WORDS.get(found["status"]),
-        refund_gateway_id=str(found["id"]),
+        refund_gateway_id=name_of(found),
         refund_key=named[1] if named else None,
-        refs={"transaction": str(of["id"])},
+        refs={"transaction": name_of(of)},
     )
 
 
@@ -182,7 +182,7 @@ def reversal_event(found: Mapping[str, Any]) -> GatewayEvent:
         reference=paid.reference,
         amount_minor=paid.amount_minor,
         currency=paid.currency,
-        refund_gateway_id=f"reversal-{found['id']}",
+        refund_gateway_id=f"reversal-{name_of(found)}",
         refs=paid.refs,
     )
 
@@ -199,10 +199,10 @@ def dispute_event(found: Mapping[str, Any]) -> GatewayEvent:
         amount_minor=subunits(found.get("refund_amount") or of["amount"]),
         currency=currency_of(found if found.get("currency") else of),
         occurred_at=moment_of(begun if is_opening else found.get("resolvedAt")),
-        dispute_gateway_id=str(found["id"]),
+        dispute_gateway_id=name_of(found),
         dispute_reason=str(found.get("category") or "").replace("-", " "),
         evidence_due_at=moment_of(found.get("dueAt")),
-        refs={"transaction": str(of["id"])},
+        refs={"transaction": name_of(of)},
     )
 
 
@@ -221,6 +221,11 @@ def _outcome_of(found: Mapping[str, Any], of: Mapping[str, Any]) -> EventKind:
 def object_of(transaction: Any) -> dict[str, Any]:
     """A transaction that is told whole or by its id alone."""
     return transaction if isinstance(transaction, dict) else {"id": subunits(transaction)}
+
+
+def name_of(found: Mapping[str, Any]) -> str:
+    """An object's id, which is a number that may exceed 32 bits. Raises ValueError where there is none."""
+    return str(subunits(found["id"]))
 
 
 def subunits(found: Any) -> int:
