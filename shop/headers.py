@@ -1,5 +1,7 @@
 """What the browser is told about every answer: content policy and the other security headers."""
 
+from collections.abc import Mapping, Sequence
+
 from flask import Flask, Response, g, request
 
 from shop.config import settings
@@ -17,14 +19,23 @@ def allow_forms_to(*hosts: str) -> None:
     g.form_hosts = (*g.get("form_hosts", ()), *hosts)
 
 
+def allow_sources(sources: Mapping[str, Sequence[str]]) -> None:
+    """Let this page alone load these too, by directive (a gateway's script on its pay page)."""
+    g.page_sources = sources
+
+
 def content_policy() -> str:
     """The policy of security.md, S21."""
+    more = g.get("page_sources", {})
+    hosts = {name: "".join(f" {host}" for host in found) for name, found in more.items()}
     forms = " ".join(("'self'", *g.get("form_hosts", ())))
     policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"font-src 'self'; connect-src 'self'; form-action {forms}; frame-ancestors 'none'; "
+        f"default-src 'none'; script-src 'self'{hosts.get('script-src', '')}; style-src 'self'; "
+        f"img-src 'self' data:; font-src 'self'; connect-src 'self'{hosts.get('connect-src', '')}; "
+        f"form-action {forms}; frame-ancestors 'none'; "
         "base-uri 'none'; object-src 'none'; manifest-src 'self'"
     )
+    policy += f"; frame-src{hosts['frame-src']}" if "frame-src" in hosts else ""
     return policy + ("; upgrade-insecure-requests" if settings().is_tls else "")
 
 
@@ -36,7 +47,9 @@ def secured(response: Response) -> Response:
         headers.setdefault("Content-Security-Policy", content_policy())
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    # A gateway's script opens the bank's window, and hears from it.
+    opener = "same-origin-allow-popups" if g.get("page_sources") else "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = opener
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Permissions-Policy"] = PERMISSIONS
     if settings().is_tls:

@@ -10,10 +10,12 @@ from sqlalchemy import select
 from shop.clock import utcnow
 from shop.errors import NotFound
 from shop.extensions import db
+from shop.headers import allow_sources
 from shop.orders.models import Order, OrderStatus
 from shop.pages import leave_for, not_modified, page, tagged, wants_fragment, with_etag
 from shop.payments import attempts
 from shop.payments.gateways import gateway
+from shop.payments.gateways.base import BringsScript, SignsReturns
 from shop.payments.models import LIVE, AttemptStatus, Payment
 from shop.providers import ProviderError
 
@@ -43,9 +45,12 @@ def own_page(gateway_key: str, reference: str) -> Response:
     tag, is_known = with_etag(f"{payment.updated_at}:{is_open}:{seconds}:{session['csrf_token']}")
     if is_known and wants_fragment():
         return not_modified(tag)
+    way = gateway(payment.gateway)
+    if isinstance(way, BringsScript):
+        allow_sources(way.page_sources)
     response = page(
         f"payments/{payment.gateway}.html", layout="base_checkout.html", payment=payment, order=order,
-        way=gateway(payment.gateway), step=payment.next_step, is_open=is_open, seconds=seconds,
+        way=way, step=payment.next_step, is_open=is_open, seconds=seconds,
         now=utcnow(), tag=tag,
     )  # fmt: skip
     return tagged(response, tag) if wants_fragment() else response
@@ -57,16 +62,26 @@ def _pace(payment: Payment) -> int:
     return 2 if age < 120 else 5 if age < 600 else 30
 
 
-@bp.get("/pay/<gateway_key>/return")
+@bp.route("/pay/<gateway_key>/return", methods=["GET", "POST"])
 def come_back(gateway_key: str) -> ResponseReturnValue:
-    """The shopper is back: ask the gateway, believe nothing of the address, go on to the order."""
-    payment = _named(request.args.get("reference", ""), gateway_key)
+    """The shopper is back: ask the gateway, believe nothing that was brought, go on to the order."""
+    payment = _named(request.values.get("reference", ""), gateway_key)
+    _look_at_signature(payment)
     said = request.args.get("status")
     _ask(payment, was_declined=said == DECLINED)
     order = db.session.get_one(Order, payment.order_id, populate_existing=True)
     if order.is_unpaid and ("left" in request.args or said == LEFT):
         return redirect(url_for("orders.pay", token=order.token, left=1), 303)
     return redirect(_after(order), 303)
+
+
+def _look_at_signature(payment: Payment) -> None:
+    """A hint only: the gateway is asked either way. One that does not fit is worth a line."""
+    way = gateway(payment.gateway)
+    if not isinstance(way, SignsReturns):
+        return
+    if way.is_return_genuine(attempts.ref_of(payment), request.values) is False:
+        log.warning("payment.return_not_genuine", reference=payment.reference)
 
 
 def _after(order: Order) -> str:

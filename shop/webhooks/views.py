@@ -16,8 +16,14 @@ MAX_BYTES = 256 * 1024
 @bp.post("/webhooks/<name>")
 @bp.post("/api/webhooks/<name>")
 def from_gateway(name: str) -> ResponseReturnValue:
-    """A gateway's message."""
+    """A gateway's message. Some shops' dashboards name it below /api."""
     return _taken(name)
+
+
+@bp.post("/payment/webhook")
+def from_razorpay() -> ResponseReturnValue:
+    """Razorpay's messages, for shops whose dashboards name this address."""
+    return _taken("razorpay")
 
 
 @bp.post("/webhooks/delivery/<name>")

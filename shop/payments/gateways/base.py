@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class EventKind(StrEnum):
@@ -147,6 +147,22 @@ class Webhook:
     event_id: str
     kind: str
     events: Sequence[GatewayEvent]
+
+
+@runtime_checkable
+class SignsReturns(Protocol):
+    """A gateway that signs what the browser brings back. A hint for people, never the state."""
+
+    def is_return_genuine(self, attempt: AttemptRef, brought: Mapping[str, str]) -> bool | None:
+        """Whether the signature fits; None where nothing signed came."""
+
+
+@runtime_checkable
+class BringsScript(Protocol):
+    """A gateway whose page on this shop loads its script: that page's content policy lets it in."""
+
+    #: What may be loaded beyond the shop's own, by directive: {"script-src": ("https://…",)}.
+    page_sources: Mapping[str, Sequence[str]]
 
 
 class Gateway(Protocol):

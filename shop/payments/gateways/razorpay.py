@@ -85,7 +85,18 @@ class Razorpay:
         if _by_script():
             return ()
         hosts = ("https://rzp.io", "https://razorpay.com", "https://*.razorpay.com")
-        return hosts if settings().razorpay_api_base == RAZORPAY else (*hosts, base())
+        return hosts if base() == RAZORPAY else (*hosts, base())
+
+    @property
+    def script(self) -> str:
+        """What the pay page loads; a stand-in brings its own."""
+        return f"{CHECKOUT if base() == RAZORPAY else base()}/v1/checkout.js"
+
+    @property
+    def page_sources(self) -> Mapping[str, Sequence[str]]:
+        """For the pay page alone (9)."""
+        hosts = (CHECKOUT, RAZORPAY) if base() == RAZORPAY else (base(),)
+        return {"script-src": hosts[:1], "frame-src": hosts, "connect-src": hosts}
 
     def unavailable(self, currency: str, country: str, amount_minor: int) -> str | None:
         """Rupees from ₹1.00; other currencies only where the account is activated for them (1)."""
@@ -184,8 +195,11 @@ class Razorpay:
         rows = rows_of("disputes", WORKER_SECONDS)
         return told(lambda: [dispute_event(row) for row in rows if row["created_at"] >= first])
 
-    def is_return_genuine(self, attempt: AttemptRef, brought: Mapping[str, str]) -> bool:
-        """What the browser brought back is signed with the key's secret (2.3, 9). A hint, no proof of money."""
+    def is_return_genuine(self, attempt: AttemptRef, brought: Mapping[str, str]) -> bool | None:
+        """What the browser brings after paying is signed with the key's secret (2.3, 9). No proof of money."""
+        given = brought.get("razorpay_signature", "")
+        if not given:
+            return None
         payment_id = brought.get("razorpay_payment_id", "")
         parts = [attempt.gateway_id or ""]
         if "razorpay_payment_link_id" in brought:
@@ -193,7 +207,6 @@ class Razorpay:
         parts.append(payment_id)
         secret = settings().razorpay_key_secret.encode()
         wanted = hmac.new(secret, "|".join(parts).encode(), hashlib.sha256).hexdigest()
-        given = brought.get("razorpay_signature", "")
         return hmac.compare_digest(wanted.encode(), given.encode())
 
     def _id_of(self, attempt: AttemptRef) -> str:
