@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import select
 
 from shop.clock import in_future
 from shop.config import settings
 from shop.database import end_reading
+from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
@@ -19,6 +21,7 @@ from shop.jobs.queue import enqueue
 from shop.payments import recording
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import AttemptStatus, Payment
 
 log = structlog.get_logger()
 
@@ -48,21 +51,49 @@ class Compare:
             "since": in_future(hours=-24 * work.payload["days"]),
         }
 
-    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent]:
-        """All three lists, less what our rows say already. Reads only; no transaction is open."""
+    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent] | None:
+        """All three lists, less what our rows say already; None where the gateway keeps none.
+
+        Reads only; no transaction is open.
+        """
         way, since = gateway(request["gateway"]), request["since"]
-        told = [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)]
+        payments = way.list_payments(since)
+        if payments is None:
+            return None
+        told = [*payments, *way.list_refunds(since), *way.list_disputes(since)]
         fresh = [event for event in told if not recording.is_reflected(event, request["gateway"])]
         end_reading()
         log.info("payments.compared", gateway=way.key, seen=len(told), missed=len(fresh))
         return fresh
 
-    def record(self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent]) -> None:
+    def record(
+        self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent] | None
+    ) -> None:
         """One job for each, so that one strange event does not stop the others."""
-        for event in answer:
+        if answer is None:
+            _ask_each(request["gateway"], request["since"])
+        for event in answer or ():
             news = packed(event)
             key = hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()
             enqueue("payments.take_in", {"gateway": request["gateway"], "news": news}, key=key)
+
+
+def _ask_each(gateway_key: str, since: datetime) -> None:
+    """Without a list: every recent attempt that brought no money is asked about by itself.
+
+    One that was captured is final there; its refunds under way are asked about by their own sweep.
+    """
+    recent = db.session.scalars(
+        select(Payment.id)
+        .where(
+            Payment.gateway == gateway_key,
+            Payment.created_at >= since,
+            Payment.status != AttemptStatus.CAPTURED,
+        )
+        .order_by(Payment.id)
+    )
+    for payment_id in recent.all():
+        enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
 
 
 @handles("payments.take_in", SWEEP)

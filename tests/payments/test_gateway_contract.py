@@ -269,17 +269,20 @@ def test_a_payment_is_told_signed_and_with_our_reference(payable: Side) -> None:
 def test_a_refund_and_a_dispute_are_told(payable: Side) -> None:
     attempt = payable.paid()
     payable.gateway.refund(refund_of(attempt, 5_000, "refund-1"))
-    payable.dispute(attempt)
-    payable.lose_dispute(attempt)
+    if payable.has_disputes:
+        payable.dispute(attempt)
+        payable.lose_dispute(attempt)
     kinds = [
         event.kind for body, _ in payable.told() for event in payable.gateway.parse(body).events
     ]
     wanted = [EventKind.REFUND_SUCCEEDED, EventKind.DISPUTE_OPENED, EventKind.DISPUTE_LOST]
+    wanted = wanted if payable.has_disputes else wanted[:1]
+    last = wanted[-1]
     if not payable.tells_of_gone_money:
         wanted = []
     on_the_way = {EventKind.AUTHORIZED, EventKind.CAPTURED, EventKind.REFUND_PENDING}
     assert [kind for kind in kinds if kind not in on_the_way] == wanted
-    assert payable.gateway.fetch(attempt)[-1].kind == EventKind.DISPUTE_LOST
+    assert payable.gateway.fetch(attempt)[-1].kind == last
 
 
 def test_a_good_signature_passes_whatever_the_case_of_the_header(signing: Side) -> None:
@@ -391,15 +394,15 @@ def test_an_unknown_kind_changes_nothing(online: Side) -> None:
 # --- the gateway's own lists -----------------------------------------------------------------
 
 
-def test_the_lists_hold_what_was_paid_refunded_and_disputed(payable: Side) -> None:
+def test_the_lists_hold_what_was_paid_refunded_and_disputed(listed: Side) -> None:
     since = utcnow() - timedelta(minutes=1)
-    attempt = payable.paid()
-    payable.opened()
-    payable.gateway.refund(refund_of(attempt, 5_000, "refund-1"))
-    payable.dispute(attempt)
-    (payment,) = payable.gateway.list_payments(since)
-    (refund,) = payable.gateway.list_refunds(since)
-    (dispute,) = payable.gateway.list_disputes(since)
+    attempt = listed.paid()
+    listed.opened()
+    listed.gateway.refund(refund_of(attempt, 5_000, "refund-1"))
+    listed.dispute(attempt)
+    (payment,) = listed.gateway.list_payments(since)
+    (refund,) = listed.gateway.list_refunds(since)
+    (dispute,) = listed.gateway.list_disputes(since)
     assert (payment.kind, payment.reference) == (EventKind.CAPTURED, attempt.reference)
     assert (refund.kind, refund.refund_key) == (EventKind.REFUND_SUCCEEDED, "refund-1")
     assert dispute.kind == EventKind.DISPUTE_OPENED

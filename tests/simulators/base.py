@@ -1,5 +1,6 @@
 """What the stand-ins share: a server on loopback, faults on order, and webhooks that are repeated."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Container
@@ -50,13 +51,13 @@ class Hook:
 class Simulator:
     """A provider on loopback. Subclasses write `handle`; `fault` breaks what comes next.
 
-    `port` 0 takes a free one.
+    `port` 0 takes a free one; with `tls` it is spoken to by https.
     """
 
     #: The status codes by which the shop says that it took a webhook.
     accepts: Container[int] = range(200, 300)
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.lock = threading.RLock()
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
         self.faults: list[Fault] = []
@@ -69,8 +70,8 @@ class Simulator:
         #: How often each webhook is sent.
         self.copies = 1
         self._released = threading.Event()
-        self._server = make_server("127.0.0.1", port, self._serve, threaded=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = make_server("127.0.0.1", port, self._serve, threaded=True, ssl_context=tls)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ GATEWAYS = {
     "razorpay": "shop.payments.gateways.razorpay:Razorpay",
     "paystack": "shop.payments.gateways.paystack:Paystack",
     "flutterwave": "shop.payments.gateways.flutterwave:Flutterwave",
+    "swish": "shop.payments.gateways.swish:Swish",
     "bank_transfer": "shop.payments.gateways.bank_transfer:BankTransfer",
     "cod": "shop.payments.gateways.cod:CashOnDelivery",
     "gift_card": "shop.payments.gateways.gift_card:GiftCardPayment",

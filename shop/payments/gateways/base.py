@@ -207,8 +207,8 @@ class Gateway(Protocol):
     def parse(self, body: bytes) -> Webhook:
         """Read a verified body. Raises ValueError when it cannot be read."""
 
-    def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
-        """The gateway's own list of captured payments."""
+    def list_payments(self, since: datetime) -> Sequence[GatewayEvent] | None:
+        """The gateway's own list of captured payments; None where it keeps none."""
 
     def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
         """The gateway's own list of refunds."""

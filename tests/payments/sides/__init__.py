@@ -15,6 +15,7 @@ SIDES = {
     "razorpay by script": "tests.payments.sides.razorpay:RazorpayScriptSide",
     "paystack": "tests.payments.sides.paystack:PaystackSide",
     "flutterwave": "tests.payments.sides.flutterwave:FlutterwaveSide",
+    "swish": "tests.payments.sides.swish:SwishSide",
     "bank_transfer": "tests.payments.sides.base:OfflineSide",
     "cod": "tests.payments.sides.base:OfflineSide",
     "gift_card": "tests.payments.sides.base:OfflineSide",
