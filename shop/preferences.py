@@ -1,5 +1,6 @@
 """What the owner changes while the shop runs: typed keys, defaults, and their table."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,19 @@ def _money(default: int, most: int, about: str) -> Preference:
     return Preference(default, number(0, most), about, is_money=True)
 
 
+def codes(pattern: str) -> Callable[[str], str]:
+    """A list of codes with commas between, each like the pattern; kept as "A, B" in capitals."""
+
+    def read(value: str) -> str:
+        found = [re.sub(r"\s", "", code).upper() for code in value.split(",")]
+        wrong = [code for code in found if code and not re.fullmatch(pattern, code)]
+        if wrong:
+            raise ValueError(f"has “{wrong[0][:20]}”, which is no such code")
+        return ", ".join(dict.fromkeys(code for code in found if code))
+
+    return read
+
+
 PREFERENCES = {
     "hold_minutes": Preference(10, number(1, 60), "How long stock is held for an unpaid order."),
     "bank_hold_hours": Preference(72, number(1, 240), "The same for a bank transfer."),
@@ -52,6 +66,22 @@ PREFERENCES = {
     "cod_fee_minor": _money(4900, 10**7, "What paying at the door costs."),
     "cod_limit_minor": _money(
         2_500_000, 10**10, "The dearest order that may be paid at the door."
+    ),
+    "cod_minimum_minor": _money(0, 10**10, "The cheapest order that may be paid at the door."),
+    "cod_countries": Preference(
+        "IN", codes(r"[A-Z]{2}"), "Where the courier collects: country codes, such as IN, NG."
+    ),
+    "cod_postal_rule": Preference(
+        "deny", one_of("deny", "allow"), "PIN codes below: deny those, or allow only those."
+    ),
+    "cod_postal_codes": Preference(
+        "", codes(r"[A-Z0-9*?]{1,12}"), "PIN codes for paying at the door, such as 744101, 19*, 5600??. * is any rest, ? any one."
+    ),
+    "cod_refusals": Preference(
+        3, number(0, 99), "Parcels turned down until a customer must pay first. 0: never."
+    ),
+    "unmatched_money_days": Preference(
+        5, number(1, 60), "Days until money on the account that names no order is an incident."
     ),
     "free_shipping_minor": _money(500_000, 10**10, "Standard delivery is free from here."),
     "standard_shipping_minor": _money(9900, 10**8, "Standard delivery."),

@@ -12,17 +12,19 @@ from shop.admin.order import show_order
 from shop.admin.order_facts import gather, locked_order, order_of
 from shop.admin.refund_form import RefundForm, read_form
 from shop.admin.rendering import done, screen, shown_again
+from shop.admin.transfer_form import CHANGED, read_transfer
 from shop.admin.words import gateway_words
 from shop.audit import recording as audit
 from shop.database import transaction
 from shop.errors import NotFound, Refused
 from shop.extensions import db
-from shop.money import MoneyError, format_minor, parse_minor
+from shop.money import format_minor
 from shop.orders.models import Order
 from shop.pages import leave_for
-from shop.payments import attempts, recording
+from shop.payments import attempts, recording, transfers
 from shop.payments.models import Payment, Refund
 from shop.payments.refunds import mark_done, request_refund
+from shop.payments.statements import matching
 from shop.providers import ProviderError
 
 
@@ -65,17 +67,22 @@ def order_ask(number: str, payment_id: int) -> ResponseReturnValue:
 def order_received(number: str, payment_id: int) -> ResponseReturnValue:
     """A bank transfer was seen on the account."""
     with transaction():
-        order = locked_order(number)
-        payment = _payment(order, payment_id)
-        try:
-            amount = parse_minor(request.form.get("amount", ""), payment.currency)
-        except MoneyError as error:
-            raise Refused("Enter the amount that arrived, for example 1,299.00.") from error
-        changed = recording.record_manual(
-            payment_id, amount, staff_actor(), request.form.get("note", "").strip()[:200]
-        )
-    shown = format_minor(amount, payment.currency)
-    return done(_here(number), f"{shown} recorded ({changed}).")
+        payment = _payment(order_of(number), payment_id)
+        seen = read_transfer(request.form, payment.currency)
+        changed = matching.confirm(payment.id, seen, staff_actor()).changed
+    shown = format_minor(seen.amount_minor, seen.currency)
+    return done(_here(number), f"{shown} recorded. {CHANGED[changed]}")
+
+
+@bp.post("/orders/<number>/payments/<int:payment_id>/reject")
+@needs(Right.RECORD_MONEY)
+@shown_again(show_order)
+def order_rejected(number: str, payment_id: int) -> ResponseReturnValue:
+    """A bank transfer that is not taken: the customer reads why, and may pay another way."""
+    with transaction():
+        payment = _payment(order_of(number), payment_id)
+        transfers.reject(payment.id, request.form.get("reason", ""), staff_actor())
+    return done(_here(number), "The transfer is turned down, and the customer is told.")
 
 
 @bp.post("/orders/<number>/late-money")

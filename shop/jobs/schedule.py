@@ -27,6 +27,7 @@ SCHEDULE = (
     Task("payments.reconcile", 86_400),
     Task("payments.ask_refunds", 600),
     Task("payments.late_money_default", 600),
+    Task("payments.forgotten_money", 86_400),
     Task("payments.remind", 21_600),
     Task("webhooks.sweep", 60),
     Task("orders.unstick", 600),

@@ -91,6 +91,7 @@ def placeholders(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
     return {
         "number": order.number,
         "total": rows.money(order.total_minor),
+        "to_send": rows.money(rows.payment.amount_minor if rows.payment else order.total_minor),
         "count": f"{count} item" if count == 1 else f"{count} items",
         "recipient": address.get("recipient", ""),
         "first_name": (address.get("recipient", "").split() or [order.email])[0],

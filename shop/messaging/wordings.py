@@ -45,9 +45,9 @@ WORDINGS = {
         caption="What was ordered",
     ),
     "payment_instructions": Wording(
-        subject="Send {total} by {due_day} for order {number}",
+        subject="Send {to_send} by {due_day} for order {number}",
         preheader="Your items are held until {due_at}.",
-        headline="One step left: send {total}",
+        headline="One step left: send {to_send}",
         sentence="Your items are held until {due_at}. We ship when the transfer arrives, usually the next working day.",
         button="See bank details",
         link="order_url",

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from sqlalchemy import select, update
 
-from shop.audit import recording as audit
 from shop.clock import in_future, utcnow
 from shop.database import insert_ignore
 from shop.errors import NotFound, Refused
@@ -195,10 +194,10 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
     came = f"Payment of {format_minor(event.amount_minor, payment.currency)} received"
     if event.amount_minor < payment.amount_minor or part.status != PartStatus.DUE:
         telling.note(order, "payment", actor.name, came, {"reference": payment.reference})
-    if event.amount_minor < payment.amount_minor:
-        return _too_little(event.amount_minor, payment, order)
     if part.status != PartStatus.DUE:
         return _second_money(payment, order)
+    if event.amount_minor < payment.amount_minor:
+        return _too_little(event.amount_minor, payment, order)
     part.status = PartStatus.PAID
     if event.amount_minor > payment.amount_minor:
         telling.report(
@@ -392,23 +391,6 @@ def opening_refused(payment_id: int, words: str) -> None:
 
 
 # --- by hand and at the door -----------------------------------------------------------------
-
-
-def record_manual(payment_id: int, amount_minor: int, actor: str, remark: str = "") -> str:
-    """A person saw the money of a bank transfer. Returns what it changed."""
-    payment, order = locked(payment_id)
-    if payment.gateway != "bank_transfer":
-        raise Refused("Only a bank transfer is confirmed by hand.")
-    if payment.status == AttemptStatus.CAPTURED:
-        raise Refused("This transfer was recorded already. Cancel the order to send it back.")
-    audit.write(
-        actor, "payment.confirmed", f"order:{order.number}", None,
-        {"amount_minor": amount_minor, "note": remark},
-    )  # fmt: skip
-    event = GatewayEvent(
-        EventKind.CAPTURED, amount_minor=amount_minor, currency=payment.currency, method="bank"
-    )
-    return record(event, payment.gateway, "admin", payment.id)
 
 
 def record_cash(order: Order, amount_minor: int, actor: str) -> str:

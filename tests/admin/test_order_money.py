@@ -6,7 +6,7 @@ import pytest
 
 from shop.accounts.models import SignIn
 from shop.audit.models import AuditEntry
-from shop.clock import in_future
+from shop.clock import in_future, utcnow
 from shop.database import transaction
 from shop.extensions import db
 from shop.jobs.models import Job
@@ -18,6 +18,7 @@ from shop.stock.models import StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, sign_in
 
 REASON = "Customer returned it"
+SEEN = {"currency": "INR", "booked_on": utcnow().date().isoformat(), "bank_id": "BANK-1"}
 
 
 def page_of(order):
@@ -171,11 +172,11 @@ def test_a_bank_transfer_is_marked_received(staff):
     payment = attempts.latest(order.id)
     browser = staff("manager")
     way = f"{page_of(order)}/payments/{payment.id}/received"
-    assert browser.post_form(way, {"amount": "1e5"}, page=page_of(order)).status_code == 422
+    assert browser.post_form(way, {**SEEN, "amount": "1e5"}, page=page_of(order)).status_code == 422
     total = f"{order.total_minor / 100:.2f}"
     assert (
         browser.post_form(
-            way, {"amount": total, "note": "statement 7"}, page=page_of(order)
+            way, {**SEEN, "amount": total, "note": "statement 7"}, page=page_of(order)
         ).status_code
         == 303
     )

@@ -15,6 +15,7 @@ from shop.errors import Refused
 from shop.extensions import db
 from shop.orders.models import Order, OrderEvent, OrderStatus, PaymentStatus
 from shop.orders.numbers import draw_number
+from shop.payments.gateways.transfer_reference import shown, transfer_reference
 from shop.payments.models import AttemptStatus, Payment, PaymentPart
 from shop.stock.models import Reservation, ReservationState, StockLevel
 from tests.factories import make_cart, make_product, make_wish
@@ -155,7 +156,8 @@ def test_bank_transfer_is_held_for_three_days_with_instructions(app):
     payment = db.session.scalars(sa.select(Payment)).one()
     order = db.session.get_one(Order, placed.order_id)
     rows = dict(payment.next_step["rows"])
-    assert rows["Reference"] == order.number
+    assert rows["Reference"] == shown(transfer_reference(payment.reference))
+    assert rows["Pay by"]
     assert rows["Amount"] == f"₹{order.total_minor / 100:,.2f}"
     held_until = db.session.scalars(sa.select(Reservation.expires_at)).one()
     assert 71 * 3600 < (held_until - utcnow()).total_seconds() < 73 * 3600

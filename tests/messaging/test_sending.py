@@ -16,6 +16,8 @@ from shop.messaging import resending
 from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.models import Order, OrderEvent
+from shop.payments import attempts
+from shop.payments.gateways.transfer_reference import shown, transfer_reference
 from tests import factories
 
 
@@ -306,7 +308,8 @@ def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_s
     run_jobs()
     [mail] = smtp_server.messages
     assert mail["To"] == order.email
-    assert f"Reference: {order.number}" in mail.get_body(("plain",)).get_content()
+    reference = shown(transfer_reference(attempts.latest(order.id).reference))
+    assert f"Reference: {reference}" in mail.get_body(("plain",)).get_content()
 
 
 def test_no_instructions_go_to_who_chose_another_way_meanwhile(app, run_jobs, smtp_server):

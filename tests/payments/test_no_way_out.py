@@ -16,8 +16,10 @@ from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import AttemptStatus, Payment, Refund
 from shop.payments.reconciling import packed, unpacked
 from shop.payments.refunds import RefundLine
+from shop.payments.statements import matching
 from shop.stock.models import Reservation, StockLevel
 from tests.factories import make_order, make_product
+from tests.payments.transfers import by_hand
 
 STAFF = Actor(Who.ADMIN, "user:1")
 
@@ -176,12 +178,10 @@ def test_short_money_goes_back_when_the_rest_does_not_come(app, run_jobs):
     make_order(method="bank_transfer")
     payment = only(Payment)
     with transaction():
-        recording.record_manual(payment.id, 100, "user:1")
-    with pytest.raises(Refused, match="recorded already"), transaction():
-        recording.record_manual(payment.id, 100, "user:1")
-    with transaction():
-        db.session.execute(sa.update(Order).values(expires_at=utcnow()))
-    run("orders.cancel_unpaid", run_jobs)
+        matching.confirm(payment.id, by_hand(100), "user:1")
+    with transaction() as session:
+        session.execute(sa.update(Reservation).values(expires_at=utcnow()))
+    run("stock.expire_holds", run_jobs)
     assert only(Order).status == OrderStatus.CANCELLED
     assert only(Refund).amount_minor == 100
 

@@ -16,10 +16,12 @@ from shop.payments import attempts, recording, refunds
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund, RefundStatus
 from shop.payments.refunds import RefundLine
+from shop.payments.statements import matching
 from shop.preferences import change
 from shop.stock import ledger
 from shop.stock.models import MovementReason, Reservation, StockLevel, StockMovement
 from tests.factories import make_order, make_product, pay
+from tests.payments.transfers import by_hand
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +149,7 @@ def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_seco
     assert [p.status for p in payments] == [AttemptStatus.SUPERSEDED, AttemptStatus.OPEN]
     second_id = payments[1].id
     with transaction():
-        recording.record_manual(second_id, payments[1].amount_minor, "user:1")
+        matching.confirm(second_id, by_hand(payments[1].amount_minor), "user:1")
     assert only(Order).status == OrderStatus.PAID
     first = db.session.get_one(Payment, first.id)
     assert take(first, news(first)) == "second"

@@ -1,0 +1,1 @@
+"""Bank statements: files read, lines kept once, transfers found in them."""
