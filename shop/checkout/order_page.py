@@ -19,8 +19,16 @@ from shop.money import format_minor
 from shop.orders.lifecycle import COURIER_EVENTS, MOVING, Who, may
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
 from shop.pages import clock, day
+from shop.payments import attempts, parts
 from shop.payments.gateways import gateway
-from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund
+from shop.payments.models import (
+    AttemptStatus,
+    PartStatus,
+    Payment,
+    PaymentEvent,
+    PaymentPart,
+    Refund,
+)
 
 S = OrderStatus
 A = AttemptStatus
@@ -49,6 +57,8 @@ class OrderPage:
     refunds: Sequence[Refund]
     parcels: Sequence[Story]
     is_owner: bool
+    #: In which parts it is paid; one, as a rule.
+    parts: Sequence[PaymentPart]
 
     @property
     def headline(self) -> Headline:
@@ -83,10 +93,19 @@ class OrderPage:
         return rows
 
     @property
+    def paid_minor(self) -> int:
+        """The parts that are paid."""
+        return sum(one.amount_minor for one in self.parts if one.status == PartStatus.PAID)
+
+    @property
+    def awaited(self) -> PaymentPart | None:
+        """The part that may be paid now: of an unpaid order, or an instalment of a running one."""
+        return parts.awaited_of(self.order, self.parts)
+
+    @property
     def may_pay(self) -> bool:
         """The shopper may choose how to pay: nothing that may have succeeded is in the way."""
-        waits = self.order.is_unpaid and self.order.late_money_due_at is None
-        return waits and not self.is_asking
+        return self.awaited is not None and not self.is_asking
 
     @property
     def may_cancel(self) -> bool:
@@ -163,11 +182,11 @@ def read(order: Order, is_owner: bool) -> OrderPage:
     events = select(OrderEvent).where(
         OrderEvent.order_id == order.id, OrderEvent.for_customer.is_(True)
     )
-    payments = select(Payment).where(Payment.order_id == order.id).order_by(Payment.id.desc())
     return OrderPage(
         order=order,
         events=list(db.session.scalars(events.order_by(OrderEvent.id))),
-        payment=db.session.scalars(payments.limit(1)).first(),
+        payment=attempts.latest(order.id),
+        parts=parts.of_order(order.id),
         refunds=list(db.session.scalars(select(Refund).where(Refund.order_id == order.id))),
         parcels=story.stories_of(order.id),
         is_owner=is_owner,
@@ -229,12 +248,12 @@ def _late(order: Order) -> Headline:
 
 
 def _unpaid(page: OrderPage) -> Headline:
-    total = format_minor(page.order.total_minor, page.order.currency)
-    if page.instructions:
-        until = page.order.expires_at
+    if page.instructions and page.payment:
+        until = page.payment.expires_at or page.order.expires_at
         by = f" by {day(until)}" if until else ""
+        amount = format_minor(page.payment.amount_minor, page.order.currency)
         return Headline(
-            "Waiting for your bank transfer", f"Send {total}{by}. We have not seen it yet."
+            "Waiting for your bank transfer", f"Send {amount}{by}. We have not seen it yet."
         )
     if page.is_asking:
         return Headline(
@@ -247,10 +266,25 @@ def _unpaid(page: OrderPage) -> Headline:
             f"If you have paid, this page shows it as soon as {page.provider} confirms. "
             "You can close it, we will email you either way.",
         )
+    if page.paid_minor:
+        return _partly_paid(page)
     words = page.payment.failure_words if page.payment else None
     return Headline(
         "Your payment did not go through",
         f"{(words or 'The payment page was closed before it was paid').rstrip('.')}. Nothing was charged.",
+    )
+
+
+def _partly_paid(page: OrderPage) -> Headline:
+    came = format_minor(page.paid_minor, page.order.currency)
+    rest = format_minor(page.order.total_minor - page.paid_minor, page.order.currency)
+    if page.awaited is not None and page.awaited.due_at is not None:
+        return Headline(
+            f"{came} paid, the next part is due by {day(page.awaited.due_at)}",
+            "We keep it for you, and ship when all is paid.",
+        )
+    return Headline(
+        f"{came} paid, {rest} still to pay", f"Without the rest in time, {came} go back to you."
     )
 
 

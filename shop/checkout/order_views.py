@@ -22,11 +22,13 @@ from shop.extensions import db
 from shop.headers import allow_forms_to
 from shop.jobs.queue import enqueue
 from shop.limits import count_try
+from shop.money import MoneyError, format_minor, parse_minor
 from shop.orders.lifecycle import IllegalTransition
 from shop.orders.models import Order
 from shop.pages import leave_for, not_modified, page, tagged, wants_fragment, with_etag
-from shop.payments import attempts
+from shop.payments import attempts, parts
 from shop.payments.gateways import gateway, switched_on
+from shop.payments.models import PaymentPart
 from shop.stock.reservations import OutOfStock
 
 bp = Blueprint("orders", __name__, url_prefix="/orders")
@@ -105,27 +107,29 @@ def _seconds(shown: order_page.OrderPage, since: int) -> int:
 @bp.get("/<token>/pay")
 def pay(token: str) -> Response:
     """How to pay an order that is placed and not paid."""
-    order = order_page.find(token)
-    if not order.is_unpaid or order.late_money_due_at is not None:
-        return leave_for(url_for("orders.show", token=token))
-    return _pay_page(order)
+    return _pay_page(order_page.find(token))
 
 
 @bp.post("/<token>/pay")
 def pay_now(token: str) -> Response:
-    """Try again by the same or another way."""
+    """Try again by the same or another way; with `first`, pay only so much by this one."""
     order = order_page.find(token)
-    if not order.is_unpaid or order.late_money_due_at is not None:
+    part = parts.awaited(order)
+    if part is None:
         return leave_for(url_for("orders.show", token=token))
     order_id, method = order.id, request.form.get("method", "")
-    way = next((one for one in paying.methods_for(order) if one.key == method), None)
+    first_minor, wrong = _first_amount(order, part)
+    if wrong:
+        return _pay_page(order, 422, first_error=wrong)
+    ways = paying.methods_for(order, first_minor or part.amount_minor)
+    way = next((one for one in ways if one.key == method), None)
     if way is None:
         return _pay_page(order, 422, error="Choose how you want to pay")
     if way.unavailable:
         return _pay_page(order, 422, error=way.unavailable)
     count_try("checkout", f"order:{order_id}", f"address:{request.remote_addr}")
     try:
-        step = attempts.pay(order_id, method)
+        step = attempts.pay(order_id, method, first_minor)
     except OutOfStock:
         return _pay_page(_again(order_id), 409, notice=ENDED_HOLD)
     except Refused as refused:
@@ -133,16 +137,37 @@ def pay_now(token: str) -> Response:
     return leave_for(step.url)
 
 
+def _first_amount(order: Order, part: PaymentPart) -> tuple[int, str]:
+    """What the shopper wants to pay by this way alone, in minor units (0: all), and what is wrong."""
+    typed = request.form.get("first", "").strip()
+    if not typed:
+        return 0, ""
+    try:
+        first_minor = parse_minor(typed, order.currency)
+    except MoneyError as error:
+        return 0, str(error)
+    if not 0 < first_minor < part.amount_minor:
+        whole = format_minor(part.amount_minor, order.currency)
+        return 0, f"Enter an amount above zero and below {whole}"
+    return first_minor, ""
+
+
 def _again(order_id: int) -> Order:
     return db.session.get_one(Order, order_id, populate_existing=True)
 
 
-def _pay_page(order: Order, status: int = 200, error: str = "", notice: str = "") -> Response:
+def _pay_page(
+    order: Order, status: int = 200, error: str = "", notice: str = "", first_error: str = ""
+) -> Response:
+    part = parts.awaited(order)
+    if part is None:
+        return leave_for(url_for("orders.show", token=order.token))
     allow_forms_to(*(host for way in switched_on() for host in way.redirect_hosts))
-    shown = paying.read(order, request.values.get("method", ""))
+    shown = paying.read(order, part, request.values.get("method", ""))
     return page(
         "orders/pay.html", status, layout="base_checkout.html", shown=shown, order=order,
-        hold=shown.hold, now=utcnow(), error=error, said=notice,
+        hold=shown.hold, now=utcnow(), error=error, said=notice, first_error=first_error,
+        first=request.form.get("first", "")[:20],
     )  # fmt: skip
 
 

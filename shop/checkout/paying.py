@@ -1,8 +1,9 @@
 """What the pay page shows: the hold, the last attempt, and the ways to pay an order that is placed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shop.checkout.order_page import ASKING, provider_name
 from shop.checkout.quoting import Method
@@ -12,9 +13,11 @@ from shop.orders import lines
 from shop.orders.models import Order
 from shop.payments import attempts
 from shop.payments.gateways import switched_on
-from shop.payments.models import Payment
+from shop.payments.models import Payment, PaymentPart
 from shop.preferences import preferences
 from shop.stock import reservations
+
+READ = ("hold_minutes", "bank_hold_hours", "cod_limit_minor", "cod_fee_minor")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class PayPage:
     methods: Sequence[Method]
     #: What the shopper chose in the form; may be empty or nothing of ours.
     method: str
+    #: The part that is paid now; the whole order, as a rule.
+    part: PaymentPart
 
     @property
     def is_asking(self) -> bool:
@@ -74,21 +79,35 @@ class PayPage:
         return usable[0] if usable else None
 
     @property
+    def amount_minor(self) -> int:
+        """What is to be paid now."""
+        return self.part.amount_minor
+
+    @property
+    def is_a_part(self) -> bool:
+        """True when other parts were paid or are to be paid later."""
+        return self.amount_minor != self.order.total_minor
+
+    @property
     def title(self) -> str:
         """The page's heading."""
-        return f"Pay {format_minor(self.order.total_minor, self.order.currency)}"
+        return f"Pay {format_minor(self.amount_minor, self.order.currency)}"
 
 
-def read(order: Order, chosen_method: str = "") -> PayPage:
-    """The pay page of an unpaid order."""
+def read(order: Order, part: PaymentPart, chosen_method: str = "") -> PayPage:
+    """The pay page of an order of which this part waits to be paid."""
     payment = attempts.latest(order.id)
-    methods = methods_for(order)
-    return PayPage(order, payment, read_hold(order), methods, chosen_method)
+    chosen = preferences(*READ)
+    methods = _methods(order, part.amount_minor, chosen)
+    return PayPage(order, payment, _hold(order, chosen), methods, chosen_method, part)
 
 
 def read_hold(order: Order) -> Hold:
     """How the order's stock is held now."""
-    chosen = preferences("hold_minutes", "bank_hold_hours")
+    return _hold(order, preferences(*READ))
+
+
+def _hold(order: Order, chosen: Mapping[str, Any]) -> Hold:
     is_bank = order.payment_method == "bank_transfer"
     minutes = chosen["bank_hold_hours"] * 60 if is_bank else chosen["hold_minutes"]
     until = reservations.hold_ends_at(order.id)
@@ -101,15 +120,18 @@ def _is_free(order: Order) -> bool:
     return all(free[variant_id] >= quantity for variant_id, quantity in wanted.items())
 
 
-def methods_for(order: Order) -> list[Method]:
-    """The ways to pay this order. Its total is settled: a way that would add a fee is not offered."""
-    chosen = preferences("cod_limit_minor", "cod_fee_minor")
+def methods_for(order: Order, amount_minor: int) -> list[Method]:
+    """The ways to pay this much of the order. Its total is settled: a way that would add a fee is not offered."""
+    return _methods(order, amount_minor, preferences(*READ))
+
+
+def _methods(order: Order, amount_minor: int, chosen: Mapping[str, Any]) -> list[Method]:
     limit = chosen["cod_limit_minor"]
     country = order.shipping_address.get("country", "")
     methods = []
     for way in switched_on():
-        reason = way.unavailable(order.currency, country, order.total_minor)
-        if way.key == "cod" and not reason and order.total_minor > limit:
+        reason = way.unavailable(order.currency, country, amount_minor)
+        if way.key == "cod" and not reason and amount_minor > limit:
             reason = f"Only up to {format_minor(limit, order.currency)}."
         if way.key == "cod" and not reason and order.fee_minor < chosen["cod_fee_minor"]:
             reason = attempts.ONLY_AT_CHECKOUT

@@ -94,11 +94,6 @@ def of_order(order_id: int) -> list[PaymentPart]:
     )
 
 
-def next_due(order_id: int) -> PaymentPart | None:
-    """The part that is paid next."""
-    return next((part for part in of_order(order_id) if part.status == PartStatus.DUE), None)
-
-
 def due_minor(order_id: int) -> int:
     """All that is still to be paid."""
     return int(
@@ -113,11 +108,16 @@ def due_minor(order_id: int) -> int:
 
 def awaited(order: Order) -> PaymentPart | None:
     """The part that the shopper may pay now: of an unpaid order, or an instalment of a running one."""
+    return awaited_of(order, of_order(order.id))
+
+
+def awaited_of(order: Order, of_it: Sequence[PaymentPart]) -> PaymentPart | None:
+    """The same, from the order's parts as read before."""
     if order.status in OVER or order.late_money_due_at is not None:
         return None
     if not order.is_unpaid and order.payment_method == "cod":
         return None
-    return next_due(order.id)
+    return next((part for part in of_it if part.status == PartStatus.DUE), None)
 
 
 def split(order: Order, part: PaymentPart, first_minor: int) -> PaymentPart:

@@ -479,6 +479,7 @@ def test_s47_look_ups_are_counted(client, turn_clock):
 
 
 def test_the_pages_take_the_same_few_statements_however_large_the_order(client, sql_count):
+    client.get("/orders/find")  # the header's shelves are read once for a while
     counted = []
     for lines in (1, 4):
         order = make_order("paid", lines=lines)

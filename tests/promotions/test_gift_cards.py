@@ -1,0 +1,201 @@
+"""Gift cards: spent once, refilled once, and what they leave is paid another way."""
+
+import re
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shop.checkout.placing import FiguresMoved, place
+from shop.clock import in_future, utcnow
+from shop.database import transaction
+from shop.errors import Refused
+from shop.extensions import db
+from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.payments import attempts
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import Payment, PaymentPart
+from shop.payments.recording import record
+from shop.payments.refunds import request_refund
+from shop.promotions import gift_cards
+from shop.promotions.models import GiftCard, GiftCardEntry
+from tests.factories import make_cart, make_order, make_product, make_wish, pay
+from tests.payments.histories import hold_ends
+
+
+@pytest.fixture
+def card(app: Any, configure: Any) -> tuple[int, str]:
+    """A card of ₹500.00: its id and its code."""
+    configure(payment_gateways=("sandbox", "bank_transfer", "cod", "gift_card"))
+    return issued(50_000)
+
+
+def issued(amount: int, **more: Any) -> tuple[int, str]:
+    with transaction():
+        made, code = gift_cards.issue(amount, "INR", "user:1", **more)
+    return made.id, code
+
+
+def balance(card_id: int) -> int:
+    db.session.rollback()
+    return int(db.session.get_one(GiftCard, card_id).balance_minor)
+
+
+def placed_with(code: str, price: int = 80_000, **more: Any) -> Order:
+    return make_order(lines={make_product(price=price): 1}, gift_code=code, **more)
+
+
+def test_the_code_is_kept_only_as_a_hash_and_read_as_people_type_it(card):
+    card_id, code = card
+    assert re.fullmatch(r"([A-HJ-NP-Z2-9]{4}-){3}[A-HJ-NP-Z2-9]{4}", code)
+    assert code not in str(db.session.execute(sa.select(GiftCard.__table__)).all())
+    assert gift_cards.usable(f"  {code.lower().replace('-', ' ')} ", "INR").id == card_id
+
+
+def test_it_pays_a_part_and_another_way_the_rest(card):
+    card_id, code = card
+    order = placed_with(code)
+    assert (order.status, order.payment_status) == (
+        OrderStatus.PENDING_PAYMENT,
+        PaymentStatus.PARTIALLY_PAID,
+    )
+    assert balance(card_id) == 0
+    amounts = db.session.execute(
+        sa.select(Payment.gateway, Payment.amount_minor)
+        .order_by(PaymentPart.sequence)
+        .join(PaymentPart)
+    ).all()
+    assert amounts == [("gift_card", 50_000), ("sandbox", order.total_minor - 50_000)]
+    pay(order)
+    db.session.refresh(order)
+    assert (order.status, order.payment_status) == (OrderStatus.PAID, PaymentStatus.PAID)
+
+
+def test_it_pays_all_of_it_without_a_gateway(card):
+    card_id, code = card
+    order = placed_with(code, price=30_000)
+    assert (order.status, order.payment_status) == (OrderStatus.PAID, PaymentStatus.PAID)
+    assert order.payment_method == "gift_card"
+    assert balance(card_id) == 50_000 - order.total_minor
+
+
+def test_with_cash_on_delivery_the_courier_collects_only_the_rest(card, run_jobs):
+    from shop.delivery.models import Shipment
+
+    _, code = card
+    order = placed_with(code, method="cod")
+    assert order.status == OrderStatus.PROCESSING
+    run_jobs()
+    (parcel,) = db.session.scalars(sa.select(Shipment)).all()
+    assert parcel.collect_minor == order.total_minor - 50_000
+
+
+def test_what_it_paid_comes_back_when_the_rest_does_not_come_in_time(card, run_jobs):
+    card_id, code = card
+    order = placed_with(code)
+    hold_ends(order.id, run_jobs)
+    db.session.refresh(order)
+    assert order.status == OrderStatus.CANCELLED
+    assert balance(card_id) == 50_000
+
+
+def test_cancelling_gives_the_balance_back_once(card, run_jobs):
+    card_id, code = card
+    order = placed_with(code)
+    attempts.cancel_by_shopper(order.id)
+    run_jobs()
+    run_jobs()
+    assert balance(card_id) == 50_000
+    db.session.refresh(order)
+    assert order.payment_status == PaymentStatus.REFUNDED
+
+
+def test_a_refund_of_its_payment_is_back_on_the_card_at_once(card, run_jobs):
+    card_id, code = card
+    order = placed_with(code, price=30_000)
+    payment = attempts.latest(order.id)
+    assert payment
+    with transaction():
+        request_refund(payment.id, 10_000, [], "goodwill", "user:1")
+    assert balance(card_id) == 50_000 - order.total_minor + 10_000
+    with pytest.raises(Refused), transaction():
+        request_refund(payment.id, order.total_minor, [], "too much", "user:1")
+
+
+def test_twenty_spend_it_at_once_and_it_is_spent_once(card, app):
+    _, code = card
+    ball = make_product(stock=50, price=50_000)
+    wishes = [make_wish(make_cart({ball: 1}), gift_code=code) for _ in range(20)]
+    told: list[str] = []
+
+    def buy(wish: Any) -> None:
+        with app.app_context(), app.test_request_context(base_url="http://127.0.0.1:8000"):
+            try:
+                place(wish)
+                told.append("placed")
+            except (Refused, FiguresMoved):
+                told.append("refused")
+
+    threads = [threading.Thread(target=buy, args=(wish,)) for wish in wishes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    db.session.rollback()
+    assert sorted(told) == ["placed"] + ["refused"] * 19
+    assert db.session.scalar(sa.select(sa.func.sum(GiftCardEntry.amount_minor))) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ({"code_hash": "x"}, "no gift card with this code"),
+        ({"blocked_at": utcnow()}, "no gift card with this code"),
+        ({"expires_at": utcnow() - timedelta(days=1)}, "expired"),
+        ({"currency": "SEK"}, "in SEK"),
+    ],
+)
+def test_a_card_that_cannot_pay_says_why_and_places_nothing(card, spoil, words):
+    card_id, code = card
+    wish = make_wish(gift_code=code)
+    with transaction() as session:
+        session.execute(sa.update(GiftCard).where(GiftCard.id == card_id).values(**spoil))
+    with pytest.raises(Refused, match=words):
+        place(wish)
+    assert db.session.scalar(sa.select(sa.func.count(Order.id))) == 0
+
+
+def test_an_empty_card_says_so(card):
+    placed_with(card[1])
+    with pytest.raises(Refused, match="nothing left"):
+        gift_cards.usable(card[1], "INR")
+
+
+def test_it_cannot_be_issued_over_nothing_or_for_yesterday(app):
+    for amount, until in ((0, None), (-5, None), (100, in_future(hours=-1))):
+        with pytest.raises(Refused), transaction():
+            gift_cards.issue(amount, "INR", "user:1", until)
+
+
+def test_a_balance_that_moved_shows_the_new_figures_and_charges_nothing(card):
+    from shop.checkout.quoting import quote
+
+    _, code = card
+    cart = make_cart({make_product(price=80_000): 1})
+    shown = quote(cart.id, rate="standard", method="sandbox", gift_code=code)
+    wish = make_wish(cart, gift_code=code, quoted_now_minor=shown.now_minor)
+    placed_with(code, price=20_000)
+    with pytest.raises(FiguresMoved):
+        place(wish)
+
+
+def test_news_of_a_gateway_never_pays_for_a_card(card):
+    order = placed_with(card[1])
+    payment = db.session.scalars(sa.select(Payment).where(Payment.gateway == "gift_card")).one()
+    event = GatewayEvent(EventKind.CAPTURED, amount_minor=50_000, currency="INR")
+    with transaction():
+        assert record(event, "gift_card", "webhook", payment.id) == "nothing"
+    db.session.refresh(order)
+    assert order.payment_status == PaymentStatus.PARTIALLY_PAID
