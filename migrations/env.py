@@ -36,6 +36,7 @@ def run_migrations():
         if is_sqlite:
             raw.execute("PRAGMA foreign_keys=OFF")
         else:
+            connection.execution_options(isolation_level="READ COMMITTED")
             raw.execute("SET statement_timeout = 0")
             raw.commit()
         options = {

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
-from shop import config, database, extensions, headers, logs, pages
+from shop import config, database, extensions, headers, logs, migrating, pages
 
 PARTS = (
     "limits",
@@ -158,9 +158,7 @@ def _flask_config(found: config.Settings, statement_seconds: int) -> dict[str, o
 
 def _bind_extensions(app: Flask) -> None:
     extensions.db.init_app(app)
-    extensions.migrate.init_app(
-        app, extensions.db, directory=str(config.ROOT / "migrations"), render_as_batch=True
-    )
+    migrating.init_app(app)
     extensions.login_manager.init_app(app)
     extensions.csrf.init_app(app)
     extensions.limiter.init_app(app)

@@ -4,20 +4,33 @@ One transaction per use case (architecture.md, rule 2): the view, CLI command or
 `with transaction():` once; rules below it never commit.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import BigInteger, DateTime, Engine, Enum, Integer, event, func, literal
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Engine,
+    Enum,
+    Integer,
+    Table,
+    bindparam,
+    event,
+    func,
+    literal,
+)
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.functions import FunctionElement
@@ -33,6 +46,9 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 """Keys: SQLite counts rows by INTEGER only."""
 
 WRITING = "shop_writing"
+
+REST_SECONDS = 1
+"""A connection that was used so lately is taken to live."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -110,23 +126,52 @@ def engine_options(url: str, statement_seconds: int = 10) -> dict[str, Any]:
         f" -c statement_timeout={1000 * statement_seconds}"
     )
     return {
+        # Reading holds no transaction: a rollback would make the driver forget its prepared statements.
+        "isolation_level": "AUTOCOMMIT",
         "pool_size": 8,
         "max_overflow": 4,
         "pool_timeout": 3,
-        "pool_pre_ping": True,
+        "pool_use_lifo": True,
         "connect_args": {"connect_timeout": 3, "options": options},
     }
 
 
 def tune(engine: Engine) -> None:
-    """Set up SQLite: WAL, full durability, and BEGIN IMMEDIATE for every transaction that writes.
+    """Set up what an address alone cannot say. See the two below."""
+    if engine.dialect.name == "sqlite":
+        _tune_sqlite(engine)
+    else:
+        _ping_rested(engine)
+
+
+def _ping_rested(engine: Engine) -> None:
+    """Ask whether a pooled connection still lives, but only one that nobody used for a second.
+
+    Under load each transaction would cost a round trip more; at rest a restart of the server must
+    not meet the next shopper.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def on_checkin(_dbapi_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def on_checkout(dbapi_connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", math.inf) < REST_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(dbapi_connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    """WAL, full durability, and BEGIN IMMEDIATE for every transaction that writes.
 
     The driver's own transaction control is switched off, because a deferred transaction that
     reads and then writes fails at once when another has written in between, and the busy
     time-out does not help. Reads stay deferred: IMMEDIATE on them would queue every reader.
     """
-    if engine.dialect.name != "sqlite":
-        return
 
     @event.listens_for(engine, "connect")
     def on_connect(dbapi_connection: Any, _record: Any) -> None:
@@ -158,7 +203,7 @@ def transaction() -> Iterator[Session]:
     session.rollback()
     session.info["open"] = True
     try:
-        session.connection(execution_options={WRITING: True})
+        session.connection(execution_options=_options_to_write(session))
         yield session
         session.commit()
     except BaseException:
@@ -166,6 +211,12 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.info["open"] = False
+
+
+def _options_to_write(session: Session) -> dict[str, Any]:
+    if session.get_bind().dialect.name == "sqlite":
+        return {WRITING: True}
+    return {"isolation_level": "READ COMMITTED"}
 
 
 def end_reading() -> None:
@@ -195,40 +246,75 @@ def retried(work: Callable[[], T], tries: int = 3) -> T:
     raise AssertionError("unreachable")
 
 
-def insert_ignore(model: Any, values: dict[str, Any], returning: Any = None) -> Any:
-    """Insert a row unless a unique key forbids it. Returns the new row's `returning`, else None.
+def table_of(model: type[Row]) -> Table:
+    """The model's table. A statement on it goes past the unit of work, which costs more than the row."""
+    table: Table = model.__table__  # type: ignore[assignment]
+    return table
+
+
+_INSERTS: dict[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
+
+
+def insert_ignore(model: Any, values: dict[str, Any]) -> Any:
+    """Insert a row unless a unique key forbids it. Returns the new row's id, else None.
 
     Both dialects speak ON CONFLICT DO NOTHING; it does not break the caller's transaction.
     """
-    statement = _insert(model).values(**values).on_conflict_do_nothing()
-    return db.session.execute(statement.returning(returning or model.id)).scalar_one_or_none()
+    statement = _insert_ignoring(model, db.engine.dialect.name)
+    return db.session.execute(statement, values).scalar_one_or_none()
 
 
-def upsert(
-    model: Any,
-    values: dict[str, Any],
-    *,
-    unique: tuple[str, ...],
-    then: dict[str, Any],
-    returning: Any,
-) -> Any:
-    """Insert a row, or change the one that the unique columns name, in one statement."""
-    statement = (
-        _insert(model)
-        .values(**values)
-        .on_conflict_do_update(index_elements=list(unique), set_=then)
-        .returning(returning)
-    )
-    return db.session.execute(statement).scalar_one()
+@cache
+def _insert_ignoring(model: Any, dialect: str) -> Any:
+    """Built once: building a statement costs more than running it."""
+    table = table_of(model)
+    return _INSERTS[dialect](table).on_conflict_do_nothing().returning(table.c.id)
 
 
-def _insert(model: Any) -> Any:
-    if db.engine.dialect.name == "sqlite":
-        return sqlite_insert(model)
-    return postgresql_insert(model)
+class Upsert:
+    """Inserts a row, or changes the one that the unique columns name: one statement, built once.
+
+    `values` and `then` hold what stays the same; what differs is `given("name")` at each call.
+    A call returns the column `returning` as it then is.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        values: dict[str, Any],
+        *,
+        unique: tuple[str, ...],
+        then: dict[str, Any],
+        returning: str,
+    ) -> None:
+        self.table = table_of(model)
+        self.values = values
+        self.unique = unique
+        self.then = {**then, "updated_at": given("now")}
+        self.returning = returning
+        self.built = {dialect: self._built(insert) for dialect, insert in _INSERTS.items()}
+
+    def __call__(self, **values: Any) -> Any:
+        """Run it with these values."""
+        named = {f"given_{name}": value for name, value in values.items()}
+        statement = self.built[db.engine.dialect.name]
+        return db.session.execute(statement, {**named, "given_now": utcnow()}).scalar_one()
+
+    def _built(self, insert: Any) -> Any:
+        return (
+            insert(self.table)
+            .values(self.values)
+            .on_conflict_do_update(index_elements=list(self.unique), set_=self.then)
+            .returning(self.table.c[self.returning])
+        )
+
+
+def given(name: str) -> Any:
+    """A value that an Upsert gets at its call."""
+    return bindparam(f"given_{name}")
 
 
 __all__ = [
-    "BigId", "Row", "UtcDateTime", "db_now", "end_reading", "engine_options", "func", "insert_ignore",
-    "is_passing", "retried", "stored", "transaction", "tune", "upsert",
+    "BigId", "Row", "Upsert", "UtcDateTime", "db_now", "end_reading", "engine_options", "func", "given",
+    "insert_ignore", "is_passing", "retried", "stored", "table_of", "transaction", "tune",
 ]  # fmt: skip

@@ -45,6 +45,7 @@ LIMITS = {
     "checkout": Limit(10, 60),
     "sign_in_address": Limit(10, 60),
     "register": Limit(5, 3600),
+    "reset": Limit(5, 3600),
     "admin_action": Limit(30, 60),
     # Ten renewals and more within an order's day; a script does not keep the last units for ever.
     "renew_hold": Limit(15, 86_400),

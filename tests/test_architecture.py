@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 #: From the top down: a part may import those before it, never those after it.
 ORDER = (
-    "errors", "start_checks", "config", "extensions", "clock", "database", "money", "limits", "preferences",
+    "errors", "start_checks", "config", "extensions", "clock", "database", "migrating", "money", "limits", "preferences",
     "secret_box", "logs", "providers", "headers", "pages", "guards", "jobs", "audit", "incidents",
     "accounts", "stock", "catalog", "promotions", "cart", "orders", "payments", "delivery", "messaging", "webhooks",
     "checkout", "operations", "books", "admin", "sandbox", "cli",

@@ -9,9 +9,8 @@ from flask_login import current_user
 from sqlalchemy import case, delete, func, select
 
 from shop.cart.models import Cart, CartLine
-from shop.clock import utcnow
 from shop.config import settings
-from shop.database import insert_ignore, upsert
+from shop.database import Upsert, given, insert_ignore
 from shop.extensions import db
 from shop.preferences import preference
 from shop.stock.reservations import free_units
@@ -109,25 +108,30 @@ def _count() -> int:
     return int(db.session.scalar(units) or 0)
 
 
+_wanted = CartLine.quantity + given("quantity")
+_put = Upsert(
+    CartLine,
+    {
+        "cart_id": given("cart_id"), "variant_id": given("variant_id"),
+        "quantity": given("first"), "price_seen_minor": given("price_minor"),
+    },
+    unique=("cart_id", "variant_id"),
+    then={
+        "quantity": case((_wanted > given("most"), given("most")), else_=_wanted),
+        "price_seen_minor": given("price_minor"),
+    },
+    returning="quantity",
+)  # fmt: skip
+
+
 def put(cart_id: int, variant_id: int, quantity: int, price_minor: int, most: int) -> int:
     """Add units to the cart, never above `most`; returns how many it then holds.
 
     One statement, so that two clicks at once both count.
     """
-    wanted = CartLine.quantity + quantity
-    held: int = upsert(
-        CartLine,
-        {
-            "cart_id": cart_id, "variant_id": variant_id,
-            "quantity": min(quantity, most), "price_seen_minor": price_minor,
-        },
-        unique=("cart_id", "variant_id"),
-        then={
-            "quantity": case((wanted > most, most), else_=wanted),
-            "price_seen_minor": price_minor,
-            "updated_at": utcnow(),
-        },
-        returning=CartLine.quantity,
+    held: int = _put(
+        cart_id=cart_id, variant_id=variant_id, quantity=quantity, first=min(quantity, most),
+        price_minor=price_minor, most=most,
     )  # fmt: skip
     return held
 

@@ -9,7 +9,7 @@ import structlog
 from flask import Flask
 from sqlalchemy import delete
 
-from shop.database import db_now, transaction, upsert
+from shop.database import Upsert, db_now, given, transaction
 from shop.extensions import db
 from shop.jobs import queue, runner, schedule
 from shop.jobs.models import WorkerPresence
@@ -21,6 +21,14 @@ RENEW_SECONDS = 15
 SLOT_SECONDS = 1
 SWEEP_SECONDS = 2
 """The design allows 10; a job put back for 2 s should not wait for 10."""
+
+_seen = Upsert(
+    WorkerPresence,
+    {"worker": given("worker"), "seen_at": db_now()},
+    unique=("worker",),
+    then={"seen_at": db_now()},
+    returning="id",
+)
 
 
 class Beat(threading.Thread):
@@ -66,13 +74,7 @@ class Beat(threading.Thread):
     def show_presence(self) -> None:
         """Say that this worker lives; by the database's clock."""
         with transaction():
-            upsert(
-                WorkerPresence,
-                {"worker": self.worker, "seen_at": db_now()},
-                unique=("worker",),
-                then={"seen_at": db_now()},
-                returning=WorkerPresence.id,
-            )
+            _seen(worker=self.worker)
 
     def end(self) -> None:
         """Stop, and take the presence away."""

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from shop.jobs import embedded, runner
-from shop.jobs.queue import QUEUE
+from shop.jobs.doorbell import QUEUE
 from shop.jobs.stopping import Stopping
 
 log = structlog.get_logger()

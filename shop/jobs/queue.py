@@ -3,12 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-import structlog
-from flask import Flask, current_app
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from flask import Flask
 from sqlalchemy import and_, event, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -20,13 +15,8 @@ from shop.jobs.handlers import HANDLERS
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.runner import is_due
 
-log = structlog.get_logger()
-
-QUEUE = "shop"
 #: A job that nobody took so long after its push is pushed again.
 REPUSH_SECONDS = 30
-#: What an RQ worker calls, with the id of a row and nothing else.
-PERFORM = "shop.jobs.dispatcher.perform"
 
 
 def enqueue(
@@ -81,39 +71,10 @@ def _forget(session: Session) -> None:
 
 
 def push(job_ids: list[int]) -> bool:
-    """Put the ids on RQ's queue. A Redis that is away is logged only: the sweep will find the rows."""
-    # RQ is not loaded where no Redis is used.
-    from rq import Queue
-    from rq.serializers import JSONSerializer
+    """Ring RQ's bell for these rows. False when Redis is away: the sweep will find them."""
+    from shop.jobs import doorbell  # RQ is not loaded where no Redis is used
 
-    # Above every handler's own limit, which the runner keeps.
-    limit = max(handler.policy.limit for handler in HANDLERS.values()) + 15
-    try:
-        queue = Queue(QUEUE, connection=redis_client(), serializer=JSONSerializer)
-        queue.enqueue_many(
-            [
-                Queue.prepare_data(PERFORM, (job_id,), timeout=limit, result_ttl=0, failure_ttl=60)
-                for job_id in job_ids
-            ]
-        )
-    except RedisError as error:
-        log.warning("jobs.push_failed", jobs=len(job_ids), error=type(error).__name__)
-        return False
-    return True
-
-
-def redis_client() -> Redis:
-    """A client that gives up at once: work must not wait for the doorbell."""
-    held: Redis | None = current_app.extensions.get("redis")
-    if held is None:
-        held = Redis.from_url(
-            settings().redis_url,
-            socket_connect_timeout=0.3,
-            socket_timeout=1,
-            retry=Retry(NoBackoff(), 0),
-        )
-        current_app.extensions["redis"] = held
-    return held
+    return doorbell.ring(job_ids)
 
 
 def push_waiting(limit: int = 500) -> int:

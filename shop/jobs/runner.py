@@ -15,12 +15,12 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, Executable, and_, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from shop.clock import utcnow
-from shop.database import db_now, is_passing, retried, transaction
+from shop.database import UtcDateTime, db_now, is_passing, retried, table_of, transaction
 from shop.extensions import db
 from shop.jobs.handlers import HANDLERS, Handler, Outward, Work
 from shop.jobs.models import Job, JobStatus
@@ -55,14 +55,9 @@ class Claim:
         self.number = number
         self.deadline = time.monotonic() + limit
 
-    def fence(self) -> list[ColumnElement[bool]]:
-        """What every commit for this job carries in its WHERE."""
-        return [
-            Job.id == self.job_id,
-            Job.worker == self.worker,
-            Job.claim_number == self.number,
-            Job.status == JobStatus.RUNNING,
-        ]
+    def named(self) -> dict[str, Any]:
+        """The values of `_HELD`, which every commit for this job carries in its WHERE."""
+        return {"job": self.job_id, "holder": self.worker, "claim": self.number}
 
 
 held: dict[int, Claim] = {}
@@ -74,37 +69,75 @@ def on_give_up(hook: GiveUp) -> None:
     _give_up_hooks.append(hook)
 
 
-def is_due() -> ColumnElement[bool]:
-    """Queued and its time has come, or held by somebody whose lease ran out."""
+def is_due(now: Any = None) -> ColumnElement[bool]:
+    """Queued and its time has come, or held by somebody whose lease ran out.
+
+    `now` may be a parameter, for a statement that is built once.
+    """
     return or_(
-        and_(Job.status == JobStatus.QUEUED, Job.run_at <= utcnow()),
+        and_(Job.status == JobStatus.QUEUED, Job.run_at <= (utcnow() if now is None else now)),
         and_(Job.status == JobStatus.RUNNING, Job.lease_until < db_now()),
     )
 
 
+_NOW = bindparam("now", type_=UtcDateTime())
+_SOMETHING = select(Job.id).where(is_due(_NOW)).limit(1)
+_FIRST = (
+    select(Job.id)
+    .where(is_due(_NOW))
+    .order_by(Job.priority, Job.run_at, Job.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(table_of(Job))
+    .where(is_due(_NOW))
+    .values(
+        status=JobStatus.RUNNING,
+        worker=bindparam("holder"),
+        lease_until=db_now(LEASE_SECONDS),
+        claim_number=Job.claim_number + 1,
+        attempts=Job.attempts + 1,
+    )
+    .returning(
+        *(
+            table_of(Job).c[name]
+            for name in (
+                "id", "kind", "key", "payload", "attempts", "max_attempts", "claim_number",
+            )
+        )
+    )
+)  # fmt: skip
+_CLAIM_ONE = _CLAIM.where(Job.id == bindparam("job"))
+_CLAIM_FIRST = _CLAIM.where(Job.id == _FIRST.scalar_subquery())
+_HELD = update(table_of(Job)).where(
+    Job.id == bindparam("job"),
+    Job.worker == bindparam("holder"),
+    Job.claim_number == bindparam("claim"),
+    Job.status == JobStatus.RUNNING,
+)
+_RENEW = _HELD.values(lease_until=db_now(LEASE_SECONDS))
+_FINISH = _HELD.values(
+    status=bindparam("becomes"), error=bindparam("why"), finished_at=_NOW, lease_until=None
+)
+
+
 def run(job_id: int, worker: str) -> bool:
     """Claim one job by its id and run it. False when it is not to be had."""
-    return _run_claimed(Job.id == job_id, worker)
+    return _run_claimed(_CLAIM_ONE, worker, job=job_id)
 
 
 def run_next(worker: str) -> bool:
     """Claim the next due job and run it. False when nothing is due."""
-    something = db.session.execute(select(Job.id).where(is_due()).limit(1)).first()
+    something = db.session.execute(_SOMETHING, {"now": utcnow()}).first()
     db.session.rollback()
     if not something:
         return False
-    first = (
-        select(Job.id)
-        .where(is_due())
-        .order_by(Job.priority, Job.run_at, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    return _run_claimed(Job.id == first.scalar_subquery(), worker)
+    return _run_claimed(_CLAIM_FIRST, worker)
 
 
-def _run_claimed(which: ColumnElement[bool], worker: str) -> bool:
-    job = retried(lambda: _claim(which, worker))
+def _run_claimed(claiming: Executable, worker: str, **which: int) -> bool:
+    job = retried(lambda: _claim(claiming, worker, **which))
     if job is None:
         return False
     handler = HANDLERS.get(job["kind"])
@@ -123,30 +156,9 @@ def _run_claimed(which: ColumnElement[bool], worker: str) -> bool:
     return True
 
 
-def _claim(which: ColumnElement[bool], worker: str) -> dict[str, Any] | None:
+def _claim(claiming: Executable, worker: str, **which: int) -> dict[str, Any] | None:
     with transaction() as session:
-        row = session.execute(
-            update(Job)
-            .where(which, is_due())
-            .values(
-                status=JobStatus.RUNNING,
-                worker=worker,
-                lease_until=db_now(LEASE_SECONDS),
-                claim_number=Job.claim_number + 1,
-                attempts=Job.attempts + 1,
-                updated_at=utcnow(),
-            )
-            .returning(
-                Job.id,
-                Job.kind,
-                Job.key,
-                Job.payload,
-                Job.attempts,
-                Job.max_attempts,
-                Job.claim_number,
-            )
-            .execution_options(synchronize_session=False)
-        ).first()
+        row = session.execute(claiming, {**which, "holder": worker, "now": utcnow()}).first()
     return dict(row._mapping) if row else None
 
 
@@ -218,21 +230,16 @@ def _recorded(outward: Any, work: Work, claim: Claim, request: Any, answer: Any)
 
 
 def _finish(session: Session, claim: Claim, status: JobStatus, error: str | None = None) -> None:
-    _fenced(session, claim, status=status, error=error, finished_at=utcnow(), lease_until=None)
+    _fenced(session, claim, _FINISH, {"becomes": status, "why": error, "now": utcnow()})
 
 
 def _renew(session: Session, claim: Claim) -> None:
-    _fenced(session, claim, lease_until=db_now(LEASE_SECONDS))
+    _fenced(session, claim, _RENEW, {})
 
 
-def _fenced(session: Session, claim: Claim, **values: Any) -> None:
+def _fenced(session: Session, claim: Claim, change: Executable, values: dict[str, Any]) -> None:
     session.flush()
-    result = session.execute(
-        update(Job)
-        .where(*claim.fence())
-        .values(updated_at=utcnow(), **values)
-        .execution_options(synchronize_session=False)
-    )
+    result = session.execute(change, {**claim.named(), **values})
     if result.rowcount == 0:  # type: ignore[attr-defined]
         raise LeaseLost
 
@@ -291,11 +298,12 @@ def _put_back(
     try:
         with transaction() as session:
             note()
-            _fenced(
-                session, claim, status=JobStatus.QUEUED, error=words, worker=None, lease_until=None,
-                pushed_at=None, run_at=utcnow() + timedelta(seconds=delay),
+            back = _HELD.values(
+                status=JobStatus.QUEUED, error=words, worker=None, lease_until=None, pushed_at=None,
+                run_at=utcnow() + timedelta(seconds=delay),
                 attempts=Job.attempts if counted else Job.attempts - 1,
             )  # fmt: skip
+            _fenced(session, claim, back, {})
     except IntegrityError:
         if job["key"] is None:
             raise
@@ -361,9 +369,7 @@ def renew_held() -> None:
         if time.monotonic() > claim.deadline:
             continue
         with transaction() as session:
-            session.execute(
-                update(Job).where(*claim.fence()).values(lease_until=db_now(LEASE_SECONDS))
-            )
+            session.execute(_RENEW, claim.named())
 
 
 def release(worker: str, *, counted: bool = True) -> int:

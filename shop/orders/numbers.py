@@ -3,8 +3,16 @@
 import secrets
 
 from shop.clock import local, utcnow
-from shop.database import transaction, upsert
+from shop.database import Upsert, given, transaction
 from shop.orders.models import OrderMonth
+
+_next_number = Upsert(
+    OrderMonth,
+    {"month": given("month"), "last_number": 1},
+    unique=("month",),
+    then={"last_number": OrderMonth.last_number + 1},
+    returning="last_number",
+)
 
 
 def draw_number() -> str:
@@ -15,13 +23,7 @@ def draw_number() -> str:
     """
     month = local(utcnow()).strftime("%y%m")
     with transaction():
-        number = upsert(
-            OrderMonth,
-            {"month": month, "last_number": 1},
-            unique=("month",),
-            then={"last_number": OrderMonth.last_number + 1},
-            returning=OrderMonth.last_number,
-        )
+        number = _next_number(month=month)
     return f"{month}.{number:03d}"
 
 

@@ -7,9 +7,10 @@ followed by a write, and the table's checks are the last fence. Locks are taken 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from shop.clock import utcnow
+from shop.database import table_of
 from shop.errors import Refused
 from shop.extensions import db
 from shop.stock.models import (
@@ -45,7 +46,7 @@ def hold(order_id: int, quantities: Mapping[int, int], until: datetime) -> None:
     if short:
         raise OutOfStock(free_units(short))
     db.session.execute(
-        db.insert(Reservation),
+        insert(table_of(Reservation)),
         [
             {
                 "order_id": order_id,
@@ -58,16 +59,19 @@ def hold(order_id: int, quantities: Mapping[int, int], until: datetime) -> None:
     )
 
 
-def _take(variant_id: int, quantity: int) -> bool:
-    result = db.session.execute(
-        update(StockLevel)
-        .where(
-            StockLevel.variant_id == variant_id,
-            StockLevel.on_hand - StockLevel.reserved >= quantity,
-        )
-        .values(reserved=StockLevel.reserved + quantity, updated_at=utcnow())
-        .execution_options(synchronize_session=False)
+_LEVELS = table_of(StockLevel).c
+_TAKE = (
+    update(table_of(StockLevel))
+    .where(
+        _LEVELS.variant_id == bindparam("variant"),
+        _LEVELS.on_hand - _LEVELS.reserved >= bindparam("units"),
     )
+    .values(reserved=_LEVELS.reserved + bindparam("units"))
+)
+
+
+def _take(variant_id: int, quantity: int) -> bool:
+    result = db.session.execute(_TAKE, {"variant": variant_id, "units": quantity})
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 

@@ -61,7 +61,7 @@ def test_the_same_wish_is_folded_into_the_queued_one(app):
 
 def test_a_running_job_does_not_swallow_a_new_wish(app):
     first = add(key="a")
-    assert runner._claim(Job.id == first, "w")
+    assert runner._claim(runner._CLAIM_ONE, "w", job=first)
 
     assert add(key="a") is not None
 

@@ -86,7 +86,7 @@ def test_a_failure_after_the_lease_was_lost_leaves_the_new_holder_alone(app, mon
 
 def test_a_job_whose_lease_ran_out_is_claimed_again_and_its_number_grows(app, run_jobs):
     job_id = add(payload={"n": 1})
-    assert runner._claim(Job.id == job_id, "dead")
+    assert runner._claim(runner._CLAIM_ONE, "dead", job=job_id)
     assert run_jobs() == 0
 
     assert runner.release("dead") == 1
@@ -98,14 +98,14 @@ def test_a_job_whose_lease_ran_out_is_claimed_again_and_its_number_grows(app, ru
 
 def test_a_released_job_of_a_graceful_stop_was_no_try(app):
     job_id = add()
-    runner._claim(Job.id == job_id, "stopped")
+    runner._claim(runner._CLAIM_ONE, "stopped", job=job_id)
     runner.release("stopped", counted=False)
     assert row(job_id).attempts == 0
 
 
 def test_a_renewed_lease_holds(app):
     job_id = add()
-    found = runner._claim(Job.id == job_id, "w")
+    found = runner._claim(runner._CLAIM_ONE, "w", job=job_id)
     before = row(job_id).lease_until
     claim = runner.Claim(job_id, "w", found["claim_number"], limit=30)
     runner.held[threading.get_ident()] = claim
@@ -117,7 +117,7 @@ def test_a_renewed_lease_holds(app):
 
 def test_a_handler_past_its_limit_is_renewed_no_more(app):
     job_id = add()
-    found = runner._claim(Job.id == job_id, "w")
+    found = runner._claim(runner._CLAIM_ONE, "w", job=job_id)
     before = row(job_id).lease_until
     runner.held[1] = runner.Claim(job_id, "w", found["claim_number"], limit=-1)
 
@@ -201,7 +201,7 @@ def test_a_job_put_back_ends_in_favour_of_the_same_wish_that_is_queued(app, hand
 
     kind = handler(work)
     first = add(kind, key="a")
-    runner._claim(Job.id == first, "w")
+    runner._claim(runner._CLAIM_ONE, "w", job=first)
     second = add(kind, key="a")
     runner.release("w")
 
