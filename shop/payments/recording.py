@@ -363,7 +363,7 @@ def _try_failed(event: GatewayEvent, payment: Payment, order: Order, actor: Acto
     if payment.status not in LIVE:
         return "nothing"
     payment.failure_code, payment.failure_words = event.failure_code, event.failure_words
-    words = event.failure_words or "A payment try was declined"
+    words = (event.failure_words or "A payment try was declined").rstrip(".")
     telling.note(order, "payment", actor.name, f"{words}. Nothing was charged")
     return "try_failed"
 
