@@ -71,6 +71,18 @@ class RegisterForm(Form):
     password = PasswordField("Password", validators=[wanted("Choose a password.")])
 
 
+class EmailForm(Form):
+    """An address to which something is mailed."""
+
+    email = StringField("Email", filters=[tidy], validators=[wanted("Enter your email address."), email_address])  # fmt: skip
+
+
+class NewPasswordForm(Form):
+    """A new password, by a mailed link."""
+
+    password = PasswordField("New password", validators=[wanted("Choose a new password.")])
+
+
 class PasswordForm(Form):
     """The password once more: to step up, or to delete the account."""
 

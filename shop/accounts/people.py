@@ -1,14 +1,20 @@
 """What happens to people: they register, change password and role, and leave. Never commits."""
 
+from collections.abc import Callable
+
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select
 
 from shop.accounts import passwords, signing_in
-from shop.accounts.models import Address, Role, SignIn, User
+from shop.accounts.models import Address, MailedLink, Role, SignIn, User
 from shop.audit import recording
+from shop.clock import utcnow
 from shop.database import insert_ignore
 from shop.errors import Conflict, Refused
 from shop.extensions import db
+
+on_confirmed: list[Callable[[int, str], None]] = []
+"""Called with a person's id and address inside the transaction that confirms it (orders are joined)."""
 
 
 class LastOwner(Refused):
@@ -58,6 +64,24 @@ def change_password(user_id: int, password_hash: str) -> None:
     recording.write(f"user:{user_id}", "account.password_changed", f"user:{user_id}")
 
 
+def reset_password(person: User, password_hash: str) -> None:
+    """A new password by a mailed link, which proves the address too; every sign-in ends."""
+    person.password_hash = password_hash
+    signing_in.end_all(person.id)
+    recording.write(f"user:{person.id}", "account.password_reset", f"user:{person.id}")
+    confirm_email(person)
+
+
+def confirm_email(person: User) -> None:
+    """The address is the person's: they followed a link that was sent to it."""
+    if person.email_confirmed_at is not None:
+        return
+    person.email_confirmed_at = utcnow()
+    recording.write(f"user:{person.id}", "account.email_confirmed", f"user:{person.id}")
+    for react in on_confirmed:
+        react(person.id, person.email)
+
+
 def change_role(user_id: int, role: Role, by: User) -> None:
     """Give somebody another role and end their sign-ins. Raises OwnRole or LastOwner."""
     if user_id == by.id:
@@ -93,6 +117,7 @@ def blank(user_id: int) -> None:
     person.active = False
     db.session.execute(delete(Address).filter_by(user_id=user_id))
     db.session.execute(delete(SignIn).filter_by(user_id=user_id))
+    db.session.execute(delete(MailedLink).filter_by(user_id=user_id))
     recording.write(f"user:{user_id}", "account.deleted", f"user:{user_id}")
 
 

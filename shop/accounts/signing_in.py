@@ -15,7 +15,7 @@ from flask_login import current_user
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
-from shop.accounts import passwords, waiting
+from shop.accounts import passwords, sign_in_limits
 from shop.accounts.models import SignIn, User
 from shop.clock import utcnow
 from shop.config import settings
@@ -126,7 +126,7 @@ def prove(email: str, password: str) -> Proven | None:
     account = email.strip().casefold()
     counted_as = _counted_as(account, request.remote_addr or "")
     count_try("sign_in_address", request.remote_addr or "")
-    waiting.count_try(counted_as)
+    sign_in_limits.count_try(counted_as)
     found = db.session.execute(
         select(User.id, User.password_hash, User.active).where(User.email == account)
     ).first()
@@ -134,7 +134,7 @@ def prove(email: str, password: str) -> Proven | None:
     known_hash = found.password_hash if found else None
     if not passwords.fits(password, known_hash) or not found or not found.active:
         return None
-    waiting.forget(counted_as)
+    sign_in_limits.forget(counted_as)
     better = passwords.hashed(password) if passwords.is_outdated(found.password_hash) else None
     return Proven(found.id, better)
 

@@ -16,6 +16,7 @@ from shop.accounts.forms import (
 from shop.accounts.signing_in import current_sign_in, forget, remember
 from shop.database import transaction
 from shop.errors import NotFound
+from shop.jobs.queue import enqueue
 from shop.limits import count_try
 from shop.pages import leave_for, page, safe_next
 
@@ -70,9 +71,15 @@ def register() -> ResponseReturnValue:
         return page("account/register.html", 422, form=form)
     count_try("register", request.remote_addr or "")
     password_hash = passwords.hashed(form.password.data or "")
+    email = form.email.data or ""
     with transaction():
-        people.register(form.email.data or "", form.name.data or "", password_hash)
-    flash("Thank you. If this email address had no account yet, it has one now: sign in to go on.")
+        made = people.register(email, form.name.data or "", password_hash)
+        mail = "account_exists" if made is None else "email_confirm"
+        enqueue("messaging.account_mail", {"mail": mail, "email": email})
+    flash(
+        "Thank you. If this email address had no account yet, it has one now: sign in to go on. "
+        "We have sent you a mail about it."
+    )
     return leave_for(url_for("accounts.sign_in"))
 
 

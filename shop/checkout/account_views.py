@@ -5,15 +5,26 @@ These pages stand here because they read orders, which the accounts part may not
 
 import json
 
-from flask import Blueprint, Response, abort, flash, make_response, redirect, request, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    flash,
+    make_response,
+    redirect,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from shop.accounts.forms import PasswordForm
+from shop.accounts.people import on_confirmed
 from shop.accounts.signing_in import forget, stepped_up_within, who_fits
 from shop.audit import recording
 from shop.checkout import account_data
-from shop.checkout.customer_orders import TABS, orders_of
+from shop.checkout.customer_orders import TABS, claim_guest_orders, orders_of
 from shop.clock import local, utcnow
 from shop.database import transaction
 from shop.pages import leave_for, page
@@ -21,6 +32,12 @@ from shop.pages import leave_for, page
 bp = Blueprint("account_orders", __name__, url_prefix="/account")
 
 MOST_PAGES = 1_000
+
+
+def init_app(app: Flask) -> None:
+    """A confirmed address brings the orders that were placed with it."""
+    if claim_guest_orders not in on_confirmed:
+        on_confirmed.append(claim_guest_orders)
 
 
 @bp.get("/")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from babel.dates import format_date
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import selectinload
 
 from shop.clock import local
@@ -99,6 +99,16 @@ def orders_of(user_id: int, tab: str, page: int) -> Listing:
         last=first + len(found) - 1 if found else 0,
         total=counts[tab],
         has_more=first + len(found) - 1 < counts[tab],
+    )
+
+
+def claim_guest_orders(user_id: int, email: str) -> None:
+    """The address is proven to be the person's: what was ordered with it as a guest is theirs (S56)."""
+    db.session.execute(
+        update(Order)
+        .where(Order.user_id.is_(None), func.lower(Order.email) == email)
+        .values(user_id=user_id)
+        .execution_options(synchronize_session=False)
     )
 
 

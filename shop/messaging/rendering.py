@@ -16,6 +16,11 @@ from shop.messaging.facts import Rows
 from shop.messaging.wordings import WORDINGS, Wording
 from shop.orders.models import OrderLine
 
+WHY_CUSTOMER = (
+    "You get this email because you placed an order at {shop_name}. It carries no marketing."
+)
+WHY_OWNER = "You get this email because new orders of {shop_name} are sent to this address."
+
 
 @dataclass(frozen=True)
 class Message:
@@ -43,20 +48,35 @@ def render(template: str, order_id: int, context: dict[str, Any]) -> Message:
     wording = WORDINGS[template]
     rows = facts.load(order_id, context)
     filled = facts.placeholders(rows, context)
+    reason = WHY_OWNER if template == "admin_new_order" else WHY_CUSTOMER
+    return _drawn(
+        wording,
+        filled,
+        reason,
+        number=rows.order.number,
+        **_contents(rows, wording, filled, context),
+    )
+
+
+def render_plain(wording: Wording, url: str, reason: str) -> Message:
+    """A message that is about no order: its words, one button, and why it was sent."""
+    return _drawn(wording, {"url": url}, reason)
+
+
+def _drawn(wording: Wording, filled: dict[str, str], reason: str, **contents: Any) -> Message:
     shown = {
         "shop_name": settings().shop_name,
         "support_email": settings().support_email,
         "site": settings().public_url.partition("://")[2],
         "public_url": settings().public_url,
-        "is_for_customer": template != "admin_new_order",
+        "reason": reason.format(shop_name=settings().shop_name),
         "wording": {
             part: _fill(getattr(wording, part), filled)
             for part in ("subject", "preheader", "headline", "sentence", "button", "caption")
         },
         "url": filled[wording.link],
-        "number": rows.order.number,
         "sections": wording.sections,
-        **_contents(rows, wording, filled, context),
+        **contents,
     }
     environment = current_app.jinja_env
     page = environment.get_template("messages/skeleton.html").render(shown)

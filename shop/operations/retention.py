@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete, select
 
-from shop.accounts import signing_in, waiting
+from shop.accounts import links, sign_in_limits, signing_in
 from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
 from shop.extensions import db
@@ -27,7 +27,8 @@ def run(work: Work) -> None:
     forget_carts(CART_DAYS)
     forget_old_tries()
     signing_in.forget_old()
-    waiting.forget_old()
+    sign_in_limits.forget_old()
+    links.forget_old()
 
 
 def forget_webhooks(days: int) -> int:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from shop.accounts import passwords, people, signing_in, waiting
+from shop.accounts import passwords, people, sign_in_limits, signing_in
 from shop.accounts.models import Role, SignIn, User
 from shop.clock import utcnow
 from shop.database import transaction
@@ -446,7 +446,7 @@ def test_s34_many_guesses_at_once_count_as_many(app, client):
     def tried(_number):
         with app.app_context():
             try:
-                waiting.count_try(user.email)
+                sign_in_limits.count_try(user.email)
             except TooMany:
                 return False
             return True
