@@ -24,3 +24,8 @@ def shop_zone() -> ZoneInfo:
 def local(moment: datetime) -> datetime:
     """The same moment, as the clock on the shop's wall shows it."""
     return moment.astimezone(shop_zone())
+
+
+def from_local(wall: datetime) -> datetime:
+    """The moment at which the clock on the shop's wall shows this (a naive value), in UTC."""
+    return wall.replace(tzinfo=shop_zone()).astimezone(UTC)

@@ -34,6 +34,7 @@ def keep_private(response: Response) -> Response:
 # Each registers its routes on `bp`, so they come after it.
 from shop.admin import (  # noqa: E402
     audit_log,
+    gift_cards,
     home,
     incidents,
     jobs,
@@ -47,6 +48,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
+    "audit_log", "bp", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
     "settings", "stock", "webhooks",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from shop.clock import utcnow
 from shop.database import insert_ignore
 from shop.errors import NotFound, Refused
 from shop.extensions import db
-from shop.money import MAX_MINOR, format_minor
+from shop.money import MAX_MINOR
 from shop.promotions.models import EntryKind, GiftCard, GiftCardEntry
 
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -150,8 +150,3 @@ def _enter(
         "reference": reference, "actor": actor,
     }  # fmt: skip
     return insert_ignore(GiftCardEntry, values) is not None
-
-
-def balance_words(card: GiftCard) -> str:
-    """The balance as people read it."""
-    return format_minor(card.balance_minor, card.currency)
