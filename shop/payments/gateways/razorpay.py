@@ -283,6 +283,8 @@ def _same(
 
 
 def _opened_link(link: dict[str, Any]) -> Opened:
+    if not (link["id"] and link["short_url"]):
+        raise OutcomeUnknown("a link without id or address")
     return Opened(
         gateway_id=link["id"],
         next_step={"kind": "redirect", "url": link["short_url"]},
@@ -308,6 +310,8 @@ def _order_for(request: PaymentRequest) -> dict[str, Any]:
 
 def _opened_order(order: dict[str, Any], request: PaymentRequest) -> Opened:
     """What the pay page hands to Razorpay's script (2.2). The key id is public."""
+    if not order["id"]:
+        raise OutcomeUnknown("an order without id")
     return Opened(
         gateway_id=order["id"],
         next_step={
