@@ -281,12 +281,7 @@ def stand_in() -> Iterator[Paystack]:
 
 def told_by(server: Paystack) -> dict[str, dict[str, Any]]:
     """One message of each kind, as the stand-in makes them."""
-
-    def opened() -> str:
-        wish = {"email": "a@example.com", "amount": 1_850_000, "metadata": {"order": "1"}}
-        return str(server._initialize(wish)["data"]["reference"])
-
-    reference = opened()
+    reference = server.plant(1_850_000)
     server.pay(reference)
     for status in ("failed", "needs-attention", "processed"):
         server.refunds_go = ("processing", status)
@@ -294,7 +289,7 @@ def told_by(server: Paystack) -> dict[str, dict[str, Any]]:
     server.resolve_dispute(server.dispute(reference))
     made = {event["event"]: event for event in server.events}
     server.fees_paid_by = "customer"
-    server.pay(opened())
+    server.pay(server.plant(1_850_000))
     made["charge.success-fees-paid-by-customer"] = server.events[-1]
     return made
 

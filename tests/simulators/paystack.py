@@ -194,6 +194,11 @@ class Paystack(Simulator):
 
     # --- the other side ---------------------------------------------------------------------
 
+    def plant(self, amount: int) -> str:
+        """Somebody else opens a transaction on the same account. Returns its reference."""
+        wish = {"email": "other@example.com", "amount": amount, "metadata": {"order": "1"}}
+        return str(self._initialize(wish)["data"]["reference"])
+
     def pay(self, reference: str, *, channel: str = "card", amount: int | None = None) -> int:
         """The shopper pays; `amount` where it is not what was asked. Returns the transaction's id."""
         found = self._payable(reference)
