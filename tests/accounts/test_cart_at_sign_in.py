@@ -20,7 +20,7 @@ def quantities(user):
         .join(Cart, Cart.id == CartLine.cart_id)
         .where(Cart.user_id == user.id, Cart.ordered_at.is_(None))
     )
-    return dict(db.session.execute(lines).tuples().all())
+    return {row.variant_id: row.quantity for row in db.session.execute(lines)}
 
 
 def test_s09_signing_in_merges_the_carts_by_the_higher_quantity_and_says_so(client):
