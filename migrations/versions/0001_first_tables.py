@@ -351,6 +351,19 @@ def upgrade():
     sa.PrimaryKeyConstraint('id', name=op.f('pk_sign_in_failures')),
     sa.UniqueConstraint('who', name=op.f('uq_sign_in_failures_who'))
     )
+    op.create_table('recovery_codes',
+    sa.Column('user_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('code_hash', sa.String(length=200), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['user_id'], ['users.id'], name=op.f('fk_recovery_codes_user_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_recovery_codes'))
+    )
+    with op.batch_alter_table('recovery_codes', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_recovery_codes_user_id'), ['user_id'], unique=False)
+
     op.create_table('mailed_links',
     sa.Column('user_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('purpose', sa.Enum('reset', 'confirm', name='linkpurpose', native_enum=False, create_constraint=True, length=32), nullable=False),
@@ -415,6 +428,7 @@ def upgrade():
     )
     with op.batch_alter_table('orders', schema=None) as batch_op:
         batch_op.create_index('ix_orders_attention', ['id'], unique=False, sqlite_where=sa.text('attention IS NOT NULL'), postgresql_where=sa.text('attention IS NOT NULL'))
+        batch_op.create_index('ix_orders_cod_phone', ['phone'], unique=False, sqlite_where=sa.text("payment_method = 'cod'"), postgresql_where=sa.text("payment_method = 'cod'"))
         batch_op.create_index('ix_orders_email', ['email'], unique=False)
         batch_op.create_index('ix_orders_placed_at', ['placed_at'], unique=False)
         batch_op.create_index('ix_orders_status_id', ['status', 'id'], unique=False)
@@ -626,6 +640,20 @@ def upgrade():
         batch_op.create_index(batch_op.f('ix_gift_card_entries_gift_card_id'), ['gift_card_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_gift_card_entries_order_id'), ['order_id'], unique=False)
 
+    op.create_table('payment_differences',
+    sa.Column('gateway', sa.String(length=30), nullable=False),
+    sa.Column('what', sa.String(length=20), nullable=False),
+    sa.Column('named', sa.String(length=120), nullable=False),
+    sa.Column('ours_minor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('theirs_minor', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=True),
+    sa.Column('currency', sa.String(length=3), nullable=False),
+    sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('updated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_payment_differences')),
+    sa.UniqueConstraint('gateway', 'what', 'named', name=op.f('uq_payment_differences_gateway_what_named'))
+    )
     op.create_table('payment_parts',
     sa.Column('order_id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
     sa.Column('sequence', sa.Integer(), nullable=False),
@@ -1030,6 +1058,7 @@ def downgrade():
 
     op.drop_table('reservations')
     op.drop_table('payment_parts')
+    op.drop_table('payment_differences')
     with op.batch_alter_table('gift_card_entries', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_gift_card_entries_order_id'))
         batch_op.drop_index(batch_op.f('ix_gift_card_entries_gift_card_id'))
@@ -1077,9 +1106,14 @@ def downgrade():
         batch_op.drop_index('ix_orders_status_id')
         batch_op.drop_index('ix_orders_placed_at')
         batch_op.drop_index('ix_orders_email')
+        batch_op.drop_index('ix_orders_cod_phone', sqlite_where=sa.text("payment_method = 'cod'"), postgresql_where=sa.text("payment_method = 'cod'"))
         batch_op.drop_index('ix_orders_attention', sqlite_where=sa.text('attention IS NOT NULL'), postgresql_where=sa.text('attention IS NOT NULL'))
 
     op.drop_table('orders')
+    with op.batch_alter_table('recovery_codes', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_recovery_codes_user_id'))
+
+    op.drop_table('recovery_codes')
     with op.batch_alter_table('mailed_links', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_mailed_links_user_id'))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shop.checkout import at_the_door
+from shop.checkout.at_the_door import Customer, Place
 from shop.checkout.order_page import ASKING, provider_name
 from shop.checkout.quoting import Method
 from shop.clock import utcnow
@@ -17,7 +19,7 @@ from shop.payments.models import Payment, PaymentPart
 from shop.preferences import preferences
 from shop.stock import reservations
 
-READ = ("hold_minutes", "bank_hold_hours", "cod_limit_minor", "cod_fee_minor")
+READ = ("hold_minutes", "bank_hold_hours", *at_the_door.PREFERENCES)
 
 
 @dataclass(frozen=True)
@@ -126,18 +128,28 @@ def methods_for(order: Order, amount_minor: int) -> list[Method]:
 
 
 def _methods(order: Order, amount_minor: int, chosen: Mapping[str, Any]) -> list[Method]:
-    limit = chosen["cod_limit_minor"]
     country = order.shipping_address.get("country", "")
     methods = []
     for way in switched_on():
         reason = way.unavailable(order.currency, country, amount_minor)
-        if way.key == "cod" and not reason and amount_minor > limit:
-            reason = f"Only up to {format_minor(limit, order.currency)}."
-        if way.key == "cod" and not reason and order.fee_minor < chosen["cod_fee_minor"]:
-            reason = attempts.ONLY_AT_CHECKOUT
+        if way.key == "cod" and not reason:
+            reason = _against_cash(order, amount_minor, chosen)
         methods.append(
             Method(
                 way.key, way.label, way.explanation, way.marks, 0, reason, way.key == "sandbox", way.is_online
             )
         )  # fmt: skip
     return methods
+
+
+def _against_cash(order: Order, amount_minor: int, chosen: Mapping[str, Any]) -> str | None:
+    """Why it cannot be paid at the door any more; past parcels are asked about last."""
+    address = order.shipping_address
+    place = Place(address.get("country", ""), address.get("postal_code", ""))
+    reason = at_the_door.reason_against(order.currency, place, amount_minor, chosen)
+    if reason:
+        return reason
+    if order.fee_minor < chosen["cod_fee_minor"]:
+        return attempts.ONLY_AT_CHECKOUT
+    customer = Customer(order.user_id, order.email, order.phone)
+    return at_the_door.turned_down_too_many(customer, chosen)

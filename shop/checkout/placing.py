@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shop.audit import recording as audit
 from shop.cart.models import Cart, CartLine
+from shop.checkout.at_the_door import Customer
 from shop.checkout.quoting import Quote, QuoteLine, quote
 from shop.clock import in_future, utcnow
 from shop.database import is_passing, table_of, transaction
@@ -154,6 +155,7 @@ def _write(wish: Wish, number: str) -> _Step:
         wish.cart_id, country=wish.shipping_address["country"],
         postal_code=wish.shipping_address["postal_code"], rate=wish.rate, method=wish.method,
         gift_code=wish.gift_code, by_deposit=wish.by_deposit,
+        customer=Customer(wish.user_id, wish.email, wish.phone) if wish.method == "cod" else None,
     )  # fmt: skip
     _check(wish, now)
     order = _order(wish, number, now)

@@ -10,6 +10,8 @@ from sqlalchemy import Row, bindparam, select
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant, VariantPrice
 from shop.catalog.tax import rate_bp
+from shop.checkout import at_the_door
+from shop.checkout.at_the_door import Customer, Place
 from shop.checkout.rates import PREFERENCES as RATE_PREFERENCES
 from shop.checkout.rates import Rate, rates_for
 from shop.config import settings
@@ -21,7 +23,7 @@ from shop.preferences import preferences
 from shop.promotions import gift_cards
 from shop.stock.models import StockLevel
 
-READ = (*RATE_PREFERENCES, *parts.PREFERENCES, "cod_fee_minor", "cod_limit_minor", "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
+READ = (*RATE_PREFERENCES, *parts.PREFERENCES, *at_the_door.PREFERENCES, "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -219,10 +221,12 @@ def quote(
     method: str | None = None,
     gift_code: str = "",
     by_deposit: bool = False,
+    customer: Customer | None = None,
 ) -> Quote:
     """Work out the cart. Two statements, three with a gift card's code.
 
-    An unknown rate or method falls back to the first.
+    `customer` is named where what the person did with earlier parcels counts: one statement more,
+    and only where the order could be paid at the door. An unknown rate or method falls back to the first.
     """
     rows = db.session.execute(_LINES, {"cart_id": cart_id}).all()
     chosen = preferences(*READ)
@@ -233,7 +237,8 @@ def quote(
     the_rate = rate if rate in {one.key for one in rates} else rates[0].key
     shipping = next(one.price_minor for one in rates if one.key == the_rate)
     gift = _gift(gift_code, currency)
-    methods = _methods(currency, country, max(goods + shipping - gift.balance_minor, 1), chosen)
+    place = Place(country, postal_code, customer)
+    methods = _methods(currency, place, max(goods + shipping - gift.balance_minor, 1), chosen)
     if gift.balance_minor >= goods + shipping:
         # The card pays all of it: nothing is left for another way to pay, nor for its fee.
         return Quote(currency, lines, rates, the_rate, [], "gift_card", chosen, gift)
@@ -301,14 +306,14 @@ def _line(row: Row[Any]) -> QuoteLine:
 
 
 def _methods(
-    currency: str, country: str, amount_minor: int, chosen: Mapping[str, Any]
+    currency: str, place: Place, amount_minor: int, chosen: Mapping[str, Any]
 ) -> list[Method]:
     methods = []
     for way in switched_on():
-        reason = way.unavailable(currency, country, amount_minor)
+        reason = way.unavailable(currency, place.country, amount_minor)
         fee = chosen["cod_fee_minor"] if way.key == "cod" else 0
-        if way.key == "cod" and not reason and amount_minor > chosen["cod_limit_minor"]:
-            reason = f"Only up to {format_minor(chosen['cod_limit_minor'], currency)}."
+        if way.key == "cod" and not reason:
+            reason = at_the_door.reason_against(currency, place, amount_minor, chosen)
         methods.append(
             Method(
                 way.key, way.label, way.explanation, way.marks, fee, reason, way.key == "sandbox", way.is_online

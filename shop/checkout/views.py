@@ -13,6 +13,7 @@ from shop.cart.carts import current_cart, ordered_cart_id
 from shop.cart.views import SAID
 from shop.checkout import fields, placing
 from shop.checkout.addresses import countries, read_country
+from shop.checkout.at_the_door import Customer
 from shop.checkout.placing import CartGone, FiguresMoved, StockGone, Wish, place
 from shop.checkout.quoting import Quote, gift_cards_are_taken, quote
 from shop.checkout.wishes import (
@@ -140,13 +141,21 @@ def _figures(cart_id: int, form: Form) -> Quote:
     figures = quote(
         cart_id, country=read_country(form), postal_code=form.get("postal_code", ""),
         rate=form.get("rate"), method=form.get("method"), gift_code=gift_code,
-        by_deposit=form.get("plan") == "deposit",
+        by_deposit=form.get("plan") == "deposit", customer=_customer(),
     )  # fmt: skip
     if figures.gift.error:
         # Who tries out codes is stopped (S47).
         count_try("gift_card", f"address:{request.remote_addr}")
         count_try("gift_card_day", f"address:{request.remote_addr}")
     return figures
+
+
+def _customer() -> Customer | None:
+    """Who has signed in. What a guest types is asked about as the order is placed, not before."""
+    if not current_user.is_authenticated:
+        return None
+    email = current_user.email if current_user.email_confirmed_at else ""
+    return Customer(current_user.id, email)
 
 
 def _checkout(

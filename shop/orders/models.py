@@ -80,6 +80,12 @@ class Order(Row):
         Index("ix_orders_status_id", "status", "id"),
         Index("ix_orders_placed_at", "placed_at"),
         Index("ix_orders_email", "email"),
+        # Who turned parcels down: asked where cash on delivery is chosen.
+        Index(
+            "ix_orders_cod_phone", "phone",
+            sqlite_where=db.text("payment_method = 'cod'"),
+            postgresql_where=db.text("payment_method = 'cod'"),
+        ),
         Index(
             "ix_orders_attention", "id",
             sqlite_where=db.text("attention IS NOT NULL"),

@@ -14,9 +14,9 @@ class CashOnDelivery(Offline):
     explanation = "Pay the courier in cash or by UPI."
 
     def unavailable(self, currency: str, country: str, amount_minor: int) -> str | None:
-        """Only where the courier collects: India, in rupees. The limit by amount is the shop's."""
-        if country != "IN" or currency != "INR" or settings().default_currency != "INR":
-            return "Only for deliveries in India."
+        """In the shop's own currency. Where, for how much and for whom is checkout's (at_the_door.py)."""
+        if currency != settings().default_currency:
+            return f"Only for orders in {settings().default_currency}."
         return None
 
     def rows(self, request: PaymentRequest) -> list[list[str]]:
