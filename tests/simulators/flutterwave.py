@@ -280,8 +280,9 @@ class Flutterwave(Simulator):
         """The payer's bank asks for the money back. Nothing that is documented tells of it."""
         made = self.transactions[name]
         sum_ = Decimal(amount or made["amount"])
-        self.chargebacks[self._next()] = chargeback_object(self._last, made, sum_)
-        return self._last
+        chargeback = chargeback_object(self._next(), made, sum_)
+        self.chargebacks[chargeback["id"]] = chargeback
+        return int(chargeback["id"])
 
     def set_chargeback(self, name: int, status: str, words: str = "") -> None:
         """Answered or decided: "accepted", "declined", "won", "lost"."""

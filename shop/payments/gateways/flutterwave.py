@@ -37,6 +37,7 @@ from shop.payments.gateways.flutterwave_calls import (
 )
 from shop.payments.gateways.flutterwave_reading import (
     chargeback_event,
+    currency_of,
     event_id_of,
     has_failed,
     major_amount,
@@ -371,12 +372,12 @@ def _by_key(refunds: Sequence[GatewayEvent], key: str) -> GatewayEvent | None:
 
 def _refund_reader(paid: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], GatewayEvent]:
     """Reads a refund, with what only its transaction says."""
-    return lambda row: refund_event(row, str(paid["currency"]).upper(), str(paid["tx_ref"]))
+    return lambda row: refund_event(row, currency_of(paid), str(paid["tx_ref"]))
 
 
 def _chargeback_reader(paid: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], GatewayEvent]:
     """Reads a chargeback, with the currency of its transaction."""
-    return lambda row: chargeback_event(row, str(paid["currency"]).upper())
+    return lambda row: chargeback_event(row, currency_of(paid))
 
 
 def _transactions_of(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, dict[str, Any]]:

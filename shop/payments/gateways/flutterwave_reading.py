@@ -107,7 +107,7 @@ def moment_of(written: str | None) -> datetime | None:
 def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     """A transaction as it stands. What counts is `amount`: `charged_amount` may hold the payer's fee."""
     number = int(found["id"])
-    currency = str(found["currency"]).upper()
+    currency = currency_of(found)
     kind = TRANSACTION_KINDS.get(found["status"], EventKind.PENDING)
     said = str(found.get("processor_response") or "")
     failed = kind == EventKind.TRY_FAILED
@@ -129,6 +129,14 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
         payer_phone=phone if re.fullmatch(r"\+?[0-9]{6,19}", phone, re.ASCII) else None,
         refs=_ids_of(number, found) if kind == EventKind.CAPTURED else {},
     )
+
+
+def currency_of(found: Mapping[str, Any]) -> str:
+    """A transaction's currency. Raises ValueError where it is none."""
+    currency = str(found["currency"]).upper()
+    if not re.fullmatch(r"[A-Z]{3}", currency):
+        raise ValueError("a currency that is none")
+    return currency
 
 
 def _ids_of(number: int, found: Mapping[str, Any]) -> dict[str, str]:
