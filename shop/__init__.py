@@ -65,6 +65,7 @@ PARTS = (
     "sandbox.courier_jobs",
     "sandbox.api",
     "sandbox.views",
+    "sandbox.swish",
     "sandbox.courier_views",
     "sandbox.mailbox",
     "cli",

@@ -258,7 +258,7 @@ def _unpaid(page: OrderPage) -> Headline:
     if page.is_asking:
         return Headline(
             f"We are waiting for {page.provider or 'the payment'} to confirm",
-            "This page updates by itself. You can close it, we will email you either way.",
+            f"{_doubt(page)}This page updates by itself. You can close it, we will email you either way.",
         )
     if page.is_confirming:
         return Headline(
@@ -286,6 +286,14 @@ def _partly_paid(page: OrderPage) -> Headline:
     return Headline(
         f"{came} paid, {rest} still to pay", f"Without the rest in time, {came} go back to you."
     )
+
+
+def _doubt(page: OrderPage) -> str:
+    """What a gateway that does not know itself would have the shopper do."""
+    payment = page.payment
+    if payment is None or payment.status != A.UNKNOWN or not payment.failure_words:
+        return ""
+    return f"{payment.failure_words.rstrip('.')}. "
 
 
 def _cancelled(page: OrderPage) -> Headline:

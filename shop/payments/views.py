@@ -38,7 +38,7 @@ def own_page(gateway_key: str, reference: str) -> Response:
     """A gateway's page on this shop. It asks again by itself, and leads on once the attempt is over."""
     payment = _named(reference, gateway_key)
     order = db.session.get_one(Order, payment.order_id)
-    if payment.status != AttemptStatus.OPEN or payment.next_step.get("kind") != "page":
+    if not _has_page_here(payment):
         return leave_for(_after(order))
     is_open, seconds = attempts.has_open_page(payment), _pace(payment)
     generate_csrf()  # the page's forms hold the session's token
@@ -56,6 +56,11 @@ def own_page(gateway_key: str, reference: str) -> Response:
     return tagged(response, tag) if wants_fragment() else response
 
 
+def _has_page_here(payment: Payment) -> bool:
+    """True while the attempt has its page on this shop, though its time may be over."""
+    return payment.status == AttemptStatus.OPEN and payment.next_step.get("kind") == "page"
+
+
 def _pace(payment: Payment) -> int:
     """Seconds until the page asks again: often while the shopper pays, then seldom."""
     age = (utcnow() - payment.created_at).total_seconds()
@@ -70,6 +75,12 @@ def come_back(gateway_key: str) -> ResponseReturnValue:
     said = request.args.get("status")
     _ask(payment, was_declined=said == DECLINED)
     order = db.session.get_one(Order, payment.order_id, populate_existing=True)
+    payment = db.session.get_one(Payment, payment.id, populate_existing=True)
+    if "stay" in request.args and _has_page_here(payment):
+        return redirect(
+            attempts.next_of(payment.next_step, order.token, gateway_key, payment.reference).url,
+            303,
+        )
     if order.is_unpaid and ("left" in request.args or said == LEFT):
         return redirect(url_for("orders.pay", token=order.token, left=1), 303)
     return redirect(_after(order), 303)

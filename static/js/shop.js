@@ -159,11 +159,11 @@
     const shown = box.querySelector("[data-left]");
     if (shown) shown.textContent = left ? `, ${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} left` : "";
     box.querySelector(".ring__v")?.setAttribute("stroke-dasharray", `${64 * left / (Number(box.dataset.total) || 600)} 100`);
-    if (left <= 120 && left > 0 && !("low" in box.dataset)) {
+    if (left <= Number(box.dataset.lowAt || 120) && left > 0 && !("low" in box.dataset)) {
       box.dataset.low = "";
       const note = document.createElement("span");
       note.className = "vh";
-      note.textContent = "Your items are held for 2 more minutes.";
+      note.textContent = box.dataset.lowWords || "Your items are held for 2 more minutes.";
       region()?.append(note);
     }
     if (!left && !("ended" in box.dataset)) {

@@ -45,7 +45,7 @@ from shop.payments.gateways.swish_reading import (
 from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused
 from shop.secret_box import derived_secrets
 
-PRETEND = "mock"
+PRETEND = pretend.ENVIRONMENT
 OPEN_SECONDS = 10
 #: Asked while a shopper waits, too.
 ASK_SECONDS = 6
@@ -92,6 +92,8 @@ class Swish:
     is_authoritative = False
     #: The page is the shop's own.
     redirect_hosts: tuple[str, ...] = ()
+    #: What a person may pick on the page of a pretend payment.
+    outcomes = pretend.OUTCOMES
 
     @property
     def label(self) -> str:
@@ -131,7 +133,7 @@ class Swish:
             if found is None or _minor(found) != request.amount_minor:
                 raise
             token = ""
-        step = {"kind": "page", "token": token, "return_url": request.return_url}
+        step = {"kind": "page", "token": token, "return_url": f"{request.return_url}&stay=1"}
         return Opened(
             gateway_id=number,
             next_step=step if token else {},
@@ -214,7 +216,7 @@ class Swish:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadSignature("the message names no request") from error
         matches = [
-            hmac.compare_digest(wanted.encode(), given.encode()) for wanted in _identifiers(number)
+            hmac.compare_digest(wanted.encode(), given.encode()) for wanted in identifiers(number)
         ]
         if not any(matches):
             raise BadSignature("the callback identifier is not that of the request")
@@ -285,7 +287,7 @@ def _put_payment(environment: str, number: str, request: PaymentRequest) -> str:
         "amount": major_units(request.amount_minor),
         "currency": request.currency,
         "callbackUrl": request.webhook_url,
-        "callbackIdentifier": _identifiers(number)[0],
+        "callbackIdentifier": identifiers(number)[0],
         "payeePaymentReference": request.reference,
         "message": message_of(f"Order {request.order_number}"),
     }
@@ -301,7 +303,7 @@ def _refund_wish(request: RefundRequest, original: str, number: str) -> dict[str
         "amount": major_units(request.amount_minor),
         "currency": request.currency,
         "callbackUrl": asked.webhook_url if asked else f"{settings().public_url}/webhooks/swish",
-        "callbackIdentifier": _identifiers(number)[0],
+        "callbackIdentifier": identifiers(number)[0],
         "payerPaymentReference": request.attempt.reference,
         "message": message_of(f"Refund of order {asked.order_number}" if asked else "Refund"),
     }
@@ -334,7 +336,7 @@ def _number(attempt: AttemptRef) -> str:
     return attempt.gateway_id or instruction_id(attempt.reference)
 
 
-def _identifiers(number: str) -> list[str]:
+def identifiers(number: str) -> list[str]:
     """What a callback about this request must carry: 36 characters, by each secret in force."""
     secrets = derived_secrets("swish callback")
     return [hmac.new(key.encode(), number.encode(), "sha256").hexdigest()[:36] for key in secrets]

@@ -23,6 +23,8 @@ from shop.payments.gateways.swish_reading import (
     instruction_id,
 )
 
+#: The value of SWISH_ENVIRONMENT, and of the attempt's memory of it.
+ENVIRONMENT = "mock"
 ENDS_AFTER = timedelta(minutes=5)
 OUTCOMES = {
     "paid": ("Paid", "The shopper approves in the app"),
@@ -44,7 +46,7 @@ def opened(request: PaymentRequest, until: timedelta) -> Opened:
             "return_url": request.return_url,
         },
         expires_at=utcnow() + until,
-        refs={"mock": number},
+        refs={ENVIRONMENT: number},
     )  # fmt: skip
 
 

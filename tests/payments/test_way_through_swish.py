@@ -1,0 +1,431 @@
+"""An order's money by Swish, from the page with the code to the refund, with callbacks to the live shop."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shop.database import transaction
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.models import Job
+from shop.jobs.queue import enqueue
+from shop.orders.models import Order, OrderStatus
+from shop.payments import attempts, refunds
+from shop.payments.gateways.swish import identifiers
+from shop.payments.models import AttemptStatus, Payment, Refund, RefundStatus
+from shop.stock.models import StockLevel
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+from tests.checkout.shopping import HTMX
+from tests.factories import make_order
+from tests.payments.sides.swish import settings_for
+from tests.simulators.swish import Swish
+
+WAYS = ("sandbox", "stripe", "swish", "bank_transfer", "cod")
+
+
+@pytest.fixture
+def server(live: str, configure: Callable[..., None]) -> Iterator[Swish]:
+    made = Swish()
+    # As behind something that ends TLS: Swish calls back by https only.
+    configure(
+        default_currency="SEK", payment_gateways=WAYS, public_url=live.replace("http:", "https:"),
+        **settings_for(made),
+    )  # fmt: skip
+    yield made
+    made.stop()
+
+
+def placed() -> tuple[Order, Payment]:
+    order = make_order(method="swish")
+    payment = attempts.latest(order.id)
+    assert payment
+    return order, payment
+
+
+def seen_afresh(*rows: Any) -> None:
+    db.session.rollback()
+    for row in rows:
+        db.session.refresh(row)
+
+
+def page_of(payment: Payment) -> str:
+    return f"/pay/swish/{payment.reference}"
+
+
+def stored() -> list[WebhookEvent]:
+    return list(db.session.scalars(sa.select(WebhookEvent).order_by(WebhookEvent.id)))
+
+
+def test_the_shopper_scans_and_the_page_goes_on(
+    server: Swish, client: Any, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = placed()
+    assert payment.status == AttemptStatus.OPEN
+    shown = client.get(page_of(payment))
+    assert shown.status_code == 200
+    assert 'aria-label="Code to scan with the Swish app"' in shown.text
+    link = re.search(r'href="(swish://paymentrequest\?token=[^"]+)"', shown.text)
+    assert link
+    assert str(server.tokens[str(payment.gateway_id)]) in link[1]
+    asked = client.get(page_of(payment), headers=HTMX)
+    assert (asked.status_code, asked.headers.get("HX-Redirect")) == (200, None)
+    server.pay(str(payment.gateway_id))
+    assert set(server.answers) == {200}
+    run_jobs()
+    seen_afresh(order, payment)
+    assert order.paid_at
+    assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
+    assert (payment.method, payment.payer_phone) == ("swish", "+46701234768")
+    after = client.get(page_of(payment), headers=HTMX)
+    assert (after.status_code, after.headers["HX-Redirect"]) == (204, f"/orders/{order.token}")
+
+
+def test_the_page_is_drawn_again_only_when_something_changed(
+    server: Swish, client: Any, turn_clock: Callable[..., None]
+) -> None:
+    _, payment = placed()
+    first = client.get(page_of(payment), headers=HTMX)
+    tag = first.headers["ETag"]
+    again = client.get(page_of(payment), headers={**HTMX, "If-None-Match": tag})
+    assert again.status_code == 304
+    assert 'hx-trigger="every 2s, holdended"' in first.text
+    turn_clock(minutes=2, seconds=30)
+    later = client.get(page_of(payment), headers={**HTMX, "If-None-Match": tag})
+    assert 'hx-trigger="every 5s, holdended"' in later.text
+    turn_clock(minutes=1)
+    over = client.get(page_of(payment), headers=HTMX).text
+    assert "The three minutes are over" in over
+    assert "swish__code" not in over
+
+
+def test_a_hint_changes_nothing_until_swish_says_so(
+    server: Swish, run_jobs: Callable[..., int]
+) -> None:
+    """Vector 2 of the provider page: the message says PAID, Swish says CREATED."""
+    order, payment = placed()
+    name = str(payment.gateway_id)
+    server.delivers = False
+    server.pay(name)
+    server.payments[name].update(status="CREATED", paymentReference=None, datePaid=None)
+    server.deliver()
+    run_jobs()
+    seen_afresh(order, payment)
+    assert (order.paid_at, payment.status) == (None, AttemptStatus.OPEN)
+    assert [event.status for event in stored()] == [WebhookStatus.PROCESSED]
+
+
+def test_less_than_was_asked_does_not_settle(server: Swish, run_jobs: Callable[..., int]) -> None:
+    """Vector 4: paid, but 1.00."""
+    order, payment = placed()
+    server.pay(str(payment.gateway_id), "1.00")
+    run_jobs()
+    seen_afresh(order, payment)
+    assert (order.paid_at, payment.captured_minor) == (None, 100)
+    assert any("too little" in issue for issue in db.session.scalars(sa.select(Incident.issue)))
+
+
+def test_a_message_without_its_identifier_asks_nobody(server: Swish, client: Any) -> None:
+    """Vector 3."""
+    _, payment = placed()
+    name = str(payment.gateway_id)
+    asked = len(server.seen("GET", "/"))
+    for wrong in (None, f"{server.identifiers[name]}"[:-1] + "x", "0" * 36):
+        server.identifiers[name] = wrong
+        server.payments[name]["status"] = "CREATED"
+        server.pay(name)
+    assert set(server.answers) == {400}
+    assert (stored(), len(server.seen("GET", "/"))) == ([], asked)
+
+
+def test_a_lost_callback_is_made_up_for_within_a_minute(
+    server: Swish, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = placed()
+    server.delivers = False
+    server.pay(str(payment.gateway_id))
+    server.lose()
+    run_jobs()
+    seen_afresh(order)
+    assert order.paid_at is None
+    run_jobs(ahead=31)
+    seen_afresh(order)
+    assert order.paid_at
+
+
+def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    _, payment = placed()
+    for asks in (1, 2, 3):
+        turn_clock(seconds=31)
+        run_jobs()
+        seen_afresh(payment)
+        assert payment.asks == asks
+    server.delivers = False
+    server.fail(str(payment.gateway_id), "TM01")
+    turn_clock(seconds=31)
+    run_jobs()
+    seen_afresh(payment)
+    assert (payment.status, payment.ask_at) == (AttemptStatus.EXPIRED, None)
+    assert db.session.scalars(sa.select(Job).where(Job.kind == "payments.verify", Job.status == "queued")).all() == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "words"),
+    [
+        ("declined", AttemptStatus.CANCELLED, "You said no to the payment in the Swish app"),
+        ("BANKIDCL", AttemptStatus.CANCELLED, "The payment was cancelled in BankID"),
+        ("TM01", AttemptStatus.EXPIRED, "The payment was not approved in time"),
+        ("RF07", AttemptStatus.FAILED, "Your bank declined the payment"),
+    ],
+)
+def test_a_payment_that_did_not_come_about_says_why_and_can_be_tried_again(
+    server: Swish, client: Any, run_jobs: Callable[..., int], end: str, status: Any, words: str
+) -> None:
+    order, payment = placed()
+    name = str(payment.gateway_id)
+    _ = server.decline(name) if end == "declined" else server.fail(name, end)
+    run_jobs()
+    seen_afresh(order, payment)
+    assert (order.status, payment.status) == (OrderStatus.PAYMENT_FAILED, status)
+    on = client.get(page_of(payment))
+    assert on.headers["Location"] == f"/orders/{order.token}/pay"
+    assert words in client.get(on.headers["Location"]).text
+    again = client.post_form(on.headers["Location"], {"method": "swish"})
+    assert again.headers["Location"].startswith("/pay/swish/")
+    assert again.headers["Location"] != page_of(payment)
+    assert len(server.payments) == 2
+
+
+def test_whoever_pays_again_goes_back_to_the_open_page(server: Swish, client: Any) -> None:
+    order, payment = placed()
+    ways = f"/orders/{order.token}/pay"
+    assert "Continue with Swish" in client.get(ways).text
+    assert client.post_form(ways, {"method": "swish"}).headers["Location"] == page_of(payment)
+    assert len(server.payments) == 1
+
+
+def test_a_new_code_after_the_time_is_over_ends_the_old_one(
+    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    turn_clock(minutes=3, seconds=5)
+    again = client.post_form(
+        f"/orders/{order.token}/pay", {"method": "swish"}, page=page_of(payment)
+    )
+    assert again.status_code == 303
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.status == AttemptStatus.SUPERSEDED
+    old, new = server.payments.values()
+    assert (old["status"], new["status"]) == ("CANCELLED", "CREATED")
+    server.pay(new["id"])
+    run_jobs()
+    seen_afresh(order)
+    assert order.paid_at
+
+
+def test_checking_again_asks_swish_and_stays_while_nothing_came(server: Swish, client: Any) -> None:
+    order, payment = placed()
+    back = f"/pay/swish/return?reference={payment.reference}&stay=1"
+    assert client.get(back).headers["Location"] == page_of(payment)
+    server.delivers = False
+    server.pay(str(payment.gateway_id))
+    assert client.get(back).headers["Location"] == f"/orders/{order.token}"
+    seen_afresh(order)
+    assert order.paid_at
+
+
+@pytest.mark.parametrize("path", ["/pay/swish/NOSUCHREFERENCE", "/pay/stripe/{}", "/pay/nobody/{}"])
+def test_a_page_of_no_payment_is_404(server: Swish, client: Any, path: str) -> None:
+    _, payment = placed()
+    assert client.get(path.format(payment.reference)).status_code == 404
+
+
+def test_the_page_tells_its_address_to_nobody(server: Swish, client: Any) -> None:
+    _, payment = placed()
+    headers = client.get(page_of(payment)).headers
+    assert (headers["Referrer-Policy"], headers["X-Robots-Tag"]) == ("no-referrer", "noindex")
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
+    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    server.fail(str(payment.gateway_id), "DS24")
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.status == AttemptStatus.UNKNOWN
+    assert any("does not know" in issue for issue in db.session.scalars(sa.select(Incident.issue)))
+    assert "Do not pay again" in client.get(f"/orders/{order.token}/pay").text
+    refused = client.post_form(
+        f"/orders/{order.token}/pay", {"method": "swish"}, page="/orders/find"
+    )
+    assert refused.status_code in {409, 422}
+    assert len(server.payments) == 1
+    # The hold ends: what may have been paid is not sold to somebody else at once.
+    turn_clock(minutes=11)
+    with transaction():
+        enqueue("stock.expire_holds")
+    run_jobs()
+    assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 2
+    server.learn(str(payment.gateway_id))
+    run_jobs()
+    seen_afresh(order)
+    assert order.paid_at
+
+
+def test_a_doubt_that_swish_never_ends_ends_after_three_days(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    _, payment = placed()
+    server.fail(str(payment.gateway_id), "DS24")
+    run_jobs()
+    turn_clock(hours=71, minutes=10)
+    with transaction():
+        enqueue("payments.verify", {"payment_id": payment.id})
+    run_jobs()
+    seen_afresh(payment)
+    assert (payment.status, payment.failure_code) == (AttemptStatus.FAILED, "DS24")
+
+
+def test_an_opening_that_timed_out_is_found_and_a_new_code_replaces_it(
+    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    """The token came with the answer that was lost, so the first request has no page."""
+    server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/paymentrequests")
+    order, payment = placed()
+    assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
+    turn_clock(minutes=1)
+    with transaction():
+        enqueue("payments.ask_due")
+    run_jobs()
+    seen_afresh(payment)
+    assert (payment.status, payment.next_step) == (AttemptStatus.OPEN, {})
+    assert [payment.gateway_id] == list(server.payments)
+    again = client.post_form(f"/orders/{order.token}/pay", {"method": "swish"})
+    run_jobs()
+    assert client.get(again.headers["Location"]).status_code == 200
+    assert [one["status"] for one in server.payments.values()] == ["CANCELLED", "CREATED"]
+
+
+def test_when_the_hold_ends_the_request_is_cancelled_first(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    turn_clock(minutes=11)
+    with transaction():
+        enqueue("stock.expire_holds")
+    run_jobs()
+    seen_afresh(order, payment)
+    assert server.payments[str(payment.gateway_id)]["status"] == "CANCELLED"
+    assert payment.status == AttemptStatus.CANCELLED
+    assert order.status == OrderStatus.PAYMENT_FAILED
+    assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 0
+
+
+def test_a_refund_goes_out_once_and_only_its_arrival_counts(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    server.pay(str(payment.gateway_id))
+    run_jobs()
+    server.settles_refunds = False
+    server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/refunds")
+    with transaction():
+        refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
+    run_jobs()
+    run_jobs(ahead=60)
+    (refund,) = db.session.scalars(sa.select(Refund))
+    (name,) = server.refunds
+    assert (refund.status, refund.gateway_id) == (RefundStatus.SENT, name)
+    server.debit(name)
+    run_jobs()
+    seen_afresh(refund)
+    assert refund.status == RefundStatus.SENT
+    server.settle(name)
+    run_jobs()
+    seen_afresh(order, payment, refund)
+    assert refund.status == RefundStatus.SUCCEEDED
+    assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
+    assert server.refunds[name]["amount"] == "100.00"
+
+
+def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    _, payment = placed()
+    server.pay(str(payment.gateway_id))
+    run_jobs()
+    server.delivers = False
+    with transaction():
+        refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
+    run_jobs()
+    server.lose()
+    turn_clock(minutes=16)
+    with transaction():
+        enqueue("payments.ask_refunds")
+    run_jobs()
+    (refund,) = db.session.scalars(sa.select(Refund))
+    assert refund.status == RefundStatus.SUCCEEDED
+
+
+def test_a_refund_that_failed_gives_its_hold_back(
+    server: Swish, run_jobs: Callable[..., int]
+) -> None:
+    _, payment = placed()
+    server.pay(str(payment.gateway_id))
+    run_jobs()
+    server.settles_refunds = False
+    with transaction():
+        refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
+    run_jobs()
+    (name,) = server.refunds
+    server.fail_refund(name, "RF07")
+    run_jobs()
+    (refund,) = db.session.scalars(sa.select(Refund))
+    seen_afresh(payment)
+    assert (refund.status, payment.refund_held_minor) == (RefundStatus.FAILED, 0)
+    assert refund.failure_words == "Swish: the transaction was declined (RF07)"
+
+
+def test_without_lists_the_daily_comparison_asks_about_each_attempt(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    """A payment that we took for over, and that Swish shows as paid."""
+    order, payment = placed()
+    name = str(payment.gateway_id)
+    server.fail(name, "TM01")
+    run_jobs()
+    seen_afresh(payment)
+    assert payment.status == AttemptStatus.EXPIRED
+    server.delivers = False
+    server.learn(name)
+    turn_clock(hours=2)
+    with transaction():
+        enqueue("payments.reconcile", {"days": 1})
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.status == AttemptStatus.CAPTURED
+    assert order.paid_at
+
+
+def test_money_that_names_no_order_of_ours_is_reported(
+    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    """Vector 5: stored, kept for ten minutes in case our own commit is behind, then told to a person."""
+    _, payment = placed()
+    name = str(payment.gateway_id)
+    other = dict(server.payments[name], id="F" * 32, payeePaymentReference="SOMEBODYELSES")
+    server.payments["F" * 32] = other
+    server.identifiers["F" * 32] = identifiers("F" * 32)[0]
+    server.pay("F" * 32)
+    run_jobs()
+    assert [event.status for event in stored()] == [WebhookStatus.RECEIVED]
+    run_jobs(ahead=700)
+    issues = db.session.scalars(sa.select(Incident.issue)).all()
+    assert any("names no order of ours" in issue for issue in issues)
