@@ -170,7 +170,7 @@ class Settings:
     flutterwave_secret_key: str = var("Flutterwave", "", text, "FLWSECK_TEST-… or FLWSECK-…", secret=True)
     flutterwave_webhook_hash: tuple[str, ...] = var("Flutterwave", (), words, "The secret hash of the dashboard's webhook settings; two while rotating.", secret=True)
     flutterwave_api_base: str = var("Flutterwave", "https://api.flutterwave.com/v3", address, "Flutterwave's address.")
-    swish_environment: str = var("Swish", "mock", one_of("mock", "test", "production"), "mock: pretend money, refused in production. test: the bank's simulator. production: real money.")
+    swish_environment: str = var("Swish", "mock", one_of("mock", "test", "production"), "mock: pretend money; in production it withdraws Swish and finishes what is open. test: the bank's simulator. production: real money.")
     swish_payee_alias: str = var("Swish", "", text, "The shop's Swish number, 123XXXXXXX.")
     swish_cert_file: str = var("Swish", "", text, "Path of the client certificate (PEM).")
     swish_key_file: str = var("Swish", "", text, "Path of its private key (PEM).")
