@@ -25,6 +25,7 @@ PARTS = (
     "accounts.models",
     "accounts.signing_in",
     "accounts.rights",
+    "accounts.factor_views",
     "accounts.views",
     "accounts.link_views",
     "stock.models",

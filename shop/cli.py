@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 
 from shop import books
 from shop.accounts import demo as demo_people
-from shop.accounts import people
+from shop.accounts import people, second_factor
+from shop.accounts.models import User
 from shop.catalog import demo as demo_catalogue
 from shop.config import table_rows
 from shop.database import transaction
@@ -50,6 +51,18 @@ def demo() -> None:
     click.echo(f"{made} products added.", err=True)
     for what, email, password in told:
         click.echo(f"Sign in as {what}: {email} / {password}")
+
+
+@group.command("second-factor-off")
+@click.argument("email")
+def second_factor_off(email: str) -> None:
+    """Switch off the second factor of somebody who lost both phone and recovery codes."""
+    with transaction():
+        user_id = db.session.scalar(select(User.id).where(User.email == email.strip().casefold()))
+        if user_id is None:
+            raise _Said("Nobody has an account with that address.")
+        second_factor.switch_off(user_id, ACTOR)
+    click.echo("It is off, and every sign-in of theirs has ended.")
 
 
 @group.command("create-admin")

@@ -83,6 +83,13 @@ class NewPasswordForm(Form):
     password = PasswordField("New password", validators=[wanted("Choose a new password.")])
 
 
+class CodeForm(Form):
+    """A code of an authenticator app, or a recovery code."""
+
+    code = StringField("Code", filters=[tidy], validators=[wanted("Enter the code."), Length(max=40, message="That is too long for a code.")])  # fmt: skip
+    next = StringField()
+
+
 class PasswordForm(Form):
     """The password once more: to step up, or to delete the account."""
 

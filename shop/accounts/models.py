@@ -32,6 +32,7 @@ class User(UserMixin, Row):
     name: Mapped[str] = mapped_column(String(120), default="")
     phone: Mapped[str | None] = mapped_column(String(20))
     role: Mapped[Role] = mapped_column(stored(Role), default=Role.CUSTOMER)
+    #: Sealed (shop.secret_box).
     totp_secret: Mapped[str | None] = mapped_column(String(200))
     totp_step_used: Mapped[int | None] = mapped_column(BigId)
     locale: Mapped[str] = mapped_column(String(12), default="en_IN")
@@ -72,6 +73,16 @@ class SignInFailures(Row):
     who: Mapped[str] = mapped_column(String(64), unique=True)
     count: Mapped[int] = mapped_column(default=0)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RecoveryCode(Row):
+    """One of the ten codes that stand in for a lost authenticator app, kept like a password."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(200))
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class LinkPurpose(StrEnum):

@@ -6,7 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select
 
 from shop.accounts import passwords, signing_in
-from shop.accounts.models import Address, MailedLink, Role, SignIn, User
+from shop.accounts.models import Address, MailedLink, RecoveryCode, Role, SignIn, User
 from shop.audit import recording
 from shop.clock import utcnow
 from shop.database import insert_ignore
@@ -117,6 +117,7 @@ def blank(user_id: int) -> None:
     person.active = False
     db.session.execute(delete(Address).filter_by(user_id=user_id))
     db.session.execute(delete(SignIn).filter_by(user_id=user_id))
+    db.session.execute(delete(RecoveryCode).filter_by(user_id=user_id))
     db.session.execute(delete(MailedLink).filter_by(user_id=user_id))
     recording.write(f"user:{user_id}", "account.deleted", f"user:{user_id}")
 

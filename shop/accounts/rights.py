@@ -18,7 +18,7 @@ from shop.accounts.models import Role
 from shop.config import settings
 from shop.errors import NotAllowed
 from shop.extensions import login_manager
-from shop.pages import page, safe_next, wants_fragment
+from shop.pages import safe_next, wants_fragment
 from shop.preferences import preference
 
 log = structlog.get_logger()
@@ -116,8 +116,8 @@ def needs(right: Right) -> Callable[[View], View]:
                     "right.refused", actor=staff_actor(), right=right.name, path=request.path
                 )
                 raise NotAllowed
-            if settings().staff_second_factor == "required":
-                return page("account/no_factor.html", 403)
+            if settings().staff_second_factor == "required" and not current_user.totp_secret:
+                return _to(url_for("account_factor.enrol"), 403)
             return view(*args, **kwargs)
 
         guarded.needed_right = right  # type: ignore[attr-defined]
@@ -132,9 +132,13 @@ def to_sign_in() -> Response:
         was_on = urlsplit(request.referrer or "").path or "/admin/"
     else:
         was_on = request.full_path.rstrip("?")
-    target = url_for("accounts.sign_in", next=safe_next(was_on))
+    return _to(url_for("accounts.sign_in", next=safe_next(was_on)), 401)
+
+
+def _to(target: str, fragment_status: int) -> Response:
+    """Another page first. htmx gets no fragment, but is told to load that page."""
     if wants_fragment():
-        return make_response("", 401, {"HX-Redirect": target})
+        return make_response("", fragment_status, {"HX-Redirect": target})
     return make_response(redirect(target, 303))
 
 

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from shop.accounts import address_book, passwords, people, signing_in
+from shop.accounts.factor_views import owes_code
 from shop.accounts.forms import (
     AddressForm,
     ChangePasswordForm,
@@ -40,6 +41,9 @@ def sign_in() -> ResponseReturnValue:
     proven = signing_in.prove(form.email.data or "", form.password.data or "")
     if proven is None:
         return page("account/sign_in.html", 422, form=form, refused=NOT_RIGHT)
+    to_code = owes_code(proven, form.next.data or "")
+    if to_code is not None:
+        return to_code
     with transaction():
         begun = signing_in.begin(proven)
     return _with_token(leave_for(_onward(form.next.data, begun.is_staff)), begun.token)

@@ -134,16 +134,6 @@ def test_s46_a_refusal_is_a_page_and_a_line_in_the_log(app, client, monkeypatch)
     assert facts["actor"] == f"user:{clerk.id}"
 
 
-def test_s37_where_a_second_factor_is_required_the_admin_stays_closed(client, configure):
-    configure(staff_second_factor="required")
-    sign_in(client, make_user("owner"))
-
-    answer = client.get("/admin/")
-
-    assert answer.status_code == 403
-    assert "STAFF_SECOND_FACTOR" in answer.text
-
-
 def test_support_refunds_up_to_the_limit_that_the_owner_set(app):
     support, manager, packer = make_user("support"), make_user("manager"), make_user("fulfilment")
     assert refund_limit_minor(support) == 200_000
