@@ -44,10 +44,11 @@ from shop.admin import (  # noqa: E402
     orders,
     settings,
     stock,
+    takings,
     webhooks,
 )
 
 __all__ = [
     "audit_log", "bp", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
-    "settings", "stock", "webhooks",
+    "settings", "stock", "takings", "webhooks",
 ]  # fmt: skip

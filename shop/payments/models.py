@@ -203,6 +203,24 @@ class Refund(Row):
     payment: Mapped[Payment] = relationship()
 
 
+class PaymentDifference(Row):
+    """A line of the daily comparison: the gateway's list says otherwise than our books."""
+
+    __tablename__ = "payment_differences"
+    __table_args__ = (UniqueConstraint("gateway", "what", "named"),)
+
+    gateway: Mapped[str] = mapped_column(String(30))
+    #: payment, fee, refund or dispute.
+    what: Mapped[str] = mapped_column(String(20))
+    #: Our reference, or the gateway's id where we have none.
+    named: Mapped[str] = mapped_column(String(120))
+    ours_minor: Mapped[int | None] = mapped_column(BigId)
+    theirs_minor: Mapped[int | None] = mapped_column(BigId)
+    currency: Mapped[str] = mapped_column(String(3), default="")
+    #: When a later comparison did not find it any more.
+    settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
 class DisputeStatus(StrEnum):
     """A chargeback."""
 

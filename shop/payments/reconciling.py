@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
-from shop.payments import recording
+from shop.payments import comparing, recording
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import AttemptStatus, Payment
@@ -37,6 +37,14 @@ def reconcile(work: Work) -> None:
             enqueue("payments.compare", {"gateway": key, "days": days}, key=key)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What a gateway's lists say that we did not know, and what they say otherwise than we do."""
+
+    missed: Sequence[GatewayEvent]
+    otherwise: Sequence[comparing.Difference]
+
+
 @handles_outward(
     "payments.compare",
     Policy(limit=120, attempts=5, base=60, cap=3600, incident=("payment", "high")),
@@ -51,8 +59,8 @@ class Compare:
             "since": in_future(hours=-24 * work.payload["days"]),
         }
 
-    def call(self, request: dict[str, Any]) -> Sequence[GatewayEvent] | None:
-        """All three lists, less what our rows say already; None where the gateway keeps none.
+    def call(self, request: dict[str, Any]) -> Compared | None:
+        """All three lists against our rows; None where the gateway keeps none.
 
         Reads only; no transaction is open.
         """
@@ -62,17 +70,21 @@ class Compare:
             return None
         told = [*payments, *way.list_refunds(since), *way.list_disputes(since)]
         fresh = [event for event in told if not recording.is_reflected(event, request["gateway"])]
+        otherwise = comparing.differences(way.key, told, since)
         end_reading()
-        log.info("payments.compared", gateway=way.key, seen=len(told), missed=len(fresh))
-        return fresh
+        log.info(
+            "payments.compared", gateway=way.key, seen=len(told), missed=len(fresh),
+            differences=len(otherwise),
+        )  # fmt: skip
+        return Compared(fresh, otherwise)
 
-    def record(
-        self, work: Work, request: dict[str, Any], answer: Sequence[GatewayEvent] | None
-    ) -> None:
-        """One job for each, so that one strange event does not stop the others."""
+    def record(self, work: Work, request: dict[str, Any], answer: Compared | None) -> None:
+        """One job for each that we missed, so that one strange event does not stop the others."""
         if answer is None:
             _ask_each(request["gateway"], request["since"])
-        for event in answer or ():
+            return
+        comparing.keep(request["gateway"], answer.otherwise, request["since"])
+        for event in answer.missed:
             news = packed(event)
             key = hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()
             enqueue("payments.take_in", {"gateway": request["gateway"], "news": news}, key=key)

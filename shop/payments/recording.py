@@ -77,7 +77,11 @@ def is_reflected(event: GatewayEvent, gateway_key: str) -> bool:
     except UnknownPayment:
         return False
     if event.kind == EventKind.CAPTURED:
-        return payment.status == AttemptStatus.CAPTURED
+        is_learnt = all(
+            getattr(event, name) is None or getattr(payment, name) is not None
+            for name in ("fee_minor", "payout_reference")
+        )
+        return payment.status == AttemptStatus.CAPTURED and is_learnt
     if event.kind in REFUND_NEWS:
         return refunds.is_reflected(event, payment)
     return disputes.is_reflected(event, payment)

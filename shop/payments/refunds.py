@@ -240,12 +240,18 @@ NEWS = {
 
 def is_reflected(event: GatewayEvent, payment: Payment) -> bool:
     """True when our refund stands where the gateway says. Reads only."""
-    ours = select(Refund.status).where(
+    ours = named(event, payment)
+    return ours is not None and ours.status in NEWS[event.kind]
+
+
+def named(event: GatewayEvent, payment: Payment) -> Refund | None:
+    """Our refund that the news is about, by the gateway's id or our key. Reads only."""
+    ours = select(Refund).where(
         Refund.payment_id == payment.id,
         (Refund.gateway_id == event.refund_gateway_id)
         | (Refund.idempotency_key == event.refund_key),
     )
-    return db.session.scalar(ours.limit(1)) in NEWS[event.kind]
+    return db.session.scalars(ours.limit(1)).first()
 
 
 def _find(event: GatewayEvent, payment: Payment) -> Refund | None:
@@ -374,8 +380,12 @@ def _untake_lines(order: Order, lines: Sequence[RefundLine]) -> None:
     _change_sales(order, lines, 1)
 
 
-def mark_done(refund_id: int, actor: str) -> None:
-    """A person sent the money back by hand (bank transfer, cash)."""
+BY_HAND = ("bank_transfer", "cod")
+"""Nobody but a person gives these back."""
+
+
+def mark_done(refund_id: int, actor: str, bank_reference: str) -> None:
+    """A person sent the money back by hand, under this reference of the bank's; each names one refund."""
     order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
     order = db.session.scalars(
         select(Order).where(Order.id == order_id).with_for_update()
@@ -388,11 +398,32 @@ def mark_done(refund_id: int, actor: str) -> None:
     ):
         raise Refused("This refund is not waiting for a person.")
     payment = db.session.get_one(Payment, refund.payment_id)
-    if payment.gateway not in {"bank_transfer", "cod"}:
+    if payment.gateway not in BY_HAND:
         raise Refused("This refund is made by its gateway.")
+    refund.gateway_id = _unused(bank_reference)
     _succeeded(refund, payment, order, Actor(Who.ADMIN, actor))
     refresh(order)
-    audit.write(actor, "refund.done_by_hand", f"order:{order.number}", None, {"refund": refund.id})
+    audit.write(
+        actor, "refund.done_by_hand", f"order:{order.number}", None,
+        {"refund": refund.id, "bank_reference": refund.gateway_id},
+    )  # fmt: skip
+
+
+def _unused(bank_reference: str) -> str:
+    """The reference of an outgoing transfer, for which no other refund was marked."""
+    typed = " ".join(bank_reference.split()).upper()[:120]
+    if not typed:
+        raise Refused("Enter the bank's reference of the transfer that you made.")
+    known = (
+        select(Order.number)
+        .join(Refund, Refund.order_id == Order.id)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .where(Refund.gateway_id == typed, Payment.gateway.in_(BY_HAND))
+    )
+    other = db.session.scalar(known.limit(1))
+    if other:
+        raise Refused(f"That transfer stands for a refund of order {other} already.")
+    return typed
 
 
 def line_amount(line: OrderLine, quantity: int) -> int:

@@ -1,0 +1,205 @@
+"""Where a gateway's own lists and our rows differ: each difference is a line until it is settled."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+
+from shop.clock import in_future, utcnow
+from shop.database import Upsert, given
+from shop.extensions import db
+from shop.incidents.models import Category, Severity
+from shop.incidents.opening import About, open_incident
+from shop.money import format_minor
+from shop.payments import recording, refunds
+from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.models import AttemptStatus, Payment, PaymentDifference, Refund, RefundStatus
+
+#: What moved within the last hour may not stand in the gateway's list yet.
+SETTLED_HOURS = 1
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference. `named` is the gateway's id or ours; amounts in minor units, None: not there."""
+
+    #: payment, fee, refund or dispute.
+    what: str
+    named: str
+    ours_minor: int | None
+    theirs_minor: int | None
+    currency: str
+
+
+def differences(
+    gateway_key: str, told: Sequence[GatewayEvent], since: datetime
+) -> list[Difference]:
+    """Both ways: what they list otherwise than we do, and what we have that they do not list.
+
+    News that our rows do not say yet is no difference: it is taken in first. Reads only.
+    """
+    found: list[Difference] = []
+    listed: set[int] = set()
+    for event in told:
+        try:
+            payment = db.session.get_one(Payment, recording.find(event, gateway_key))
+        except recording.UnknownPayment:
+            found.append(_unknown(event))
+            continue
+        listed.add(payment.id)
+        if recording.is_reflected(event, gateway_key):
+            found += _otherwise(event, payment)
+    return found + _not_listed(gateway_key, listed, since) + _refunds_not_listed(
+        gateway_key, told, since
+    )  # fmt: skip
+
+
+def _unknown(event: GatewayEvent) -> Difference:
+    named = event.dispute_gateway_id or event.refund_gateway_id or event.gateway_id or ""
+    return Difference(
+        _what(event),
+        named or event.reference or "?",
+        None,
+        event.amount_minor,
+        event.currency or "",
+    )
+
+
+def _what(event: GatewayEvent) -> str:
+    if event.kind in recording.REFUND_NEWS:
+        return "refund"
+    return "dispute" if event.kind in recording.DISPUTE_NEWS else "payment"
+
+
+def _otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
+    """What is listed with another amount than ours."""
+    if event.kind in recording.REFUND_NEWS:
+        return _refund_otherwise(event, payment)
+    if event.kind != EventKind.CAPTURED:
+        return []
+    said = [
+        ("payment", payment.captured_minor, event.amount_minor),
+        ("fee", payment.fee_minor, event.fee_minor),
+    ]
+    return [
+        Difference(what, payment.reference, ours, theirs, payment.currency)
+        for what, ours, theirs in said
+        if ours is not None and theirs is not None and ours != theirs
+    ]
+
+
+def _refund_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
+    ours = refunds.named(event, payment)
+    if ours is None or event.amount_minor in {None, ours.amount_minor}:
+        return []
+    named = event.refund_gateway_id or ours.idempotency_key
+    return [Difference("refund", named, ours.amount_minor, event.amount_minor, payment.currency)]
+
+
+def _not_listed(gateway_key: str, listed: set[int], since: datetime) -> list[Difference]:
+    """Payments that we took for paid, and the gateway's list does not have."""
+    ours = db.session.scalars(
+        select(Payment).where(
+            Payment.gateway == gateway_key,
+            Payment.status == AttemptStatus.CAPTURED,
+            Payment.created_at >= since,
+            Payment.captured_at <= in_future(hours=-SETTLED_HOURS),
+        )
+    )
+    return [
+        Difference("payment", one.reference, one.captured_minor, None, one.currency)
+        for one in ours
+        if one.id not in listed
+    ]
+
+
+def _refunds_not_listed(
+    gateway_key: str, told: Sequence[GatewayEvent], since: datetime
+) -> list[Difference]:
+    """Refunds that we took for done, and the gateway's list does not have."""
+    names = {event.refund_gateway_id for event in told} | {event.refund_key for event in told}
+    ours = db.session.execute(
+        select(Refund, Payment.currency)
+        .join(Payment, Refund.payment_id == Payment.id)
+        .where(
+            Payment.gateway == gateway_key,
+            Refund.status == RefundStatus.SUCCEEDED,
+            Refund.created_at >= since,
+            Refund.finished_at <= in_future(hours=-SETTLED_HOURS),
+        )
+    ).all()
+    return [
+        Difference(
+            "refund", one.gateway_id or one.idempotency_key, one.amount_minor, None, currency
+        )
+        for one, currency in ours
+        if one.gateway_id not in names and one.idempotency_key not in names
+    ]
+
+
+_line = Upsert(
+    PaymentDifference,
+    {
+        "gateway": given("gateway"), "what": given("what"), "named": given("named"),
+        "ours_minor": given("ours_minor"), "theirs_minor": given("theirs_minor"),
+        "currency": given("currency"), "settled_at": None,
+    },
+    unique=("gateway", "what", "named"),
+    then={
+        "ours_minor": given("ours_minor"), "theirs_minor": given("theirs_minor"), "settled_at": None,
+    },
+    returning="id",
+)  # fmt: skip
+
+
+def keep(gateway_key: str, found: Sequence[Difference], since: datetime) -> None:
+    """Write the lines, report new ones, and settle those that are gone; in the caller's transaction."""
+    now = utcnow()
+    for one in found:
+        _line(gateway=gateway_key, **asdict(one))
+        _report(gateway_key, one)
+    open_ones = db.session.scalars(
+        select(PaymentDifference).where(
+            PaymentDifference.gateway == gateway_key, PaymentDifference.settled_at.is_(None),
+            PaymentDifference.created_at >= since,
+        )
+    ).all()  # fmt: skip
+    still = {(one.what, one.named) for one in found}
+    gone = [one.id for one in open_ones if (one.what, one.named) not in still]
+    db.session.execute(
+        update(PaymentDifference)
+        .where(PaymentDifference.id.in_(gone))
+        .values(settled_at=now, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def words_of(one: Difference | PaymentDifference) -> str:
+    """The difference as people read it: "payment X: ours ₹10.00, theirs none"."""
+    ours, theirs = (
+        "none"
+        if minor is None
+        else format_minor(minor, one.currency)
+        if one.currency
+        else str(minor)
+        for minor in (one.ours_minor, one.theirs_minor)
+    )
+    return f"{one.what} {one.named}: ours {ours}, theirs {theirs}"
+
+
+def _report(gateway_key: str, one: Difference) -> None:
+    """Unknown money has an incident of its own (reconciling.report_unknown)."""
+    if one.ours_minor is None:
+        return
+    open_incident(
+        About(
+            issue=f"{gateway_key} and our books differ: {words_of(one)}"[:300],
+            category=Category.PAYMENT,
+            severity=Severity.HIGH,
+            context={
+                "paymentId": one.named, "amount": one.ours_minor, "currency": one.currency,
+            },
+        ),
+        f"difference:{gateway_key}:{one.what}:{one.named}",
+    )  # fmt: skip

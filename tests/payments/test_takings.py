@@ -1,0 +1,174 @@
+"""Takings add up by the shop's days, and every difference to a gateway's own list is a line."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.queue import enqueue
+from shop.payments import attempts, takings
+from shop.payments.comparing import words_of
+from shop.payments.models import Payment, PaymentDifference, Refund
+from shop.payments.refunds import request_refund
+from shop.sandbox.models import SandboxPayment
+from tests.factories import make_order, make_product
+
+
+def paid(price: int = 10_000, **facts: Any) -> Payment:
+    """A payment by the sandbox, with facts that the gateway told of it."""
+    order = make_order("paid", lines={make_product(price=price): 1})
+    payment = attempts.latest(order.id)
+    assert payment
+    with transaction() as session:
+        session.execute(sa.update(Payment).where(Payment.id == payment.id).values(**facts))
+    return payment
+
+
+def refunded(payment: Payment, amount: int, run_jobs: Any) -> None:
+    with transaction():
+        request_refund(payment.id, amount, [], "goodwill", "user:1")
+    run_jobs()
+
+
+def at(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+def test_a_day_is_the_shops_own_and_captured_less_refunds_and_fees_is_the_payout(app, run_jobs):
+    # Midnight in Kolkata is half past six in the evening, UTC.
+    first = paid(captured_at=at(4, 18, 29), fee_minor=300)
+    second = paid(20_000, captured_at=at(4, 18, 30), fee_minor=None)
+    refunded(first, 5_000, run_jobs)
+    with transaction() as session:
+        session.execute(sa.update(Refund).values(finished_at=at(4, 19)))
+    rows = takings.between(date(2026, 3, 1), date(2026, 3, 31))
+    db.session.refresh(first)
+    db.session.refresh(second)
+    shown = [
+        (row.day, row.captured_minor, row.refunded_minor, row.fees_minor, row.without_fee)
+        for row in rows
+    ]
+    assert shown == [
+        (date(2026, 3, 5), second.captured_minor, 5_000, 0, 1),
+        (date(2026, 3, 4), first.captured_minor, 0, 300, 0),
+    ]
+    assert rows[0].payout_minor == second.captured_minor - 5_000
+    (total,) = takings.totals(rows)
+    assert total.payments == 2
+    assert total.payout_minor == first.captured_minor + second.captured_minor - 5_300
+
+
+def test_the_report_takes_three_statements_whatever_was_sold(app, sql_count):
+    for _ in range(3):
+        paid()
+    with sql_count() as told:
+        takings.between(utcnow().date() - timedelta(days=1), utcnow().date() + timedelta(days=1))
+    assert len(told) == 3
+
+
+# --- differences --------------------------------------------------------------------------------
+
+
+def compare(run_jobs: Any) -> list[str]:
+    """The nightly comparison; the lines that are open after it."""
+    with transaction():
+        enqueue("payments.reconcile", key="test")
+    run_jobs()
+    open_ones = sa.select(PaymentDifference).where(PaymentDifference.settled_at.is_(None))
+    db.session.rollback()
+    return [words_of(one) for one in db.session.scalars(open_ones.order_by(PaymentDifference.id))]
+
+
+@pytest.fixture
+def settled(app: Any, live: str, configure: Any) -> Payment:
+    """A payment of two hours ago, by the sandbox over HTTP."""
+    configure(sandbox_api_base=live, payment_gateways=("sandbox", "bank_transfer", "cod"))
+    return paid(captured_at=utcnow() - timedelta(hours=2))
+
+
+def test_books_that_agree_have_no_line(settled, run_jobs):
+    assert compare(run_jobs) == []
+
+
+def at_the_gateway(payment: Payment, **values: Any) -> None:
+    with transaction() as session:
+        session.execute(
+            sa.update(SandboxPayment)
+            .where(SandboxPayment.reference == payment.reference)
+            .values(**values)
+        )
+
+
+def test_another_amount_in_their_list_is_a_line_and_an_incident_until_it_is_settled(
+    settled, run_jobs
+):
+    amount = settled.captured_minor
+    at_the_gateway(settled, amount_minor=amount - 100)
+    for _ in range(2):
+        (line,) = compare(run_jobs)
+        assert settled.reference in line
+    issues = db.session.scalars(sa.select(Incident.issue)).all()
+    assert len([one for one in issues if "our books differ" in one]) == 1
+    at_the_gateway(settled, amount_minor=amount)
+    assert compare(run_jobs) == []
+
+
+def test_what_they_do_not_list_is_a_line(settled, run_jobs):
+    with transaction() as session:
+        session.execute(sa.delete(SandboxPayment))
+    assert compare(run_jobs) == [f"payment {settled.reference}: ours ₹199.00, theirs none"]
+
+
+def test_what_moved_within_the_hour_is_none_yet(settled, run_jobs):
+    with transaction() as session:
+        session.execute(sa.update(Payment).values(captured_at=utcnow()))
+        session.execute(sa.delete(SandboxPayment))
+    assert compare(run_jobs) == []
+
+
+def test_money_that_we_never_saw_is_a_line(settled, run_jobs):
+    with transaction() as session:
+        session.execute(sa.update(SandboxPayment).values(reference="NOBODY", public_id="sb_nobody"))
+        session.execute(sa.update(Payment).values(gateway_id="elsewhere", captured_at=utcnow()))
+    (line,) = compare(run_jobs)
+    assert "ours none" in line
+
+
+# --- the screen ---------------------------------------------------------------------------------
+
+
+def test_the_screen_shows_days_totals_and_differences(settled, run_jobs, staff):
+    at_the_gateway(settled, amount_minor=1)
+    compare(run_jobs)
+    page = staff("manager").get("/admin/takings").text
+    assert "Sandbox" in page
+    assert settled.reference.lower() in page.lower()
+    assert "₹199.00" in page
+
+
+def test_the_export_is_the_same_in_major_units(app, staff):
+    paid(captured_at=at(4, 12), fee_minor=250)
+    answer = staff("manager").get("/admin/takings.csv?first=2026-03-01&last=2026-03-31")
+    assert answer.mimetype == "text/csv"
+    assert answer.text.splitlines()[1] == (
+        "2026-03-04,sandbox,INR,1,199.00,0.00,0.00,2.50,0,196.50"
+    )
+
+
+@pytest.mark.parametrize(
+    "days",
+    ["first=yesterday", "first=2026-03-02&last=2026-03-01", "first=2020-01-01&last=2026-01-01"],
+)
+def test_days_that_are_none_are_refused_in_words(staff, days):
+    browser = staff("manager")
+    for path in ("/admin/takings", "/admin/takings.csv"):
+        assert browser.get(f"{path}?{days}").status_code == 422
+
+
+def test_support_does_not_see_takings(staff):
+    assert staff("support").get("/admin/takings").status_code == 403
