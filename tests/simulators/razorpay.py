@@ -240,6 +240,12 @@ class Razorpay(Simulator):
             self.capture(payment_id)
         return payment_id
 
+    def plant(self, amount: int, notes: dict[str, str] | None = None) -> str:
+        """An order that somebody else made on this account. Returns its id."""
+        order = order_object(amount, "INR", "another-shop-1", notes)
+        self.orders[order["id"]] = order
+        return str(order["id"])
+
     def authorize(
         self, name: str, *, method: str = "upi", amount: int | None = None, late: bool = False
     ) -> str:

@@ -1,0 +1,500 @@
+"""An order's money by Razorpay, from the page to the refund, with webhooks over HTTP to the live shop."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sa
+
+from shop.database import transaction
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.queue import enqueue
+from shop.orders.models import Order, OrderEvent, OrderStatus, PaymentStatus
+from shop.payments import attempts, refunds
+from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund, RefundStatus
+from shop.preferences import change
+from shop.stock.models import StockLevel
+from shop.webhooks.models import WebhookEvent, WebhookStatus
+from tests.checkout.shopping import HTMX, open_form, put_in_cart, send
+from tests.factories import make_order, make_product
+from tests.payments.sides.razorpay import RAZORPAY_SECRETS
+from tests.simulators.razorpay import KEY_ID, KEY_SECRET, WEBHOOK_SECRET, Razorpay
+from tests.simulators.razorpay_objects import hexed
+
+#: The second database proves nothing more.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+WAYS = ("sandbox", "razorpay", "bank_transfer", "cod")
+
+
+@pytest.fixture
+def server(live: str, configure: Callable[..., None]) -> Iterator[Razorpay]:
+    made = Razorpay()
+    configure(
+        razorpay_key_id=KEY_ID, razorpay_key_secret=KEY_SECRET, razorpay_api_base=made.url,
+        razorpay_webhook_secret=RAZORPAY_SECRETS, payment_gateways=WAYS,
+    )  # fmt: skip
+    made.endpoints.append((f"{live}/webhooks/razorpay", WEBHOOK_SECRET))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def by_script(server: Razorpay, configure: Callable[..., None]) -> Razorpay:
+    configure(razorpay_checkout="checkout_js")
+    return server
+
+
+def latest(order: Order) -> Payment:
+    payment = attempts.latest(order.id)
+    assert payment
+    return payment
+
+
+def placed() -> tuple[Order, Payment]:
+    order = make_order(method="razorpay", lines={make_product(stock=3): 1})
+    return order, latest(order)
+
+
+def paid(server: Razorpay, run_jobs: Callable[..., int]) -> tuple[Order, Payment]:
+    order, payment = placed()
+    server.pay(str(payment.gateway_id))
+    run_jobs()
+    seen_afresh(order, payment)
+    assert order.paid_at
+    return order, payment
+
+
+def seen_afresh(*rows: Any) -> None:
+    db.session.rollback()
+    for row in rows:
+        db.session.refresh(row)
+
+
+def run(kind: str, run_jobs: Callable[..., int]) -> None:
+    with transaction():
+        enqueue(kind)
+    run_jobs()
+
+
+def stored() -> list[WebhookEvent]:
+    return list(db.session.scalars(sa.select(WebhookEvent).order_by(WebhookEvent.id)))
+
+
+def issues() -> list[str]:
+    return list(db.session.scalars(sa.select(Incident.issue)))
+
+
+# --- paying by a link ------------------------------------------------------------------------
+
+
+def test_from_the_checkout_by_razorpays_page_to_a_paid_order(
+    server: Razorpay, client: Any, run_jobs: Callable[..., int]
+) -> None:
+    put_in_cart(client, make_product(price=129_900))
+    answer = send(client, open_form(client), method="razorpay")
+    assert answer.status_code == 303, answer.text
+    page = answer.headers["Location"]
+    assert page.startswith(f"{server.url}/l/")
+    declined = requests.post(page, data={"choice": "decline"}, allow_redirects=False, timeout=5)
+    assert "declined" in declined.text
+    back = requests.post(page, data={"choice": "pay"}, allow_redirects=False, timeout=5)
+    assert set(server.answers) == {200}
+    run_jobs()
+    order = db.session.scalars(sa.select(Order)).one()
+    payment = latest(order)
+    assert order.payment_status == PaymentStatus.PAID
+    assert payment.captured_minor == order.total_minor
+    assert (payment.method, payment.fee_minor) == ("upi", order.total_minor * 236 // 10_000)
+    shown = client.get(back.headers["Location"])
+    assert (shown.status_code, shown.headers["Location"]) == (303, f"/orders/{order.token}")
+    lines = db.session.scalars(sa.select(OrderEvent.text)).all()
+    assert any("not enough money in the account" in line for line in lines)
+
+
+def test_four_messages_that_come_thrice_and_backwards_pay_once(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = placed()
+    server.delivers, server.copies = False, 3
+    server.pay(str(payment.gateway_id))
+    server.deliver(backwards=True)
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.captured_minor == order.total_minor
+    assert [event.repeats for event in stored()] == [2] * 4
+    assert {event.event_id for event in stored()} == {event_id for event_id, _ in server.events}
+    assert {event.status for event in stored()} == {WebhookStatus.PROCESSED}
+    changed = db.session.scalars(sa.select(PaymentEvent.changed)).all()
+    assert changed.count("captured") == 1
+    assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 0
+
+
+@on_one
+@pytest.mark.parametrize("address", ["/payment/webhook", "/api/webhooks/razorpay"])
+def test_older_addresses_take_the_messages_too(
+    server: Razorpay, live: str, run_jobs: Callable[..., int], address: str
+) -> None:
+    server.endpoints[:] = [(live + address, WEBHOOK_SECRET)]
+    paid(server, run_jobs)
+    assert set(server.answers) == {200}
+    assert {event.source for event in stored()} == {"razorpay"}
+
+
+@on_one
+def test_without_the_header_a_message_is_told_apart_by_what_it_is_about(
+    server: Razorpay, client: Any
+) -> None:
+    _, payment = placed()
+    server.delivers = False
+    server.pay(str(payment.gateway_id))
+    hook = server.outbox[1]
+    signed = {"X-Razorpay-Signature": hook.sign(hook.body)["X-Razorpay-Signature"]}
+    for _ in range(2):
+        answer = client.post("/webhooks/razorpay", data=hook.body, headers=signed)
+        assert answer.status_code == 200
+    (event,) = stored()
+    assert event.event_id.startswith("payment.captured:")
+    assert event.repeats == 1
+
+
+@on_one
+def test_a_signed_message_under_a_new_id_changes_nothing(
+    server: Razorpay, client: Any, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = paid(server, run_jobs)
+    body = next(one for one in stored() if one.kind == "payment.captured").raw_body
+    signature = hexed(WEBHOOK_SECRET, body)
+    again = {"X-Razorpay-Signature": signature, "x-razorpay-event-id": "made-up"}
+    assert client.post("/webhooks/razorpay", data=body, headers=again).status_code == 200
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.captured_minor == order.total_minor
+    assert db.session.scalars(sa.select(PaymentEvent.changed)).all().count("captured") == 1
+
+
+@on_one
+def test_a_forged_message_leaves_no_row(server: Razorpay) -> None:
+    _, payment = placed()
+    server.endpoints[0] = (server.endpoints[0][0], "forged")
+    server.pay(str(payment.gateway_id))
+    assert set(server.answers) == {400}
+    assert stored() == []
+
+
+def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    server.delivers = False
+    server.pay(str(payment.gateway_id))
+    server.lose()
+    turn_clock(minutes=3)
+    run("payments.ask_due", run_jobs)
+    seen_afresh(order)
+    assert order.paid_at
+
+
+@on_one
+def test_coming_back_asks_razorpay_and_believes_nothing_else(server: Razorpay, client: Any) -> None:
+    order, payment = placed()
+    name = str(payment.gateway_id)
+    signed = "&razorpay_payment_link_status=paid&razorpay_signature=0"
+    address = f"/pay/razorpay/return?reference={payment.reference}"
+    assert client.get(address + signed).status_code == 303
+    seen_afresh(order)
+    assert order.paid_at is None
+    server.delivers = False
+    back = server.way_back(name, server.pay(name))
+    assert back.startswith(server.links[name]["callback_url"] + "&razorpay_payment_id=pay_")
+    assert client.get(back).status_code == 303
+    seen_afresh(order)
+    assert order.paid_at
+
+
+@on_one
+def test_an_opening_that_timed_out_is_resolved_without_a_second_link(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    server.fault("half_body", path="/v1/payment_links")
+    _, payment = placed()
+    assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
+    turn_clock(minutes=1)
+    run("payments.ask_due", run_jobs)
+    seen_afresh(payment)
+    assert payment.status == AttemptStatus.OPEN
+    assert [payment.gateway_id] == list(server.links)
+    assert payment.next_step["url"] == server.links[str(payment.gateway_id)]["short_url"]
+
+
+def test_when_the_hold_ends_the_link_is_cancelled_first_and_late_money_is_late(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    with transaction():
+        change("late_policy", "refund")
+    order, payment = placed()
+    name = str(payment.gateway_id)
+    turn_clock(minutes=11)
+    run("stock.expire_holds", run_jobs)
+    seen_afresh(order, payment)
+    assert server.links[name]["status"] == "cancelled"
+    assert (payment.status, order.status) == (AttemptStatus.CANCELLED, OrderStatus.PAYMENT_FAILED)
+    # The bank confirms long after.
+    server.capture(server.authorize(name, late=True))
+    run_jobs()
+    seen_afresh(order, payment)
+    assert payment.refunded_minor == payment.captured_minor == order.total_minor
+    assert order.payment_status == PaymentStatus.REFUNDED
+
+
+# --- promised money --------------------------------------------------------------------------
+
+
+def test_promised_money_holds_the_order_and_is_taken_within_a_minute(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    server.captures_itself = False
+    order, payment = placed()
+    payment_id = server.pay(str(payment.gateway_id))
+    run_jobs()
+    seen_afresh(order, payment)
+    assert (payment.status, order.paid_at) == (AttemptStatus.AUTHORIZED, None)
+    turn_clock(seconds=31)
+    run("payments.ask_due", run_jobs)
+    seen_afresh(order, payment)
+    assert server.payments[payment_id]["status"] == "captured"
+    assert payment.status == AttemptStatus.CAPTURED
+    assert order.paid_at
+
+
+@on_one
+def test_a_promise_that_was_not_kept_leaves_the_page_open(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    server.captures_itself = False
+    order, payment = placed()
+    payment_id = server.pay(str(payment.gateway_id))
+    run_jobs()
+    server.payments[payment_id]["status"] = "failed"
+    turn_clock(seconds=31)
+    run("payments.ask_due", run_jobs)
+    seen_afresh(order, payment)
+    assert (payment.status, order.paid_at) == (AttemptStatus.OPEN, None)
+
+
+@on_one
+def test_when_the_hold_ends_promised_money_is_taken_instead(
+    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    server.captures_itself = False
+    order, payment = placed()
+    server.delivers = False
+    server.pay(str(payment.gateway_id))
+    turn_clock(minutes=11)
+    run("stock.expire_holds", run_jobs)
+    seen_afresh(order, payment)
+    assert order.paid_at
+    assert payment.status == AttemptStatus.CAPTURED
+
+
+# --- refunds and disputes --------------------------------------------------------------------
+
+
+def test_a_refund_goes_out_once_and_its_news_comes_back(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = paid(server, run_jobs)
+    server.keeps_refund_keys = False
+    server.refunds_begin = "pending"
+    server.fault("half_body", path="/v1/payments/")
+    with transaction():
+        refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
+    run_jobs()
+    run_jobs(ahead=60)
+    (refund,) = db.session.scalars(sa.select(Refund))
+    assert (refund.status, len(server.refunds)) == (RefundStatus.SENT, 1)
+    server.process_refund(next(iter(server.refunds)))
+    run_jobs()
+    seen_afresh(order, payment, refund)
+    assert refund.status == RefundStatus.SUCCEEDED
+    assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
+
+
+@on_one
+def test_a_refund_that_overtakes_the_payment_waits_for_it(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = placed()
+    server.delivers = False
+    server.refund_from_dashboard(server.pay(str(payment.gateway_id)), 5_000)
+    server.deliver(backwards=True)
+    for ahead in (0, 60, 120, 240):
+        run_jobs(ahead=ahead)
+    seen_afresh(order, payment)
+    assert (payment.captured_minor, payment.refunded_minor) == (order.total_minor, 5_000)
+    assert order.paid_at
+
+
+def test_a_dispute_stops_the_order_until_it_is_decided(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    order, payment = paid(server, run_jobs)
+    dispute_id = server.dispute(payment.gateway_refs["payment"])
+    run_jobs()
+    seen_afresh(order)
+    assert order.status == OrderStatus.DISPUTED
+    assert any("disputed" in issue for issue in issues())
+    server.move_dispute(dispute_id, "under_review")
+    server.move_dispute(dispute_id, "won")
+    run_jobs()
+    seen_afresh(order)
+    assert order.status != OrderStatus.DISPUTED
+
+
+# --- comparing with Razorpay's own lists -----------------------------------------------------
+
+
+@on_one
+def test_what_no_webhook_told_of_our_orders_is_taken_in(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    refunded, disputed = paid(server, run_jobs), paid(server, run_jobs)
+    unseen, short = placed(), placed()
+    server.delivers = False
+    server.pay(str(unseen[1].gateway_id))
+    server.pay(str(short[1].gateway_id), amount=100)
+    server.refund_from_dashboard(refunded[1].gateway_refs["payment"], 5_000)
+    server.dispute(disputed[1].gateway_refs["payment"])
+    server.lose()
+    run("payments.reconcile", run_jobs)
+    seen_afresh(*unseen, *short, *refunded, *disputed)
+    assert unseen[0].paid_at
+    assert refunded[1].refunded_minor == 5_000
+    assert disputed[0].status == OrderStatus.DISPUTED
+    assert short[0].paid_at is None
+    assert any("Paid too little" in issue for issue in issues())
+
+
+@on_one
+def test_money_that_names_no_order_of_ours_is_told_once(
+    server: Razorpay, run_jobs: Callable[..., int]
+) -> None:
+    server.delivers = False
+    payment_id = server.pay(server.plant(1_000_000))
+    server.refund_from_dashboard(payment_id, 5_000)
+    server.dispute(payment_id)
+    for _ in range(2):
+        run("payments.reconcile", run_jobs)
+    assert len([issue for issue in issues() if "names no order of ours" in issue]) == 3
+
+
+# --- paying in Razorpay's window -------------------------------------------------------------
+
+
+def page_of(payment: Payment) -> str:
+    return f"/pay/razorpay/{payment.reference}"
+
+
+def policy_of(answer: Any) -> dict[str, str]:
+    directives = answer.headers["Content-Security-Policy"].split("; ")
+    return dict(one.partition(" ")[::2] for one in directives)
+
+
+def test_from_the_checkout_by_the_window_to_a_paid_order(
+    by_script: Razorpay, client: Any, run_jobs: Callable[..., int]
+) -> None:
+    put_in_cart(client, make_product(price=129_900))
+    answer = send(client, open_form(client), method="razorpay")
+    page = client.get(answer.headers["Location"])
+    assert page.status_code == 200, page.headers
+    told = dict(re.findall(r'data-([a-z]+)="([^"]*)"', page.text))
+    order = db.session.scalars(sa.select(Order)).one()
+    order_id = str(latest(order).gateway_id)
+    assert (told["key"], told["order"]) == (KEY_ID, order_id)
+    assert (told["amount"], told["currency"]) == (str(order.total_minor), "INR")
+    by_script.delivers = False
+    handed = by_script.handed_over(order_id, by_script.pay(order_id))
+    back = {"reference": latest(order).reference, **handed}
+    shown = client.post("/pay/razorpay/return", data=back)
+    assert (shown.status_code, shown.headers["Location"]) == (303, f"/orders/{order.token}")
+    seen_afresh(order)
+    assert order.paid_at
+    gone_on = client.get(answer.headers["Location"])
+    assert (gone_on.status_code, gone_on.headers["Location"]) == (303, f"/orders/{order.token}")
+    by_script.deliver()
+    run_jobs()
+    assert db.session.scalars(sa.select(PaymentEvent.changed)).all().count("captured") == 1
+
+
+@on_one
+def test_what_the_window_hands_over_is_a_hint_only(by_script: Razorpay, client: Any) -> None:
+    order, payment = placed()
+    handed = by_script.handed_over(str(payment.gateway_id), "pay_madeUp")
+    for signature in (handed["razorpay_signature"], "0" * 64):
+        back = {**handed, "reference": payment.reference, "razorpay_signature": signature}
+        assert client.post("/pay/razorpay/return", data=back).status_code == 303
+        seen_afresh(order)
+        assert order.paid_at is None
+
+
+@on_one
+def test_only_the_pay_page_lets_the_script_in(by_script: Razorpay, client: Any) -> None:
+    order, payment = placed()
+    page = client.get(page_of(payment))
+    policy, url = policy_of(page), by_script.url
+    assert policy["script-src"] == f"'self' {url}"
+    assert (policy["frame-src"], policy["connect-src"]) == (url, f"'self' {url}")
+    assert (policy["default-src"], policy["style-src"]) == ("'none'", "'self'")
+    assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    for other in (f"/orders/{order.token}", f"/orders/{order.token}/pay", "/"):
+        strict = client.get(other)
+        assert policy_of(strict)["script-src"] == "'self'"
+        assert "frame-src" not in policy_of(strict)
+        assert strict.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+@on_one
+def test_a_part_of_the_page_is_drawn_again_without_its_scripts(
+    by_script: Razorpay, client: Any, turn_clock: Callable[..., None]
+) -> None:
+    _, payment = placed()
+    part = client.get(page_of(payment), headers=HTMX)
+    assert 'id="razorpay-open"' in part.text
+    assert "<script" not in part.text
+    turn_clock(minutes=11)
+    over = client.get(page_of(payment), headers=HTMX)
+    assert "time to pay is over" in over.text
+    assert 'id="razorpay-open"' not in over.text
+
+
+@on_one
+def test_an_order_that_stays_payable_is_watched_after_the_hold(
+    by_script: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+) -> None:
+    order, payment = placed()
+    turn_clock(minutes=11)
+    run("stock.expire_holds", run_jobs)
+    seen_afresh(order, payment)
+    assert (payment.status, order.status) == (AttemptStatus.EXPIRED, OrderStatus.PAYMENT_FAILED)
+    by_script.delivers = False
+    by_script.pay(str(payment.gateway_id))
+    turn_clock(minutes=9)
+    run("payments.ask_due", run_jobs)
+    seen_afresh(order, payment)
+    assert order.paid_at
+    assert payment.status == AttemptStatus.CAPTURED
+    assert any("the stock was taken again" in issue for issue in issues())
+
+
+@on_one
+def test_the_stand_ins_window_pays_for_a_person(by_script: Razorpay) -> None:
+    _, payment = placed()
+    window = f"{by_script.url}/checkout/{payment.gateway_id}?key={KEY_ID}"
+    assert 'value="pay"' in requests.get(window, timeout=5).text
+    assert "dismissed" in requests.post(window, data={"choice": "abandon"}, timeout=5).text
+    assert "razorpay_signature" in requests.post(window, data={"choice": "pay"}, timeout=5).text
+    script = requests.get(f"{by_script.url}/v1/checkout.js", timeout=5)
+    assert "window.Razorpay" in script.text
