@@ -7,7 +7,8 @@ SANDBOX_PORT ?= 8001
 PUBLIC_URL ?= http://$(HOST):$(PORT)
 BIN := .venv/bin
 
-WORKERS_FOR_TESTS ?= 2
+# Some tests wait, for processes and browsers: one more than the two cores of a small machine.
+WORKERS_FOR_TESTS ?= 3
 
 export HOST PORT SANDBOX_PORT PUBLIC_URL
 
@@ -49,7 +50,7 @@ chromium:
 	fi
 
 test: setup-tests ## Run all tests, on both databases and with a real browser
-	@$(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) --dist worksteal $(ARGS)
 
 lint: .venv/.ready-tests ## Check style and types
 	@$(BIN)/ruff check .
