@@ -102,7 +102,10 @@ def running(
         "INCIDENTS_FILE": str(folder / "incidents.jsonl"), "STORAGE_URL": f"file://{folder}/files", **more,
     }  # fmt: skip
     rig = Rig(port, environ)
-    gunicorn = (str(BIN / "gunicorn"), "-k", "gthread", "--no-control-socket", "--backlog", "2048")
+    # As in the Procfile.
+    gunicorn = (
+        str(BIN / "gunicorn"), "-k", "gthread", "--no-control-socket", "--preload", "--backlog", "2048",
+    )  # fmt: skip
     try:
         rig.start(*gunicorn, "-w", str(web), "--threads", "4", "-b", f"127.0.0.1:{port}", app=app)
         if not sandbox_url:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, g, request
 from flask_login import current_user
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import bindparam, case, delete, func, select
 
 from shop.cart.models import Cart, CartLine
 from shop.config import settings
@@ -37,16 +37,21 @@ def _token() -> str:
     return str(g.get("cart_token") or request.cookies.get(cookie_name()) or "")
 
 
+_OF_PERSON = (Cart.ordered_at.is_(None), Cart.user_id == bindparam("who"))
+_OF_BROWSER = (
+    Cart.ordered_at.is_(None), Cart.user_id.is_(None), Cart.token_hash == bindparam("who"),
+)  # fmt: skip
+_CART_OF_PERSON = select(Cart).where(*_OF_PERSON)
+_CART_OF_BROWSER = select(Cart).where(*_OF_BROWSER)
+
+
 def current_cart() -> Cart | None:
     """The open cart of who asks; None before the first thing is put in it."""
-    open_carts = select(Cart).where(Cart.ordered_at.is_(None))
     if current_user.is_authenticated:
-        return db.session.scalar(open_carts.where(Cart.user_id == current_user.id))
+        return db.session.scalar(_CART_OF_PERSON, {"who": current_user.id})
     if not _token():
         return None
-    return db.session.scalar(
-        open_carts.where(Cart.token_hash == _hashed(_token()), Cart.user_id.is_(None))
-    )
+    return db.session.scalar(_CART_OF_BROWSER, {"who": _hashed(_token())})
 
 
 def ensure_cart() -> Cart:
@@ -93,19 +98,17 @@ def cart_count() -> int:
     return counted
 
 
+_UNITS = select(func.sum(CartLine.quantity)).join(Cart, Cart.id == CartLine.cart_id)
+_UNITS_OF_PERSON = _UNITS.where(*_OF_PERSON)
+_UNITS_OF_BROWSER = _UNITS.where(*_OF_BROWSER)
+
+
 def _count() -> int:
     if current_user.is_authenticated:
-        mine: Any = Cart.user_id == current_user.id
-    elif _token():
-        mine = (Cart.token_hash == _hashed(_token())) & Cart.user_id.is_(None)
-    else:
+        return db.session.scalar(_UNITS_OF_PERSON, {"who": current_user.id}) or 0
+    if not _token():
         return 0
-    units = (
-        select(func.sum(CartLine.quantity))
-        .join(Cart, Cart.id == CartLine.cart_id)
-        .where(Cart.ordered_at.is_(None), mine)
-    )
-    return int(db.session.scalar(units) or 0)
+    return db.session.scalar(_UNITS_OF_BROWSER, {"who": _hashed(_token())}) or 0
 
 
 _wanted = CartLine.quantity + given("quantity")

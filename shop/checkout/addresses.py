@@ -130,15 +130,19 @@ def countries() -> list[tuple[str, str]]:
 
 
 @cache
+def _names() -> dict[str, str]:
+    return dict(countries())
+
+
 def country_name(country: str) -> str:
     """The country's English name; its code where it has none."""
-    return dict(countries()).get(country, country)
+    return _names().get(country, country)
 
 
 def read_country(form: Form, prefix: str = "", default: str = "IN") -> str:
     """The country that was chosen; anything unknown is the default."""
     asked = form.get(f"{prefix}country", "")
-    return asked if asked in dict(countries()) else default
+    return asked if asked in _names() else default
 
 
 def read_address(
