@@ -83,6 +83,12 @@ PREFERENCES = {
     "unmatched_money_days": Preference(
         5, number(1, 60), "Days until money on the account that names no order is an incident."
     ),
+    "overpaid_days": Preference(
+        7, number(1, 60), "Days until what was paid too much goes back by itself."
+    ),
+    "refund_by_hand_days": Preference(
+        3, number(1, 60), "Days until a refund that a person must send is an incident."
+    ),
     "free_shipping_minor": _money(500_000, 10**10, "Standard delivery is free from here."),
     "standard_shipping_minor": _money(9900, 10**8, "Standard delivery."),
     "express_shipping_minor": _money(24900, 10**8, "Express delivery."),

@@ -17,7 +17,7 @@ def limit_order_actions() -> None:
     """Moving money and parcels by hand: 30 a minute for one person (security.md, section 6)."""
     if (
         request.method == "POST"
-        and request.path.startswith("/admin/orders/")
+        and request.path.startswith(("/admin/orders/", "/admin/desks/"))
         and current_user.is_authenticated
     ):
         count_try("admin_action", f"user:{current_user.id}")
@@ -34,6 +34,7 @@ def keep_private(response: Response) -> Response:
 # Each registers its routes on `bp`, so they come after it.
 from shop.admin import (  # noqa: E402
     audit_log,
+    desks,
     gift_cards,
     home,
     incidents,
@@ -49,6 +50,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
+    "audit_log", "bp", "desks", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
     "settings", "stock", "takings", "webhooks",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from shop.accounts.rights import Right, needs
-from shop.admin import bp, order_lists
+from shop.admin import bp, desks_lists, order_lists
 from shop.admin.rendering import can, is_low, screen
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
@@ -16,6 +16,7 @@ from shop.jobs.models import Job, JobStatus
 from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.models import Order, OrderStatus
 from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
+from shop.payments.statements.models import BankStatementLine, LineState
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -65,6 +66,8 @@ def _counts() -> dict[str, int]:
             Order, Order.attention.is_not(None) & Order.late_money_due_at.is_(None)
         ),
         "returned": _count(Order, status == OrderStatus.RETURNED),
+        "unmatched": _count(BankStatementLine, BankStatementLine.state == LineState.UNMATCHED),
+        "by_hand": desks_lists.refunds_to_send(),
         "disputes": _count(Dispute, Dispute.status == DisputeStatus.OPEN),
         "refunds": _count(Refund, Refund.status == RefundStatus.FAILED),
         "messages": _count(Notification, Notification.status == NotificationStatus.UNCERTAIN),
@@ -89,12 +92,14 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
         found += [
             Desk("To pack", waiting["to_pack"], _list(tab="to-pack"), "paid, waiting for somebody", is_trouble=False),
             Desk("To ship", waiting["to_ship"], _list(tab="to-ship"), "packed, waiting for the courier", is_trouble=False),
-            Desk("Late money", waiting["late"], _list(**attention, desk="late-money"), "refunded by itself at its deadline"),
+            Desk("Late money", waiting["late"], _late_desk(), "refunded by itself at its deadline"),
             Desk("Marked orders", waiting["attention"], _list(**attention, desk="attention"), "over- or short-paid, failed parcels and refunds"),
             Desk("Came back", waiting["returned"], _list(**attention, desk="returned"), "decide about goods and money"),
         ]  # fmt: skip
     if can(Right.SEE_MONEY):
         found += [
+            Desk("Money that names no order", waiting["unmatched"], url_for("admin.desks", desk="unmatched"), "on the bank account, perhaps an order's"),
+            Desk("Refunds to send", waiting["by_hand"], url_for("admin.desks", desk="refunds"), "bank transfers and cash go back by hand"),
             Desk("Disputes", waiting["disputes"], _list(tab="needs-attention", desk="disputes"), "lost when not answered in time"),
             Desk("Failed refunds", waiting["refunds"], _list(tab="needs-attention"), "the customer still waits for money"),
             Desk("Uncertain messages", waiting["messages"], url_for("admin.incidents"), "perhaps not sent; never repeated by itself"),
@@ -123,6 +128,13 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
             )
         )
     return found
+
+
+def _late_desk() -> str:
+    """Who may not see money looks at the orders only."""
+    if can(Right.SEE_MONEY):
+        return url_for("admin.desks", desk="late")
+    return _list(tab="needs-attention", desk="late-money")
 
 
 def _list(**arguments: Any) -> str:

@@ -182,5 +182,5 @@ def order_refund_done(number: str, refund_id: int) -> ResponseReturnValue:
         refund = db.session.get(Refund, refund_id)
         if refund is None or refund.order_id != order.id:
             raise NotFound
-        mark_done(refund_id, staff_actor())
+        mark_done(refund_id, staff_actor(), request.form.get("bank_reference", ""))
     return done(_here(number), "The refund is marked as paid out.")

@@ -19,6 +19,7 @@ from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
 from shop.orders.models import Order, OrderStatus
 from shop.pages import page, wants_fragment
+from shop.payments.statements.models import BankStatementLine, LineState
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -67,6 +68,7 @@ def menu_counts() -> dict[str, int]:
         select(
             _count(Order, Order.status.in_(TO_DO) | Order.attention.is_not(None)).label("orders"),
             _count(StockLevel, is_low()).label("stock"),
+            _count(BankStatementLine, BankStatementLine.state == LineState.UNMATCHED).label("money"),
             _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
             _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
             _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),

@@ -388,7 +388,7 @@ def test_a_bank_refund_waits_for_a_person(app, run_jobs):
     run_jobs()
     assert only(Refund).status == RefundStatus.SENT
     with transaction():
-        refunds.mark_done(refund_id, "user:1")
+        refunds.mark_done(refund_id, "user:1", "OUT-1")
     assert only(Refund).status == RefundStatus.SUCCEEDED
 
 

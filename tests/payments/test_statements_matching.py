@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from shop.audit.models import AuditEntry
-from shop.clock import local, utcnow
+from shop.clock import utcnow
 from shop.database import transaction
 from shop.errors import Refused
 from shop.extensions import db
@@ -22,7 +22,7 @@ from shop.payments.statements.storing import keep_statement
 from shop.preferences import change
 from shop.stock.models import Reservation, ReservationState
 from tests.factories import make_order, make_product
-from tests.payments.transfers import by_hand
+from tests.payments.transfers import by_hand, csv_of
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +43,7 @@ def awaited(**more):
 
 def bring(run_jobs, *rows, name="bank.csv"):
     """Import a file of (amount, text, bank id) lines of today, and let the jobs run."""
-    day = local(utcnow()).date().isoformat()
-    lines = ["Date;Amount;Currency;Text;Bank reference"]
-    for amount, text, bank_id, *currency in rows:
-        major = f"{amount // 100}.{amount % 100:02}" if amount >= 0 else f"-{-amount / 100:.2f}"
-        lines.append(f"{day};{major};{currency[0] if currency else 'INR'};{text};{bank_id}")
-    data = "\n".join(lines).encode()
+    data = csv_of(*rows)
     with transaction():
         statement_id = keep_statement(read_statement(data, "INR"), name, data, "user:1").id
     run_jobs()

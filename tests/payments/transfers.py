@@ -13,3 +13,14 @@ def by_hand(amount_minor, *, currency="INR", bank_id=None, **more):
     return ByHand(
         amount_minor, currency, local(utcnow()).date(), bank_id or f"BANK-{next(_numbers)}", **more
     )
+
+
+def csv_of(*rows):
+    """A file of (amount in minor units, text, bank id[, currency]) lines, all booked today."""
+    today = local(utcnow()).date().isoformat()
+    lines = ["Date;Amount;Currency;Text;Bank reference"]
+    for amount, text, bank_id, *currency in rows:
+        sign, minor = ("-" if amount < 0 else ""), abs(amount)
+        major = f"{sign}{minor // 100}.{minor % 100:02}"
+        lines.append(f"{today};{major};{currency[0] if currency else 'INR'};{text};{bank_id}")
+    return ("\n".join(lines) + "\n").encode()

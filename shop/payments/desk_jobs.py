@@ -1,0 +1,77 @@
+"""What becomes of money that waits on a desk and nobody decides (domain.md, Desks)."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from shop.clock import in_future, local, utcnow
+from shop.extensions import db
+from shop.incidents.models import Severity
+from shop.jobs.handlers import Work, handles
+from shop.jobs.queue import enqueue
+from shop.orders.models import Order
+from shop.payments import telling
+from shop.payments.excess import excess_minor, give_back_excess, overpaid
+from shop.payments.jobs import PAGE, SWEEP
+from shop.payments.models import Payment, Refund, RefundStatus
+from shop.payments.refunds import BY_HAND
+from shop.payments.statements import matching
+from shop.payments.statements.models import BankStatementLine, LineState
+from shop.preferences import preference
+
+
+@handles("payments.forgotten_money", SWEEP)
+def forgotten_money(work: Work) -> None:
+    """Unmatched lines and refunds by hand become incidents; what is too much goes back by itself."""
+    _lines()
+    _refunds()
+    _excess()
+
+
+def _lines() -> None:
+    oldest = local(utcnow()).date() - timedelta(days=preference("unmatched_money_days"))
+    waiting = db.session.scalars(
+        select(BankStatementLine)
+        .where(
+            BankStatementLine.state == LineState.UNMATCHED, BankStatementLine.booked_on <= oldest
+        )
+        .order_by(BankStatementLine.booked_on)
+        .limit(PAGE)
+    )
+    for line in waiting.all():
+        matching.report_forgotten(line)
+
+
+def _refunds() -> None:
+    overdue = db.session.execute(
+        select(Refund, Payment, Order)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .join(Order, Order.id == Refund.order_id)
+        .where(
+            Refund.status.in_([RefundStatus.REQUESTED, RefundStatus.SENT]),
+            Payment.gateway.in_(BY_HAND),
+            Refund.created_at <= in_future(hours=-24 * preference("refund_by_hand_days")),
+        )
+        .order_by(Refund.id)
+        .limit(PAGE)
+    )
+    for refund, payment, order in overdue.all():
+        telling.report_payment(
+            order, payment, f"A refund of order {order.number} was not sent by hand yet",
+            Severity.HIGH, f"refund_by_hand:{refund.id}",
+        )  # fmt: skip
+
+
+def _excess() -> None:
+    before = in_future(hours=-24 * preference("overpaid_days"))
+    old = overpaid().having(func.max(Payment.captured_at) <= before)
+    for order_id, _excess_minor in db.session.execute(old.limit(PAGE)).all():
+        enqueue("payments.return_excess", {"order_id": order_id}, key=str(order_id))
+
+
+@handles("payments.return_excess", SWEEP)
+def return_excess(work: Work) -> None:
+    """The default of the desk for overpaid orders: what is too much goes back."""
+    order = db.session.get_one(Order, work.payload["order_id"])
+    if order.attention is not None and excess_minor(order):
+        give_back_excess(order.id, "system")
