@@ -1,7 +1,7 @@
 """SWISH_ENVIRONMENT=mock: Swish with pretend money, for development. No network and no state of its own.
 
 What happened to a pretend payment stands in the shop's own rows: a person picks it on the payment's
-page (shop/sandbox/swish.py). Only what nobody picks comes by itself: after some minutes the request ends.
+page (shop/sandbox/swish_views.py). Only what nobody picks comes by itself: after some minutes the request ends.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,14 @@ from shop.payments.gateways.swish_reading import (
 ENVIRONMENT = "mock"
 ENDS_AFTER = timedelta(minutes=5)
 OUTCOMES = {
-    "paid": ("Paid", "The shopper approves in the app"),
-    "declined": ("Declined", "The shopper says no in the app"),
-    "RF07": ("Refused by the bank", "The limit in Swish is reached"),
-    "BANKIDCL": ("Cancelled in BankID", "The shopper stops at the signature"),
-    "TM01": ("Timed out", "Nobody approved in time"),
-    "DS24": ("Outcome unknown", "The bank did not answer Swish: nobody may pay again meanwhile"),
+    "paid": "Paid",
+    "declined": "Declined in the app",
+    "RF07": "Refused by the bank",
+    "BANKIDCL": "Cancelled in BankID",
+    "TM01": "Timed out",
+    "DS24": "Outcome unknown",
 }
+"""What a person may pick: a word for the kind, or Swish's code of an error."""
 
 
 def opened(request: PaymentRequest, until: timedelta) -> Opened:
