@@ -9,7 +9,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
@@ -36,17 +36,21 @@ class Unusable(Refused):
         self.code = code
 
 
+_SAME = select(SandboxPayment).where(
+    or_(
+        SandboxPayment.idempotency_key == bindparam("idempotency_key"),
+        SandboxPayment.reference == bindparam("reference"),
+    )
+)
+
+
 def open_payment(wish: dict[str, Any]) -> SandboxPayment:
     """Open a payment once for a key. Raises Unusable when the key came with another wish."""
     values = _checked(wish)
     insert_ignore(
         SandboxPayment, {**values, "public_id": "sbx_" + secrets.token_hex(12), "refunds": {}}
     )
-    same = or_(
-        SandboxPayment.idempotency_key == values["idempotency_key"],
-        SandboxPayment.reference == values["reference"],
-    )
-    payment = db.session.scalars(select(SandboxPayment).where(same)).one()
+    payment = db.session.scalars(_SAME, values).one()
     if any(getattr(payment, name) != value for name, value in values.items()):
         raise Unusable("key_reused", "This key or reference was used for another payment.")
     return payment
