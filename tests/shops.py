@@ -5,11 +5,12 @@ import itertools
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from contextvars import Context
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_wtf.csrf import generate_csrf
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import TestResponse
@@ -29,6 +31,7 @@ from shop.jobs import runner, schedule
 from tests import servers
 
 SECRET_KEY = "a key for the tests, long enough"
+SCENE_SECONDS = 120
 TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -147,8 +150,11 @@ class Shop:
         self.app = create_app(self.environ)
         self.app.test_client_class = Shopper
         self.app.testing = False
+        # Templates are compiled once for both engines.
+        self.app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(folder.parent))
         limiter.enabled = False
         self.first_settings = self.app.extensions["settings"]
+        self.scenes: dict[str, tuple[float, Any]] = {}
         self.live.start(self.app)
         with self.app.app_context():
             self.sa_engine = db.engine
@@ -171,6 +177,31 @@ class Shop:
     def after(self) -> None:
         """Let requests end, then take the test's rows away."""
         self.live.rest()
+
+    def scene(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make()` writes into the empty database, and what it returned (keys, no rows).
+
+        It is made when first asked for, and its rows are copied for the tests of the next minutes:
+        not for longer, since holds end and the rows tell the time.
+        """
+        made_at, value = self.scenes.get(name, (-SCENE_SECONDS, None))
+        db.session.rollback()
+        if time.monotonic() - made_at < SCENE_SECONDS:
+            self.restore(name)
+            return value
+        made_at, value = time.monotonic(), make()
+        db.session.rollback()
+        if self.keep(name):
+            self.scenes[name] = made_at, value
+        return value
+
+    def keep(self, name: str) -> bool:
+        """Copy the rows that stand now. False where that cannot be done."""
+        raise NotImplementedError
+
+    def restore(self, name: str) -> None:
+        """Put the copied rows into the empty database."""
+        raise NotImplementedError
 
     def configure(self, **changes: Any) -> None:
         """Replace settings until the end of the test."""
@@ -212,6 +243,23 @@ class SqliteShop(Shop):
         shutil.copyfile(self.template, self.path)
         self.configure(database_url=f"sqlite:///{self.path}")
 
+    def keep(self, name: str) -> bool:
+        with (
+            closing(sqlite3.connect(self.path)) as here,
+            closing(sqlite3.connect(self._scene(name))) as copy,
+        ):
+            here.backup(copy)
+        return True
+
+    def restore(self, name: str) -> None:
+        self.sa_engine.dispose()
+        for ending in ("-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+        shutil.copyfile(self._scene(name), self.path)
+
+    def _scene(self, name: str) -> Path:
+        return self.folder / f"scene-{name}.db"
+
     def after(self) -> None:
         super().after()
         self.sa_engine.dispose()
@@ -227,27 +275,48 @@ class PostgresShop(Shop):
         self.migrate()
         #: What the migrations put in stays.
         self.tables = sorted(db.metadata.tables)
+        #: The tables of each scene that have rows.
+        self.held: dict[str, list[str]] = {}
         with self.sa_engine.connect() as connection:
             self.may_silence = connection.scalar(
                 sa.text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
             )
 
-    def after(self) -> None:
-        super().after()
-        asked = " UNION ALL ".join(
+    def keep(self, name: str) -> bool:
+        if not self.may_silence:
+            return False
+        with self.sa_engine.begin() as connection:
+            held = connection.scalars(sa.text(self._filled())).all()
+            connection.execute(sa.text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
+            connection.execute(sa.text(f'CREATE SCHEMA "{name}"'))
+            for table in held:
+                connection.execute(sa.text(f'CREATE TABLE "{name}".{table} AS TABLE {table}'))
+        self.held[name] = list(held)
+        return True
+
+    def restore(self, name: str) -> None:
+        # The counters of keys never go back, so that new rows get keys of their own.
+        with self.sa_engine.begin() as connection:
+            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+            for table in self.held[name]:
+                connection.execute(sa.text(f'INSERT INTO {table} SELECT * FROM "{name}".{table}'))
+
+    def _filled(self) -> str:
+        return " UNION ALL ".join(
             f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in self.tables
         )
+
+    def after(self) -> None:
+        super().after()
         emptying = self.sa_engine.execution_options(isolation_level="READ COMMITTED")
         with emptying.begin() as connection:
-            filled = connection.scalars(sa.text(asked)).all()
+            filled = connection.scalars(sa.text(self._filled())).all()
             if filled and self.may_silence:
                 connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
                 for name in filled:
                     connection.execute(sa.text(f"DELETE FROM {name}"))
             elif filled:
                 connection.execute(sa.text(f"TRUNCATE {', '.join(filled)} CASCADE"))
-        if self.app.extensions["settings"] != self.first_settings:
-            self.sa_engine.dispose()
 
 
 def new_folder() -> Path:

@@ -28,8 +28,12 @@ from tests.factories import make_order, make_product
 
 
 @pytest.fixture
-def paid(app):
+def paid(shop):
     """A paid order of three, one of them refunded by user 1, and a parcel row with two."""
+    return db.session.get_one(Order, shop.scene("paid", make_paid))
+
+
+def make_paid():
     order = make_order("paid", lines={make_product(stock=9, price=10_000): 3})
     payment = attempts.latest(order.id)
     line = order.lines[0]
@@ -42,12 +46,17 @@ def paid(app):
         session.flush()
         session.add(ShipmentLine(shipment_id=parcel.id, order_line_id=line.id, quantity=2))
         session.get_one(OrderLine, line.id).shipped_quantity = 2
-    return db.session.get_one(Order, order.id)
+    return order.id
 
 
 @pytest.fixture
-def names(paid):
+def names(shop):
     """The keys of the rows that faults name: those of the paid order, and of one that is open."""
+    return shop.scene("paid and open", make_names)
+
+
+def make_names():
+    paid = db.session.get_one(Order, make_paid())
     opened = make_order(lines=1)
     bare = make_product(stock=0).variants[0].id
     payment, line, open_line = attempts.latest(paid.id), paid.lines[0], opened.lines[0]

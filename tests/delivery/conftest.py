@@ -8,6 +8,7 @@ from sqlalchemy import select
 from shop.delivery.models import Shipment
 from shop.extensions import db
 from shop.orders.models import Order
+from tests.factories import make_order
 from tests.simulators.shiprocket import EMAIL, PASSWORD, Shiprocket
 
 
@@ -47,3 +48,15 @@ def the_order(app):
         return db.session.scalars(select(Order)).one()
 
     return read
+
+
+@pytest.fixture
+def booked(shop, run_jobs, the_parcel) -> Shipment:
+    """A parcel of a paid order that waits for its pickup."""
+
+    def book() -> None:
+        make_order("paid")
+        run_jobs()
+
+    shop.scene("booked", book)
+    return the_parcel()

@@ -15,6 +15,7 @@ from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.payments.models import Payment
 from shop.webhooks.models import WebhookEvent, WebhookRefusal
@@ -36,14 +37,6 @@ def news(parcel, *scans):
         return tracking.apply(
             Tracking(parcel.awb, parcel.reference, scans), parcel.courier, "webhook"
         )
-
-
-@pytest.fixture
-def booked(app, run_jobs, the_parcel):
-    """A parcel of a paid order that waits for its pickup."""
-    make_order("paid")
-    run_jobs()
-    return the_parcel()
 
 
 def events():
@@ -194,7 +187,7 @@ def test_an_order_in_two_parcels_ships_with_the_last_line_and_arrives_with_the_l
 ):
     order = make_order("paid", lines={make_product(): 2, make_product(): 1})
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         first = shipping.reserve(locked, wanted={locked.lines[0].id: 1})
     run_jobs()
     with transaction():
@@ -270,7 +263,7 @@ def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
 ):
     order = make_order("pending_payment", method="cod")
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         shipping.reserve(locked, wanted={locked.lines[0].id: 1})
         shipping.reserve(locked)
     run_jobs()
@@ -429,7 +422,7 @@ def test_shipments_reserved_by_two_at_once_never_hold_more_than_was_bought(app):
         with app.app_context():
             try:
                 with transaction():
-                    shipping.reserve(shipping.lock_order(order_id), wanted={line_id: 2})
+                    shipping.reserve(lock_order(order_id), wanted={line_id: 2})
             except shipping.Conflict:
                 pass
 

@@ -10,14 +10,11 @@ from shop.delivery import tracking
 from shop.delivery.couriers.base import Scan, Tracking
 from shop.extensions import db
 from shop.orders.models import Order
-from tests.factories import make_order
 
 
 @pytest.fixture
-def parcel(app, run_jobs, the_parcel):
-    make_order("paid")
-    run_jobs()
-    return the_parcel()
+def parcel(booked):
+    return booked
 
 
 def scanned(parcel, status, minutes=-5):
