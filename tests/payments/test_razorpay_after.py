@@ -156,6 +156,16 @@ def test_promised_money_is_taken_when_it_is_seen(side: RazorpaySide, server: Raz
     assert len(server.seen("POST", f"/v1/payments/{payment_id}/capture")) == 1
 
 
+def test_money_promised_twice_is_taken_once(side: RazorpaySide, server: Razorpay) -> None:
+    made, attempt = side.opened()
+    promised = {server.authorize(made.gateway_id), server.authorize(made.gateway_id)}
+    for _ in range(2):
+        (event,) = side.gateway.fetch(attempt)
+        assert event.amount_minor == AMOUNT
+        (other,) = promised - {event.refs["payment"]}
+        assert server.payments[other]["status"] == "authorized"
+
+
 def test_the_order_of_a_link_may_be_known_from_the_message_alone(
     side: RazorpaySide, server: Razorpay
 ) -> None:

@@ -364,10 +364,11 @@ def _tries_of(link: Mapping[str, Any], attempt: AttemptRef) -> list[dict[str, An
 
 
 def _captured_now(tries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Money that the bank has promised is taken; left alone it would go back by itself (2.5)."""
-    if captured_of(tries):
+    """One promise of the bank is taken; left alone it would go back by itself (2.5), as others do."""
+    promised = next((one for one in tries if one["status"] == "authorized"), None)
+    if promised is None or captured_of(tries):
         return tries
-    return [_capture(one) if one["status"] == "authorized" else one for one in tries]
+    return [_capture(one) if one is promised else one for one in tries]
 
 
 def _capture(payment: dict[str, Any]) -> dict[str, Any]:
