@@ -22,6 +22,7 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who, advance, may
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.providers import ProviderRefused
 
@@ -53,7 +54,7 @@ class CreateShipment:
 
     def prepare(self, work: Work) -> Doing | None:
         """Under the order's lock: may it ship, which parcel, which step; the intent is stored."""
-        order = shipping.lock_order(work.payload["order_id"])
+        order = lock_order(work.payload["order_id"])
         named = work.payload.get("shipment_id")
         shipment = shipping.unfinished(order.id, named)
         if not shipping.may_ship(order):
@@ -108,7 +109,7 @@ class CreateShipment:
 
     def gave_up(self, work: Work, words: str) -> None:
         """A person must look; the runner opens the incident. The shipment can be gone on with."""
-        order = shipping.lock_order(work.payload["order_id"])
+        order = lock_order(work.payload["order_id"])
         order.attention = f"{NOT_BOOKED}: {words}"[:300]
         _let_go(work, shipping.unfinished(order.id, work.payload.get("shipment_id")))
 

@@ -28,6 +28,7 @@ from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.providers import TryLater
 
@@ -110,7 +111,7 @@ class CancelShipments:
 
     def prepare(self, work: Work) -> Cancelling | None:
         """The next parcel; one that the courier never heard of ends here."""
-        order = shipping.lock_order(work.payload["order_id"])
+        order = lock_order(work.payload["order_id"])
         for shipment in _still_here(order, work.payload.get("shipment_id")):
             _wait_for_its_maker(shipment, work)
             shipment.booked_by_job = work.job_id
@@ -140,7 +141,7 @@ class CancelShipments:
 
     def gave_up(self, work: Work, words: str) -> None:
         """It may be on its way: a person must stop it. The order's other parcels get jobs of their own."""
-        order = shipping.lock_order(work.payload["order_id"])
+        order = lock_order(work.payload["order_id"])
         order.attention = f"A parcel could not be cancelled: {words}"[:300]
         if "shipment_id" in work.payload:
             return

@@ -23,7 +23,7 @@ from shop.delivery.models import (
     ShipmentStatus,
     Step,
 )  # fmt: skip
-from shop.errors import Conflict, NotFound, Refused
+from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.jobs.models import Job, JobStatus
 from shop.orders.models import (
@@ -55,19 +55,6 @@ MIN_GRAMS = 50
 MIN_SIDES_MM = (100, 100, 20)
 #: Couriers bill the greater of the weight and length × breadth × height / 5000 (cm, kg).
 VOLUMETRIC_DIVISOR = 5000
-
-
-def lock_order(order_id: int) -> Order:
-    """The order, locked and read afresh. Raises NotFound."""
-    order = db.session.scalars(
-        select(Order)
-        .where(Order.id == order_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if order is None:
-        raise NotFound("There is no such order.")
-    return order
 
 
 def may_ship(order: Order) -> bool:

@@ -24,12 +24,13 @@ from shop.delivery.models import (
     ShipmentStatus,
     TrackingEvent,
 )  # fmt: skip
-from shop.delivery.shipping import give_back, lock_order, recount_fulfilment
+from shop.delivery.shipping import give_back, recount_fulfilment
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 
 log = structlog.get_logger()

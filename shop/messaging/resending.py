@@ -8,7 +8,7 @@ from shop.extensions import db
 from shop.messaging.events import Audience
 from shop.messaging.jobs import enqueue_sending, telling_of
 from shop.messaging.models import Notification, NotificationStatus
-from shop.orders.models import Order
+from shop.orders.locking import lock_order
 
 
 def resend(notification_id: int, actor: str) -> Notification:
@@ -20,7 +20,7 @@ def resend(notification_id: int, actor: str) -> Notification:
     old = db.session.get(Notification, notification_id)
     if old is None or old.order_id is None:
         raise NotFound("There is no such message.")
-    order = db.session.get_one(Order, old.order_id, with_for_update=True)
+    order = lock_order(old.order_id)
     first_key = old.dedupe_key.partition(":resend-")[0]
     earlier = db.session.scalars(
         select(Notification.dedupe_key).where(Notification.order_id == order.id)

@@ -20,6 +20,7 @@ from shop.jobs.queue import enqueue
 from shop.limits import count_try
 from shop.orders import lines
 from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus, PaymentStatus
 from shop.payments import parts, questions, recording
 from shop.payments.gateways import gateway, switched_on
@@ -226,9 +227,7 @@ def pay(order_id: int, gateway_key: str, first_minor: int = 0) -> Next:
     if way.key not in {one.key for one in switched_on()}:
         raise Refused("This way to pay is not available.")
     with transaction():
-        order = db.session.scalars(
-            select(Order).where(Order.id == order_id).with_for_update()
-        ).one()
+        order = lock_order(order_id)
         opening = _retry(order, way, first_minor)
     if isinstance(opening, Next):
         return opening
@@ -308,9 +307,7 @@ def renew_hold(order_id: int) -> datetime:
     """The shopper asks for more time. Returns until when. Raises Refused, TooMany or OutOfStock."""
     count_try("renew_hold", str(order_id))
     with transaction():
-        order = db.session.scalars(
-            select(Order).where(Order.id == order_id).with_for_update()
-        ).one()
+        order = lock_order(order_id)
         if not order.is_unpaid or order.late_money_due_at is not None:
             raise Refused("This order no longer waits for a payment.")
         return renew(order, order.payment_method)
@@ -319,9 +316,7 @@ def renew_hold(order_id: int) -> datetime:
 def cancel_by_shopper(order_id: int) -> None:
     """The shopper cancels: nothing was charged, or all of it goes back. Raises IllegalTransition."""
     with transaction():
-        order = db.session.scalars(
-            select(Order).where(Order.id == order_id).with_for_update()
-        ).one()
+        order = lock_order(order_id)
         advance(order, "cancelled_by_customer", Actor(Who.SHOPPER, "customer"))
 
 

@@ -13,6 +13,7 @@ from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
 from shop.money import format_minor
 from shop.orders.lifecycle import SYSTEM, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.payments.models import PartStatus, PaymentPart
 from shop.payments.parts import OVER
@@ -74,7 +75,7 @@ def stage_of(due_at: datetime) -> str:
 def miss(work: Work) -> None:
     """The days of grace are over: what has not left is cancelled and paid back; else a person acts."""
     part = db.session.get_one(PaymentPart, work.payload["part_id"])
-    order = db.session.get_one(Order, part.order_id, with_for_update=True)
+    order = lock_order(part.order_id)
     db.session.refresh(part)
     if part.status != PartStatus.DUE or order.status in OVER:
         return

@@ -12,6 +12,7 @@ from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.payments import attempts, late, questions, recording, refunds
 from shop.payments.gateways import gateway
@@ -107,7 +108,7 @@ class Verify:
 @handles("payments.close_attempts", SWEEP)
 def close_attempts(work: Work) -> None:
     """The order is cancelled: its live attempts are ended, so nothing is pending any more."""
-    order = db.session.get_one(Order, work.payload["order_id"], with_for_update=True)
+    order = lock_order(work.payload["order_id"])
     live = db.session.scalars(
         select(Payment).where(Payment.order_id == order.id, Payment.status.in_(LIVE))
     )
@@ -222,7 +223,7 @@ def expire_holds(work: Work) -> None:
 @handles("stock.end_hold", SWEEP)
 def end_hold(work: Work) -> None:
     """Free at once, or after the attempt's page was ended; however that goes, not later than 30 minutes."""
-    order = _locked_order(work)
+    order = lock_order(work.payload["order_id"])
     ends_at = reservations.hold_ends_at(order.id)
     if ends_at is None or ends_at > utcnow():
         return
@@ -237,12 +238,6 @@ def end_hold(work: Work) -> None:
     longest = timedelta(minutes=HOLD_GROWS_AT_MOST_MINUTES)
     if all(utcnow() > (payment.expires_at or ends_at) + longest for payment in live):
         late.end_hold(order)
-
-
-def _locked_order(work: Work) -> Order:
-    return db.session.scalars(
-        select(Order).where(Order.id == work.payload["order_id"]).with_for_update()
-    ).one()
 
 
 @handles("orders.cancel_unpaid", SWEEP)
@@ -267,7 +262,7 @@ def cancel_unpaid(work: Work) -> None:
 @handles("orders.expire", SWEEP)
 def expire_order(work: Work) -> None:
     """Cancelled, the cart given back; what came in short goes back too."""
-    order = _locked_order(work)
+    order = lock_order(work.payload["order_id"])
     if work.payload.get("unless_held") and reservations.has_active_hold(order.id):
         return
     if order.is_unpaid and order.late_money_due_at is None:
@@ -377,7 +372,7 @@ def late_money_default(work: Work) -> None:
 @handles("payments.return_late_money", SWEEP)
 def return_late_money(work: Work) -> None:
     """The default of the late-money desk: refund in full."""
-    order = _locked_order(work)
+    order = lock_order(work.payload["order_id"])
     if order.late_money_due_at is not None and order.late_money_due_at <= utcnow():
         late.decide(order, "refund", SYSTEM.name)
         refresh(order)

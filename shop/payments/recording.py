@@ -19,6 +19,7 @@ from shop.jobs.queue import enqueue
 from shop.money import format_minor
 from shop.orders import effects
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
 from shop.payments import disputes, late, refunds, telling, waiting
 from shop.payments.gateways.base import EventKind, GatewayEvent
@@ -124,12 +125,12 @@ def locked(payment_id: int) -> tuple[Payment, Order]:
     order_id = db.session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
     if order_id is None:
         raise UnknownPayment(payment=payment_id)
-    fresh = {"populate_existing": True}
-    order = db.session.scalars(
-        select(Order).where(Order.id == order_id).with_for_update().execution_options(**fresh)
-    ).one()
+    order = lock_order(order_id)
     payment = db.session.scalars(
-        select(Payment).where(Payment.id == payment_id).with_for_update().execution_options(**fresh)
+        select(Payment)
+        .where(Payment.id == payment_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).one()
     return payment, order
 
@@ -415,10 +416,8 @@ def record_cash(order: Order, amount_minor: int, actor: str) -> str:
 
 def decide_late(order_id: int, choice: str, actor: str) -> None:
     """A person's word on late money: "accept" takes the stock again, "refund" sends the money back."""
-    order = db.session.scalars(
-        select(Order).where(Order.id == order_id).with_for_update()
-    ).one_or_none()
-    if order is None or order.late_money_due_at is None:
+    order = lock_order(order_id)
+    if order.late_money_due_at is None:
         raise Refused("No late payment waits here.")
     late.decide(order, choice, actor)
     refresh(order)

@@ -20,6 +20,7 @@ from shop.jobs.queue import enqueue
 from shop.money import format_minor, share
 from shop.orders.effects import change_sales
 from shop.orders.lifecycle import Actor, Who, advance, may
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
@@ -58,9 +59,7 @@ def request_refund(
     payment = db.session.get(Payment, payment_id)
     if payment is None:
         raise NotFound
-    order = db.session.scalars(
-        select(Order).where(Order.id == payment.order_id).with_for_update()
-    ).one()
+    order = lock_order(payment.order_id)
     _take_hold(payment, amount_minor, _with_the_bank(payment))
     if follows_order and not lines and amount_minor >= _left_of_order(order, amount_minor):
         lines = _all_lines(order)
@@ -386,16 +385,9 @@ BY_HAND = ("bank_transfer", "cod")
 
 def mark_done(refund_id: int, actor: str, bank_reference: str) -> None:
     """A person sent the money back by hand, under this reference of the bank's; each names one refund."""
-    order_id = db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id))
-    order = db.session.scalars(
-        select(Order).where(Order.id == order_id).with_for_update()
-    ).one_or_none()
+    order = lock_order(db.session.scalar(select(Refund.order_id).where(Refund.id == refund_id)))
     refund = db.session.get(Refund, refund_id, populate_existing=True)
-    if (
-        order is None
-        or refund is None
-        or refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}
-    ):
+    if refund is None or refund.status not in {RefundStatus.REQUESTED, RefundStatus.SENT}:
         raise Refused("This refund is not waiting for a person.")
     payment = db.session.get_one(Payment, refund.payment_id)
     if payment.gateway not in BY_HAND:

@@ -17,6 +17,7 @@ from shop.jobs import runner
 from shop.jobs.models import Job
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
 from tests.factories import STAFF, make_order, make_product
 
@@ -267,7 +268,7 @@ def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
         "pending_payment", method="cod", lines={make_product(): 3, make_product(): 2}
     )
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         first = shipping.reserve(locked, wanted={locked.lines[0].id: 2})
         second = shipping.reserve(locked)
     assert first.collect_minor + second.collect_minor == order.total_minor
@@ -279,26 +280,26 @@ def test_no_more_than_was_bought_goes_into_parcels(app):
     order = make_order("paid", lines={make_product(): 3})
     line_id = order.lines[0].id
     with transaction():
-        shipping.reserve(shipping.lock_order(order.id), wanted={line_id: 2})
+        shipping.reserve(lock_order(order.id), wanted={line_id: 2})
     with pytest.raises(Conflict), transaction():
-        shipping.reserve(shipping.lock_order(order.id), wanted={line_id: 2})
+        shipping.reserve(lock_order(order.id), wanted={line_id: 2})
     with transaction():
-        last = shipping.reserve(shipping.lock_order(order.id))
+        last = shipping.reserve(lock_order(order.id))
         assert [line.quantity for line in last.lines] == [1]
     with transaction():
-        assert shipping.reserve(shipping.lock_order(order.id)) is None
+        assert shipping.reserve(lock_order(order.id)) is None
 
 
 def test_units_that_were_refunded_do_not_ship(app):
     order = make_order("paid", lines={make_product(): 3})
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         locked.lines[0].refunded_quantity = 2
     with transaction():
-        parcel = shipping.reserve(shipping.lock_order(order.id))
+        parcel = shipping.reserve(lock_order(order.id))
         assert [line.quantity for line in parcel.lines] == [1]
     with transaction():  # what the test made up is taken back, so that the books add up
-        shipping.lock_order(order.id).lines[0].refunded_quantity = 0
+        lock_order(order.id).lines[0].refunded_quantity = 0
 
 
 @pytest.mark.parametrize("state", ["cancelled", "disputed"])
@@ -315,7 +316,7 @@ def test_nothing_ships_once_the_order_may_not(parcels, run_jobs, the_order, stat
     assert db.session.scalar(select(func.count(Shipment.id))) == 0
     assert parcels.orders == {}
     with pytest.raises(Refused), transaction():
-        shipping.reserve(shipping.lock_order(the_order().id))
+        shipping.reserve(lock_order(the_order().id))
 
 
 def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
@@ -434,7 +435,7 @@ def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
     configure(shiprocket_dry_run=True)
     order = make_order("paid")
     with transaction():
-        shipping.reserve(shipping.lock_order(order.id))
+        shipping.reserve(lock_order(order.id))
     configure(shiprocket_dry_run=False)
     run_jobs()
     assert the_parcel(1).status == ShipmentStatus.CANCELLED
@@ -449,7 +450,7 @@ def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
     with transaction():
         for job in db.session.scalars(select(Job).where(Job.kind == CREATE)):
             db.session.delete(job)
-        parcel = shipping.reserve(shipping.lock_order(order.id), wanted={the_order_line().id: 2})
+        parcel = shipping.reserve(lock_order(order.id), wanted={the_order_line().id: 2})
         enqueue(CREATE, {"order_id": order.id, "shipment_id": parcel.id})
     run_jobs()
     assert the_parcel().step == Step.LABELLED

@@ -10,6 +10,7 @@ from shop.delivery import shipping
 from shop.delivery.models import Shipment, ShipmentStatus
 from shop.delivery.story import coming_back, is_coming_back
 from shop.extensions import db
+from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
@@ -94,7 +95,7 @@ def test_every_page_says_that_the_parcel_comes_back(badges, run_jobs, scan):
 def test_it_comes_back_when_nothing_else_is_under_way(app, statuses, is_back):
     order = make_order("shipped", lines=len(statuses))
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         for line in locked.lines:
             shipping.reserve(locked, wanted={line.id: 1})
     parcels = db.session.scalars(sa.select(Shipment)).all()

@@ -12,6 +12,7 @@ from shop.incidents.models import Incident
 from shop.jobs.models import Job
 from shop.jobs.queue import cancel, enqueue
 from shop.orders.lifecycle import Actor, Who, advance
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from tests.factories import STAFF, make_order
 
@@ -41,7 +42,7 @@ def in_two_parcels(order):
         with transaction():
             cancel(job.id)
     with transaction():
-        locked = shipping.lock_order(order.id)
+        locked = lock_order(order.id)
         first = shipping.reserve(locked, wanted={locked.lines[0].id: 1})
         return first.id, shipping.reserve(locked).id
 
@@ -152,7 +153,7 @@ def test_an_order_without_a_parcel_is_asked_for_again(
 
 def ship_by_hand():
     with transaction():
-        order = shipping.lock_order(db.session.scalar(select(Order.id)))
+        order = lock_order(db.session.scalar(select(Order.id)))
         by_hand.follow(order, "shipped", "Post", "RR123")
 
 
