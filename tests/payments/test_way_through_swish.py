@@ -23,6 +23,8 @@ from tests.factories import make_order
 from tests.payments.sides.swish import settings_for
 from tests.simulators.swish import Swish
 
+#: What a second database proves nothing more of.
+ONE_ENGINE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 WAYS = ("sandbox", "stripe", "swish", "bank_transfer", "cod")
 
 
@@ -83,6 +85,7 @@ def test_the_shopper_scans_and_the_page_goes_on(
     assert (after.status_code, after.headers["HX-Redirect"]) == (204, f"/orders/{order.token}")
 
 
+@ONE_ENGINE
 def test_the_page_is_drawn_again_only_when_something_changed(
     server: Swish, client: Any, turn_clock: Callable[..., None]
 ) -> None:
@@ -101,6 +104,7 @@ def test_the_page_is_drawn_again_only_when_something_changed(
     assert "swish__code" not in over
 
 
+@ONE_ENGINE
 def test_a_hint_changes_nothing_until_swish_says_so(
     server: Swish, run_jobs: Callable[..., int]
 ) -> None:
@@ -117,6 +121,7 @@ def test_a_hint_changes_nothing_until_swish_says_so(
     assert [event.status for event in stored()] == [WebhookStatus.PROCESSED]
 
 
+@ONE_ENGINE
 def test_less_than_was_asked_does_not_settle(server: Swish, run_jobs: Callable[..., int]) -> None:
     """Vector 4: paid, but 1.00."""
     order, payment = placed()
@@ -127,6 +132,7 @@ def test_less_than_was_asked_does_not_settle(server: Swish, run_jobs: Callable[.
     assert any("too little" in issue for issue in db.session.scalars(sa.select(Incident.issue)))
 
 
+@ONE_ENGINE
 def test_a_message_without_its_identifier_asks_nobody(server: Swish, client: Any) -> None:
     """Vector 3."""
     _, payment = placed()
@@ -155,6 +161,7 @@ def test_a_lost_callback_is_made_up_for_within_a_minute(
     assert order.paid_at
 
 
+@ONE_ENGINE
 def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
     server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -173,6 +180,7 @@ def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
     assert db.session.scalars(sa.select(Job).where(Job.kind == "payments.verify", Job.status == "queued")).all() == []  # fmt: skip
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize(
     ("end", "status", "words"),
     [
@@ -200,6 +208,7 @@ def test_a_payment_that_did_not_come_about_says_why_and_can_be_tried_again(
     assert len(server.payments) == 2
 
 
+@ONE_ENGINE
 def test_whoever_pays_again_goes_back_to_the_open_page(server: Swish, client: Any) -> None:
     order, payment = placed()
     ways = f"/orders/{order.token}/pay"
@@ -208,6 +217,7 @@ def test_whoever_pays_again_goes_back_to_the_open_page(server: Swish, client: An
     assert len(server.payments) == 1
 
 
+@ONE_ENGINE
 def test_a_new_code_after_the_time_is_over_ends_the_old_one(
     server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -228,6 +238,7 @@ def test_a_new_code_after_the_time_is_over_ends_the_old_one(
     assert order.paid_at
 
 
+@ONE_ENGINE
 def test_checking_again_asks_swish_and_stays_while_nothing_came(server: Swish, client: Any) -> None:
     order, payment = placed()
     back = f"/pay/swish/return?reference={payment.reference}&stay=1"
@@ -239,12 +250,14 @@ def test_checking_again_asks_swish_and_stays_while_nothing_came(server: Swish, c
     assert order.paid_at
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("path", ["/pay/swish/NOSUCHREFERENCE", "/pay/stripe/{}", "/pay/nobody/{}"])
 def test_a_page_of_no_payment_is_404(server: Swish, client: Any, path: str) -> None:
     _, payment = placed()
     assert client.get(path.format(payment.reference)).status_code == 404
 
 
+@ONE_ENGINE
 def test_the_page_tells_its_address_to_nobody(server: Swish, client: Any) -> None:
     _, payment = placed()
     headers = client.get(page_of(payment)).headers
@@ -279,6 +292,7 @@ def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
     assert order.paid_at
 
 
+@ONE_ENGINE
 def test_a_doubt_that_swish_never_ends_ends_after_three_days(
     server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -355,6 +369,7 @@ def test_a_refund_goes_out_once_and_only_its_arrival_counts(
     assert server.refunds[name]["amount"] == "100.00"
 
 
+@ONE_ENGINE
 def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
     server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -374,6 +389,7 @@ def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
     assert refund.status == RefundStatus.SUCCEEDED
 
 
+@ONE_ENGINE
 def test_a_refund_that_failed_gives_its_hold_back(
     server: Swish, run_jobs: Callable[..., int]
 ) -> None:
@@ -414,6 +430,7 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
     assert order.paid_at
 
 
+@ONE_ENGINE
 def test_money_that_names_no_order_of_ours_is_reported(
     server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
