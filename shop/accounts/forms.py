@@ -8,6 +8,7 @@ from babel import Locale
 from email_validator import EmailNotValidError, validate_email
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, ValidationError
 
 from shop.accounts.models import AddressKind
@@ -16,6 +17,9 @@ PHONE = re.compile(r"\+?[0-9][0-9 ()\-]{5,18}")
 POSTAL_CODE = {"IN": re.compile(r"[1-9][0-9]{5}")}
 NO_COUNTRIES = {"EU", "EZ", "UN", "XA", "XB", "ZZ", "QO"}
 """Unions, oceans and the like, which Babel counts among the territories."""
+
+KINDS = [(kind.value, kind.value.capitalize()) for kind in AddressKind]
+"""(value, words) of the kinds of address."""
 
 ANY_POSTAL_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 \-]{1,14}")
 
@@ -116,12 +120,13 @@ class AddressForm(Form):
     state = StringField("State", filters=[tidy], validators=[Length(max=80, message="Use at most 80 characters.")])  # fmt: skip
     postal_code = StringField("PIN or postal code", filters=[tidy], validators=[wanted("Enter the PIN or postal code.")])  # fmt: skip
     country = SelectField("Country", default="IN")
-    kind = SelectField("Where this is", choices=[(kind.value, kind.value.capitalize()) for kind in AddressKind], default="home")  # fmt: skip
+    kind = SelectField("Where this is", choices=[SelectChoice(*pair) for pair in KINDS], default="home")  # fmt: skip
     is_default = BooleanField("Use this address first")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.country.choices = country_choices()
+        self.country.choices = [SelectChoice(*pair) for pair in country_choices()]
+        self.countries, self.kinds = country_choices(), KINDS
 
     @property
     def values(self) -> dict[str, Any]:
