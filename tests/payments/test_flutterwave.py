@@ -380,6 +380,15 @@ def test_whichever_try_is_told_the_paid_one_is_found(
     assert side.gateway.close(attempt).kind == EventKind.CAPTURED
 
 
+def test_a_shopper_who_has_paid_waits_for_one_answer(
+    side: FlutterwaveSide, server: Flutterwave
+) -> None:
+    made, attempt = side.opened()
+    side.pay(made)
+    side.gateway.fetch(attempt)
+    assert len(server.seen("GET", "/v3/")) == 1
+
+
 def test_a_page_that_ran_out_is_over_with_the_reason_of_the_last_try(
     side: FlutterwaveSide, server: Flutterwave, turn_clock: Callable[..., None]
 ) -> None:

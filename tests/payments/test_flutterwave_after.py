@@ -119,6 +119,16 @@ def test_without_comments_a_refund_of_the_same_amount_leaves_the_outcome_unknown
     assert side.gateway.find_refund(refund_of(attempt, 5_000)) is None
 
 
+def test_another_refund_of_the_same_amount_is_not_taken_for_it(
+    side: FlutterwaveSide, server: Flutterwave
+) -> None:
+    attempt = side.paid()
+    side.gateway.refund(refund_of(attempt, 5_000))
+    assert side.gateway.find_refund(refund_of(attempt, 5_000, "refund-2")) is None
+    side.gateway.refund(refund_of(attempt, 5_000, "refund-2"))
+    assert len(server.refunds) == 2
+
+
 def test_lists_that_take_no_notice_of_filters_are_sorted_out_here(
     side: FlutterwaveSide, server: Flutterwave
 ) -> None:

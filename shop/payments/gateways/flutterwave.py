@@ -179,7 +179,7 @@ class Flutterwave:
                 "signed as v4 does; this shop speaks v3" if is_v4 else "verif-hash is missing"
             )
         # Each is compared, so that the time taken does not tell which one was near.
-        secrets = [secret for secret in settings().flutterwave_webhook_hash if secret]
+        secrets = settings().flutterwave_webhook_hash
         matches = [hmac.compare_digest(one.encode(), given.encode()) for one in secrets]
         if not any(matches):
             raise BadSignature("verif-hash is not ours")
