@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from flask import url_for
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
@@ -138,14 +138,17 @@ def open_at_gateway(opening: Opening) -> Next:
     )
 
 
+_LOCKED = (
+    select(Payment)
+    .where(Payment.id == bindparam("payment"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
 def keep_opened(payment_id: int, opened: Opened) -> None:
     """Keep what the gateway answered. A webhook may have been quicker: then only the ids are new."""
-    payment = db.session.scalars(
-        select(Payment)
-        .where(Payment.id == payment_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    payment = db.session.scalars(_LOCKED, {"payment": payment_id}).one()
     recording.learn_ids(payment, opened.gateway_id, opened.refs)
     if payment.status not in {AttemptStatus.CREATED, AttemptStatus.UNKNOWN}:
         return
