@@ -215,6 +215,16 @@ def test_a_closing_without_an_answer_is_unknown_and_done_once(
     assert [one["event"] for _, one in server.events] == ["payment_link.cancelled"]
 
 
+def test_a_cancelling_that_is_refused_leaves_the_link_open(
+    side: RazorpaySide, server: Razorpay
+) -> None:
+    made, attempt = side.opened()
+    server.fault("refuse", status=400, path=f"{LINKS}/{made.gateway_id}/cancel")
+    with pytest.raises(ProviderRefused):
+        side.gateway.close(attempt)
+    assert side.gateway.fetch(attempt)[0].kind == EventKind.PENDING
+
+
 @pytest.mark.usefixtures("impatient")
 def test_an_opening_that_never_arrived_is_opened_by_the_repeat(
     side: RazorpaySide, server: Razorpay
