@@ -211,21 +211,6 @@ def test_coming_back_asks_razorpay_and_believes_nothing_else(server: Razorpay, c
     assert order.paid_at
 
 
-@on_one
-def test_an_opening_that_timed_out_is_resolved_without_a_second_link(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
-) -> None:
-    server.fault("half_body", path="/v1/payment_links")
-    _, payment = placed()
-    assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
-    turn_clock(minutes=1)
-    run("payments.ask_due", run_jobs)
-    seen_afresh(payment)
-    assert payment.status == AttemptStatus.OPEN
-    assert [payment.gateway_id] == list(server.links)
-    assert payment.next_step["url"] == server.links[str(payment.gateway_id)]["short_url"]
-
-
 def test_when_the_hold_ends_the_link_is_cancelled_first_and_late_money_is_late(
     server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -249,6 +234,7 @@ def test_when_the_hold_ends_the_link_is_cancelled_first_and_late_money_is_late(
 # --- promised money --------------------------------------------------------------------------
 
 
+@on_one
 def test_promised_money_holds_the_order_and_is_taken_within_a_minute(
     server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
