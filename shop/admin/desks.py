@@ -206,9 +206,7 @@ def show_statements(*, problem: str = "", status: int = 200, **_others: Any) -> 
 @shown_again(show_statements)
 def statement_import() -> ResponseReturnValue:
     """Read a file; its new lines are kept, and those that name a payment are credited by jobs."""
-    sent = request.files.get("file")
-    data = sent.read(MOST_BYTES + 1) if sent else b""
-    name = plain_text((sent.filename if sent else "") or "")[:120] or "statement"
+    name, data = _sent_file()
     read = read_statement(data, settings().default_currency)
     actor = staff_actor()
     try:
@@ -221,6 +219,16 @@ def statement_import() -> ResponseReturnValue:
         with transaction():
             kept = storing.keep_statement(read, name, data, actor).id
     return done(url_for("admin.statement", statement_id=kept), f"{name} is read.")
+
+
+def _sent_file() -> tuple[str, bytes]:
+    """The file's name, as one line, and its bytes; one byte more than is taken, so that it shows."""
+    sent = request.files.get("file")
+    if sent is None:
+        return "", b""
+    with sent.stream as stream:
+        data = stream.read(MOST_BYTES + 1)
+    return plain_text(sent.filename or "")[:120] or "statement", data
 
 
 @bp.get("/desks/statements/<int:statement_id>")

@@ -26,6 +26,7 @@ SOURCES = {
     "return": "{gateway} answered when the shopper came back",
     "sweep": "{gateway} answered when we asked",
     "admin": "Entered by staff",
+    "statement": "The bank's statement shows it",
     "courier": "The courier told us",
     "open": "{gateway} answered when the payment began",
 }
@@ -142,7 +143,8 @@ def _money(order: Order) -> list[Entry]:
 def _money_text(event: PaymentEvent, payment: Payment) -> str:
     amount = event.amount_minor or payment.amount_minor
     words = CHANGES.get(event.changed, plain(event.changed))
-    return words.format(amount=format_minor(amount, payment.currency))
+    currency = event.details.get("currency") or payment.currency
+    return words.format(amount=format_minor(amount, currency))
 
 
 def _money_small(event: PaymentEvent, payment: Payment, repeats: int | None) -> str:

@@ -181,6 +181,7 @@ def _remember(event: GatewayEvent, payment: Payment, source: str, changed: str) 
         PaymentEvent(
             payment_id=payment.id, kind=event.kind.value, amount_minor=event.amount_minor, source=source,
             gateway_event_id=event.event_id, changed=changed,
+            details={"currency": event.currency} if changed == "mismatch" else {},
         )
     )  # fmt: skip
 
@@ -291,7 +292,8 @@ def _paid_at_the_door_of_a_cancelled_order(order: Order, actor: Actor, came: str
 
 
 def _wrong_currency(event: GatewayEvent, payment: Payment, order: Order) -> str:
-    said = f"{event.amount_minor} {event.currency}, asked {payment.amount_minor} {payment.currency}"
+    came = format_minor(event.amount_minor or 0, event.currency or payment.currency)
+    said = f"{came}, asked {format_minor(payment.amount_minor, payment.currency)}"
     telling.report(
         order, payment, f"Payment in the wrong currency or of nothing: {said}", Severity.CRITICAL, "mismatch"
     )  # fmt: skip

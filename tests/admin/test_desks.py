@@ -108,10 +108,9 @@ def test_a_statement_is_brought_read_and_credited(staff, run_jobs):
         (b"", "The file is empty"),
         (b"PK\x03\x04 an excel file", "not as Excel or PDF"),
         (b"a;b;c\n1;2;3\n", "No headings were found"),
-        (b"Date;Amount\n" + b"2026-01-01;1.00\n" * 60_000, "larger than 900 kB"),
         (b"Date;Amount\n" + b"2026-01-01;1.00\n" * 5_200, "more than 5000 lines"),
     ],
-    ids=["empty", "excel", "headings", "large", "long"],
+    ids=["empty", "excel", "headings", "long"],
 )
 def test_a_file_that_cannot_be_taken_is_answered_in_words(staff, data, words):
     answer = bring(staff("manager"), data)
@@ -140,6 +139,7 @@ def test_a_line_is_matched_by_the_suggestion_or_by_a_typed_number(staff, run_job
     assert actions().count("statement.matched") == 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_line_that_needs_nothing_is_set_aside_with_a_reason_and_put_back(staff):
     browser = staff("manager")
     bring(browser, csv_of((5_000, "interest", "A1")))
@@ -154,6 +154,7 @@ def test_a_line_that_needs_nothing_is_set_aside_with_a_reason_and_put_back(staff
     assert actions()[-2:] == ["statement.ignored", "statement.put_back"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_another_currency_stands_on_its_own_desk_until_it_is_worth_something(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")
@@ -168,9 +169,13 @@ def test_another_currency_stands_on_its_own_desk_until_it_is_worth_something(sta
     assert "Enter what the bank credited in INR" in bare.text
     worth = f"{order.total_minor / 100:.2f}"
     act(browser, f"lines/{line_id}/match", desk="currency", number=order.number, worth=worth)
+    assert (
+        "$120.00 came in, but another amount" in browser.get(f"/admin/orders/{order.number}").text
+    )
     assert the(order).status == OrderStatus.PAID
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_gateways_other_currency_and_unknown_money_stand_there_too(staff):
     from shop.payments import recording
 
@@ -186,6 +191,7 @@ def test_a_gateways_other_currency_and_unknown_money_stand_there_too(staff):
     assert "Open the incident" in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_late_money_is_taken_or_refunded_from_its_desk(staff, run_jobs):
     orders = [make_order("paid"), make_order("paid")]
     with transaction() as session:
@@ -220,6 +226,7 @@ def test_what_was_paid_too_much_goes_back_once_at_the_amount_that_was_seen(staff
     assert "₹7.00" in desk(browser, "refunds")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_the_password_nothing_goes_back(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")
@@ -235,6 +242,7 @@ def test_without_the_password_nothing_goes_back(staff, run_jobs):
     assert db.session.scalar(sa.select(sa.func.count(Refund.id))) == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_refund_by_hand_waits_for_the_banks_reference_which_stands_for_one_refund(
     staff, run_jobs
 ):
@@ -303,6 +311,7 @@ def test_two_clerks_with_one_transfer_count_it_once(staff, app):
     assert len(line()) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_nobody_decides_comes_to_its_default(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")

@@ -104,7 +104,10 @@ def refusals(count, *, status=ShipmentStatus.RTO_DELIVERED, **who):
 
 
 @pytest.mark.parametrize(
-    "who", [{"email": "eve@shopper.example"}, {"phone": "+919899999999"}], ids=["email", "phone"]
+    ("engine", "who"),
+    [("sqlite", {"email": "eve@shopper.example"}), ("postgresql", {"phone": "+919899999999"})],
+    indirect=["engine"],
+    ids=["email", "phone"],
 )
 def test_a_guest_who_turned_down_too_many_is_refused_by_email_or_phone(app, who):
     refusals(2, **who)

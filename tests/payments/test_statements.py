@@ -164,6 +164,11 @@ def test_texts_are_one_line_of_bounded_length(letters):
     assert row.text.isprintable()
 
 
+def test_a_file_that_is_too_large_is_not_read():
+    with pytest.raises(StatementError, match="larger than 900 kB"):
+        read("Date;Amount\n" + "2026-01-01;1.00\n" * 60_000)
+
+
 # --- MT940 -----------------------------------------------------------------------------------
 
 MT940 = """{1:F01BANKSESSAXXX0000000000}{2:I940}{4:

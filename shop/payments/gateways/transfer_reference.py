@@ -6,11 +6,13 @@ check letter: 40 bits that nobody guesses from an order's number.
 
 import re
 from collections.abc import Iterator
+from operator import mul
 
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 LOOKS_LIKE = str.maketrans({"0": "Q", "O": "Q", "1": "L", "I": "L"})
 """What is read for a letter that the alphabet has."""
+VALUES = {letter: value for value, letter in enumerate(ALPHABET)}
 LETTERS = 8
 WEIGHTS = tuple(range(1, 2 * LETTERS, 2))
 """Odd, so that every single wrong letter changes the check letter."""
@@ -37,14 +39,12 @@ def references_in(text: str) -> list[str]:
 
 def _candidates(text: str) -> Iterator[str]:
     plain = re.sub(r"[^0-9A-Z]", "", text[:1000].upper()).translate(LOOKS_LIKE)
+    values = [VALUES[letter] for letter in plain]
     for start in range(len(plain) - LETTERS):
-        body, check = plain[start : start + LETTERS], plain[start + LETTERS]
-        if _check(body) == check:
-            yield body + check
+        end = start + LETTERS
+        if sum(map(mul, WEIGHTS, values[start:end])) % len(ALPHABET) == values[end]:
+            yield plain[start : end + 1]
 
 
 def _check(body: str) -> str:
-    total = sum(
-        weight * ALPHABET.index(letter) for weight, letter in zip(WEIGHTS, body, strict=True)
-    )
-    return ALPHABET[total % len(ALPHABET)]
+    return ALPHABET[sum(map(mul, WEIGHTS, (VALUES[letter] for letter in body))) % len(ALPHABET)]

@@ -20,7 +20,7 @@ from shop.incidents.opening import About, open_incident
 from shop.money import format_minor
 from shop.orders.models import Order
 from shop.payments import transfers
-from shop.payments.models import AttemptStatus, Payment
+from shop.payments.models import AttemptStatus, PartStatus, Payment, PaymentPart
 from shop.payments.statements.models import BankStatementLine, LineState
 from shop.payments.statements.rows import bank_id as read_id
 from shop.payments.statements.rows import plain_text
@@ -266,11 +266,13 @@ def suggestions(lines: Sequence[BankStatementLine]) -> dict[int, list[str]]:
     rows = db.session.execute(
         select(Payment.id, Payment.amount_minor, Payment.currency, Payment.created_at, Order.number)
         .join(Order, Order.id == Payment.order_id)
+        .join(PaymentPart, PaymentPart.id == Payment.part_id)
         .where(
             Payment.id.in_(named)
             | (
                 (Payment.gateway == transfers.KEY)
                 & (Payment.status != AttemptStatus.CAPTURED)
+                & (PaymentPart.status == PartStatus.DUE)
                 & Payment.amount_minor.in_(amounts)
                 & (Payment.created_at >= first)
             )

@@ -1,10 +1,12 @@
 """From a file's bytes to its bookings: what kind of file it is, and in which letters."""
 
 import codecs
+from dataclasses import replace
 
+from shop.payments.gateways.transfer_reference import references_in
 from shop.payments.statements.csv_files import read_csv
 from shop.payments.statements.mt940_files import looks_like_mt940, read_mt940
-from shop.payments.statements.rows import StatementError, StatementFile
+from shop.payments.statements.rows import StatementError, StatementFile, StatementRow
 
 MOST_BYTES = 900 * 1024
 """Some 5,000 lines; the whole form must stay below what the shop takes in one request."""
@@ -33,7 +35,15 @@ def read_statement(data: bytes, currency: str) -> StatementFile:
     found = read_mt940(text, currency) if looks_like_mt940(text) else read_csv(text, currency)
     if not found.rows and not found.faults:
         raise StatementError("The file holds no bookings.")
+    found.rows = [_searched(row) for row in found.rows]
     return found
+
+
+def _searched(row: StatementRow) -> StatementRow:
+    """The row with what may be references: searched for here, where no transaction waits."""
+    if row.amount_minor <= 0:
+        return row
+    return replace(row, references=tuple(references_in(f"{row.text} | {row.bank_id or ''}")))
 
 
 def _decoded(data: bytes) -> str:

@@ -30,6 +30,8 @@ class StatementRow:
     text: str
     bank_id: str | None = None
     account: str = ""
+    #: All in it that may be a reference of ours; none where money went out.
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.extensions import db
 from shop.jobs.queue import enqueue
-from shop.payments.gateways.transfer_reference import references_in
 from shop.payments.models import PaymentAlias
 from shop.payments.statements.models import BankStatement, BankStatementLine, LineState
 from shop.payments.statements.rows import StatementFile, StatementRow
@@ -129,7 +128,7 @@ def _known(keys: Iterable[list[str]]) -> dict[str, tuple[str, int, str]]:
 
 def _payments_named(rows: Iterable[StatementRow]) -> dict[str, int]:
     """The references in these texts that are ours, with the attempt that each names."""
-    wanted = list({found for row in rows for found in _references(row)})
+    wanted = list({found for row in rows for found in row.references})
     named: dict[str, int] = {}
     for start in range(0, len(wanted), AT_ONCE):
         found = db.session.execute(
@@ -140,12 +139,6 @@ def _payments_named(rows: Iterable[StatementRow]) -> dict[str, int]:
         )
         named |= {row.alias: row.payment_id for row in found}
     return named
-
-
-def _references(row: StatementRow) -> list[str]:
-    if row.amount_minor <= 0:
-        return []
-    return references_in(row.text) + references_in(row.bank_id or "")
 
 
 def _insert(
@@ -161,7 +154,7 @@ def _insert(
 def _values(
     statement: BankStatement, row: StatementRow, key: str, odd: str, named: dict[str, int]
 ) -> dict[str, object]:
-    ours = [found for found in _references(row) if found in named]
+    ours = [found for found in row.references if found in named]
     # Two references in one text: which order is meant, a person says.
     reference = ours[0] if len(ours) == 1 else None
     goes_out = row.amount_minor <= 0
