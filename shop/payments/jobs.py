@@ -183,8 +183,7 @@ def _ended_without_call(payment: Payment, order: Order, frees_stock: bool) -> No
     if payment.status in LIVE:
         event = GatewayEvent(EventKind.EXPIRED, reference=payment.reference)
         recording.record(event, payment.gateway, "sweep", payment.id)
-    if gateway(payment.gateway).is_online:
-        payment.ask_at = in_future(minutes=8)
+    payment.ask_at = in_future(minutes=8) if gateway(payment.gateway).is_online else None
     if frees_stock and order.is_unpaid:
         late.end_hold(order)
 

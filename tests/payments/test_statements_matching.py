@@ -379,3 +379,11 @@ def test_the_parts_of_an_order_paid_by_several_transfers_sum_to_its_total(app):
     parts = db.session.scalars(sa.select(PaymentPart).where(PaymentPart.order_id == order_id)).all()
     assert sum(p.amount_minor for p in parts if p.status != PartStatus.WAIVED) == total
     assert sum(p.amount_minor for p in parts if p.status == PartStatus.PAID) == 600
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_transfer_that_was_replaced_is_not_asked_about_for_ever(app, run_jobs):
+    _order, _total, reference = awaited()
+    bring((100, reference, "A1"))
+    run_jobs()
+    assert db.session.scalars(sa.select(Payment.ask_at)).all() == [None, None, None]
