@@ -272,6 +272,8 @@ class PostgresShop(Shop):
 
     def __init__(self, folder: Path, database_url: str) -> None:
         super().__init__("postgresql", database_url, folder)
+        #: Reading is committed by itself in the shop; what stands here needs transactions.
+        self.in_transaction = self.sa_engine.execution_options(isolation_level="READ COMMITTED")
         self.migrate()
         #: What the migrations put in stays.
         self.tables = sorted(db.metadata.tables)
@@ -285,7 +287,7 @@ class PostgresShop(Shop):
     def keep(self, name: str) -> bool:
         if not self.may_silence:
             return False
-        with self.sa_engine.begin() as connection:
+        with self.in_transaction.begin() as connection:
             held = connection.scalars(sa.text(self._filled())).all()
             connection.execute(sa.text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
             connection.execute(sa.text(f'CREATE SCHEMA "{name}"'))
@@ -296,7 +298,7 @@ class PostgresShop(Shop):
 
     def restore(self, name: str) -> None:
         # The counters of keys never go back, so that new rows get keys of their own.
-        with self.sa_engine.begin() as connection:
+        with self.in_transaction.begin() as connection:
             connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
             for table in self.held[name]:
                 connection.execute(sa.text(f'INSERT INTO {table} SELECT * FROM "{name}".{table}'))
@@ -308,8 +310,7 @@ class PostgresShop(Shop):
 
     def after(self) -> None:
         super().after()
-        emptying = self.sa_engine.execution_options(isolation_level="READ COMMITTED")
-        with emptying.begin() as connection:
+        with self.in_transaction.begin() as connection:
             filled = connection.scalars(sa.text(self._filled())).all()
             if filled and self.may_silence:
                 connection.execute(sa.text("SET LOCAL session_replication_role = replica"))

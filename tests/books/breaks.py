@@ -88,6 +88,15 @@ def parcel(order: str, reference: str, awb: str, reached: str) -> str:
     )
 
 
+def entry(kind: str, amount: int) -> str:
+    """A line of a gift card's ledger that no payment and no refund made."""
+    return (
+        "INSERT INTO gift_card_entries (gift_card_id, kind, amount_minor, reference, actor, created_at,"
+        f" updated_at) SELECT id, '{kind}', {amount}, '{'pay-' if kind == 'spend' else ''}strange', 'x',"
+        " created_at, updated_at FROM gift_cards WHERE id = {card}"
+    )
+
+
 LOST = (
     "INSERT INTO disputes (payment_id, gateway_id, amount_minor, reason, status, created_at, updated_at)"
     " SELECT id, 'd', amount_minor, '', 'lost', created_at, updated_at FROM payments WHERE id = {payment}"
@@ -169,6 +178,29 @@ BREAKS: dict[str, Break] = {
     "I4-another": one(
         refund(1, OF_ANOTHER),
         "order_lines:{open_line} is refunded by order {order}, which has it not",
+    ),
+    "I7-balance": one(
+        "UPDATE gift_cards SET balance_minor = 1 WHERE id = {card}",
+        "gift_cards:{card} holds 1, its entries 50000",
+    ),
+    "I7-spent": one(
+        PAYMENT.format("gateway = 'gift_card'"),
+        "payments:{reference} captured 39900, its gift card gave 0",
+    ),
+    "I7-spent-on-nothing": Break(
+        (entry("spend", -1), "UPDATE gift_cards SET balance_minor = 49999 WHERE id = {card}"),
+        "gift_card_entries:pay-strange was spent on nothing",
+    ),
+    "I7-refilled": Break(
+        (
+            PAYMENT.format("gateway = 'gift_card'"),
+            "UPDATE refunds SET status = 'succeeded', idempotency_key = 'k' WHERE payment_id = {payment}",
+        ),
+        "refunds:k gave back 10000, its gift card got 0",
+    ),
+    "I7-refilled-for-nothing": Break(
+        (entry("refund", 1), "UPDATE gift_cards SET balance_minor = 50001 WHERE id = {card}"),
+        "gift_card_entries:strange gave back nothing",
     ),
     "I8-status": one(
         "UPDATE orders SET payment_status = 'not_paid' WHERE id = {order}",

@@ -21,6 +21,7 @@ from shop.orders.models import Order, OrderEvent, OrderLine
 from shop.payments import attempts
 from shop.payments.models import Payment, Refund
 from shop.payments.refunds import RefundLine, request_refund
+from shop.promotions import gift_cards
 from shop.stock import ledger
 from shop.stock.models import StockLevel, StockMovement
 from tests.books.breaks import BREAKS, step
@@ -59,6 +60,8 @@ def make_names():
     paid = db.session.get_one(Order, make_paid())
     opened = make_order(lines=1)
     bare = make_product(stock=0).variants[0].id
+    with transaction():
+        card = gift_cards.issue(50_000, "INR", "user:1")[0].id
     payment, line, open_line = attempts.latest(paid.id), paid.lines[0], opened.lines[0]
     first = sa.select(sa.func.min(OrderEvent.id)).where(OrderEvent.order_id == paid.id)
     found = {
@@ -67,7 +70,7 @@ def make_names():
         "part": payment.part_id, "first": db.session.scalar(first),
         "job": db.session.scalar(sa.select(sa.func.min(Job.id))),
         "shipment": db.session.scalar(sa.select(Shipment.id)),
-        "open_order": opened.id, "open_line": open_line.id, "bare": bare,
+        "open_order": opened.id, "open_line": open_line.id, "bare": bare, "card": card,
     }  # fmt: skip
     db.session.rollback()
     return found
@@ -79,7 +82,7 @@ def loosen(app, engine) -> Iterator[Callable[[str], None]]:
     tied: list[tuple[str, list[tuple[str, str]]]] = []
 
     def on_postgresql(table: str) -> None:
-        with db.engine.begin() as connection:
+        with together().begin() as connection:
             guards = connection.execute(
                 sa.text(
                     "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
@@ -100,10 +103,15 @@ def loosen(app, engine) -> Iterator[Callable[[str], None]]:
     yield on_sqlite if engine == "sqlite" else on_postgresql
     db.session.rollback()
     for table, guards in tied:
-        with db.engine.begin() as connection:
+        with together().begin() as connection:
             connection.execute(sa.text(f"TRUNCATE {table} CASCADE"))
             for name, words in guards:
                 connection.execute(sa.text(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {words}'))
+
+
+def together() -> sa.Engine:
+    """For several statements in one transaction."""
+    return db.engine.execution_options(isolation_level="READ COMMITTED")
 
 
 @contextmanager
