@@ -10,16 +10,23 @@ BIN := .venv/bin
 # Some tests wait, for processes and browsers: one more than the two cores of a small machine.
 WORKERS_FOR_TESTS ?= 3
 
-export HOST PORT SANDBOX_PORT PUBLIC_URL
+# For `make demo-providers`: the shop's currency, and the first of the stand-ins' seven ports.
+CURRENCY ?= INR
+PROVIDERS_PORT ?= 8101
+
+export HOST PORT SANDBOX_PORT PUBLIC_URL CURRENCY PROVIDERS_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup migrate test setup-tests chromium lint bench screenshots clean
+.PHONY: help run demo-providers setup migrate test setup-tests chromium lint bench screenshots clean
 
 help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: setup ## Serve the shop and its worker with a demo catalogue (PORT=8000 HOST=127.0.0.1)
 	@$(BIN)/python scripts/run.py
+
+demo-providers: setup ## Serve the shop with a stand-in for every provider (CURRENCY=INR, NGN, SEK or USD)
+	@$(BIN)/python scripts/demo_providers.py
 
 setup: .venv/.ready ## Make .venv with the pinned requirements
 

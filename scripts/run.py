@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,17 @@ PROGRAMS = ROOT / ".venv" / "bin"
 KEPT = ROOT / "instance" / "prepared.json"
 DECIDING = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SHOP_ENV", "DEFAULT_CURRENCY")
 PORTS = {"PORT": 8000, "SANDBOX_PORT": 8001}
+INTERRUPTED = 130
+"""What honcho ends with after Ctrl-C, which is how it is meant to end."""
 
 
 def main() -> int:
     """Set up, start honcho, and say where to click as soon as the shop answers."""
+    return serve(surroundings())
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of the shop's processes: this one's, with what it leaves open filled in."""
     host, port = os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")
     environ = {
         **os.environ,
@@ -33,29 +41,37 @@ def main() -> int:
         "SANDBOX_PORT": os.environ.get("SANDBOX_PORT", "8001"),
         "PUBLIC_URL": os.environ.get("PUBLIC_URL", f"http://{host}:{port}"),
         "PYTHONUNBUFFERED": "1",
-        "PROMETHEUS_MULTIPROC_DIR": fresh_metrics_folder(),
+        "PROMETHEUS_MULTIPROC_DIR": fresh_metrics_folder(port),
     }
     # The shop never calls the process that serves it: its pretend gateway stands in one of its own.
     environ.setdefault("SANDBOX_API_BASE", f"http://127.0.0.1:{environ['SANDBOX_PORT']}")
+    return environ
+
+
+def serve(environ: dict[str, str], more: Sequence[str] = ()) -> int:
+    """Run the shop's processes until somebody ends them; `more` lines are said where to click."""
+    host, port = environ["HOST"], environ["PORT"]
     for name in PORTS:
         fault = port_fault(name, "127.0.0.1" if name == "SANDBOX_PORT" else host, environ[name])
         if fault:
             print(fault, file=sys.stderr)
             return 1
     told = told_before(environ) or set_up(environ)
+    words = "\n".join([told.rstrip(), *more])
     threading.Thread(
-        target=announce, args=(environ["PUBLIC_URL"], host, port, told), daemon=True
+        target=announce, args=(environ["PUBLIC_URL"], host, port, words), daemon=True
     ).start()
     honcho = subprocess.Popen([PROGRAMS / "honcho", "start"], cwd=ROOT, env=environ)
     # Ctrl-C reaches honcho by itself; whoever asks only this process to end means honcho too.
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: honcho.terminate())
-    return honcho.wait()
+    code = honcho.wait()
+    return 0 if code == INTERRUPTED else code
 
 
-def fresh_metrics_folder() -> str:
-    """Where the web processes share their counts; emptied at each start."""
-    folder = ROOT / "instance" / "metrics"
+def fresh_metrics_folder(port: str) -> str:
+    """Where the web processes on that port share their counts; emptied at each start."""
+    folder = ROOT / "instance" / "metrics" / port
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return str(folder)

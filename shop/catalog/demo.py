@@ -1,5 +1,6 @@
 """Fills an empty shop: the demo catalogue, and thousands of made-up products for measuring."""
 
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -22,8 +23,8 @@ from shop.stock import ledger
 from shop.stock.models import MovementReason, StockLevel, StockMovement
 
 ACTOR = "demo"
-RUPEES_OF = {"SEK": 8, "USD": 85}
-"""What one krona or dollar is worth when the demo's own prices abroad are made up."""
+RUPEES_OF: dict[str, int | Fraction] = {"SEK": 8, "USD": 85, "NGN": Fraction(1, 16)}
+"""What one krona, dollar or naira is worth when the demo's own prices abroad are made up."""
 
 
 def seed_catalogue() -> int:

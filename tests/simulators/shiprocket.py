@@ -14,6 +14,7 @@ from typing import Any
 from werkzeug import Request, Response
 
 from tests.simulators.base import Fault, Hook, Simulator
+from tests.simulators.shiprocket_panel import panel
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 EMAIL, PASSWORD = "api-user@shop.example.com", "invented-password"
@@ -36,7 +37,7 @@ ORDER_CODE = {42: 51, 18: 20, 17: 19, 7: 7, 21: 36, 9: 15, 10: 16, 8: 5}
 class Shiprocket(Simulator):
     """One account with one pickup location."""
 
-    def __init__(self, webhook_token: str = "hook-token") -> None:
+    def __init__(self, webhook_token: str = "hook-token", port: int = 0) -> None:
         self.webhook_token = webhook_token
         self.webhook_url = ""
         self.orders: dict[int, dict[str, Any]] = {}
@@ -54,10 +55,12 @@ class Shiprocket(Simulator):
         self.pickup_location = "Primary"
         self.login_seconds = 0.0
         self._next = 1_502_847_719
-        super().__init__()
+        super().__init__(port)
         self.base = self.url + BASE
 
     def handle(self, request: Request) -> Response:
+        if request.path == "/panel":
+            return panel(self, request)
         path = request.path.removeprefix(BASE)
         if path == "/auth/login":
             return self._login(self._json(request))

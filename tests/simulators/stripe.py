@@ -73,7 +73,9 @@ DECLINES = {
 class Stripe(Simulator):
     """One account in test mode."""
 
-    def __init__(self, key: str = "sk_test_simulator", livemode: bool = False) -> None:
+    def __init__(
+        self, key: str = "sk_test_simulator", livemode: bool = False, port: int = 0
+    ) -> None:
         self.key = key
         self.livemode = livemode
         self.sessions: dict[str, dict[str, Any]] = {}
@@ -89,7 +91,7 @@ class Stripe(Simulator):
         self.under_way: set[str] = set()
         #: "succeeded" or "pending": how refunds begin.
         self.refunds_begin = "succeeded"
-        super().__init__()
+        super().__init__(port)
 
     # --- the API ----------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ class Refusal(Exception):
 class Swish(Simulator):
     """Swish on loopback, with an authority and a merchant of its own."""
 
-    def __init__(self, port: int = 0, *, needs_https: bool = True) -> None:
+    def __init__(self, port: int = 0, *, needs_https: bool = True, phone_port: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="swish-")
         folder = Path(self._folder.name)
         self.server_authority = Authority(folder, "server-authority")
@@ -84,7 +84,7 @@ class Swish(Simulator):
         server = self.server_authority.sign("server")
         super().__init__(port, server_side(server, self.clients))
         self.api = f"{self.url}/swish-cpcapi"
-        self._phone = make_server("127.0.0.1", 0, self._answer_phone, threaded=True)
+        self._phone = make_server("127.0.0.1", phone_port, self._answer_phone, threaded=True)
         self.phone_url = f"http://127.0.0.1:{self._phone.server_port}/"
         threading.Thread(target=self._phone.serve_forever, args=(0.05,), daemon=True).start()
 
