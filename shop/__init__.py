@@ -44,6 +44,7 @@ PARTS = (
     "payments.desk_jobs",
     "payments.reconciling",
     "payments.instalments",
+    "payments.trials",
     "payments.views",
     "delivery.models",
     "delivery.incident_facts",

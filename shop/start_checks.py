@@ -68,12 +68,35 @@ def _production(found: "Settings") -> Iterator[str]:
             yield f"{setting.upper()} must be {provider}'s own address."
 
 
+def missing(key: str, found: "Settings") -> list[str]:
+    """The settings, as the environment names them, that a way to pay cannot do without and has not.
+
+    Swish speaks with a certificate, but not while its money is pretended.
+    """
+    needed = NEEDED.get(key, ())
+    if key == "swish" and found.swish_environment != "mock":
+        needed = SWISH_FILES
+    return [setting.upper() for setting in needed if not getattr(found, setting)]
+
+
+def mode(key: str, found: "Settings") -> str:
+    """Whether a way to pay moves real money: live, test, pretend, or empty where that says nothing."""
+    if key == "swish":
+        return {"production": "live", "mock": "pretend"}.get(found.swish_environment, "test")
+    if key == "sandbox":
+        return "pretend"
+    if key not in KEYS:
+        return ""
+    setting, test, live = KEYS[key]
+    value = getattr(found, setting)
+    return "test" if value.startswith(test) else "live" if value.startswith(live) else ""
+
+
 def _gateways(found: "Settings") -> Iterator[str]:
     """A way to pay that is switched on without what it needs."""
     for key in found.payment_gateways:
-        for setting in NEEDED.get(key, ()):
-            if not getattr(found, setting):
-                yield f"{setting.upper()} is missing, and {key} is in PAYMENT_GATEWAYS."
+        for setting in missing(key, found):
+            yield f"{setting} is missing, and {key} is in PAYMENT_GATEWAYS."
     if found.default_payment_gateway not in found.payment_gateways:
         yield "DEFAULT_PAYMENT_GATEWAY is not in PAYMENT_GATEWAYS."
 
@@ -81,15 +104,14 @@ def _gateways(found: "Settings") -> Iterator[str]:
 def _keys(found: "Settings") -> Iterator[str]:
     """Live keys outside production, test keys in it, and both kinds side by side."""
     modes: dict[str, list[str]] = {"test": [], "live": []}
-    for setting, test, live in KEYS.values():
-        value = getattr(found, setting)
-        mode = "test" if value.startswith(test) else "live" if value.startswith(live) else ""
-        if not mode:
+    for key, (setting, _test, _live) in KEYS.items():
+        kind = mode(key, found)
+        if not kind:
             continue
-        modes[mode].append(setting.upper())
-        if mode == "live" and not found.is_production:
+        modes[kind].append(setting.upper())
+        if kind == "live" and not found.is_production:
             yield f"{setting.upper()} is a live key outside production."
-        if mode == "test" and found.is_production:
+        if kind == "test" and found.is_production:
             yield f"{setting.upper()} is a test key."
     if modes["test"] and modes["live"]:
         yield (
@@ -99,12 +121,9 @@ def _keys(found: "Settings") -> Iterator[str]:
 
 
 def _swish(found: "Settings") -> Iterator[str]:
-    """Swish speaks with a certificate. In production `mock` only withdraws it (no fault)."""
+    """Where its money is real and where not. In production `mock` only withdraws it (no fault)."""
     if "swish" not in found.payment_gateways or found.swish_environment == "mock":
         return
-    for setting in SWISH_FILES:
-        if not getattr(found, setting):
-            yield f"{setting.upper()} is missing, and swish is in PAYMENT_GATEWAYS."
     if found.swish_environment == "production" and not found.is_production:
         yield "SWISH_ENVIRONMENT is production outside production."
     if found.swish_environment == "test" and found.is_production:

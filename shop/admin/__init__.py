@@ -11,13 +11,16 @@ from shop.limits import count_try
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
+#: Below these a person moves money or parcels, calls a provider, or makes a file.
+LIMITED = ("/admin/orders/", "/admin/desks/", "/admin/disputes/", "/admin/gateways/")
+
 
 @bp.before_request
 def limit_order_actions() -> None:
     """Moving money and parcels by hand: 30 a minute for one person (security.md, section 6)."""
     if (
         request.method == "POST"
-        and request.path.startswith(("/admin/orders/", "/admin/desks/"))
+        and request.path.startswith(LIMITED)
         and current_user.is_authenticated
     ):
         count_try("admin_action", f"user:{current_user.id}")
@@ -35,6 +38,7 @@ def keep_private(response: Response) -> Response:
 from shop.admin import (  # noqa: E402
     audit_log,
     desks,
+    gateways,
     gift_cards,
     home,
     incidents,
@@ -50,6 +54,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "desks", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
+    "audit_log", "bp", "desks", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
     "settings", "stock", "takings", "webhooks",
 ]  # fmt: skip
