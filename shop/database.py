@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     DateTime,
     Engine,
     Enum,
@@ -102,8 +103,9 @@ class db_now(FunctionElement[datetime]):
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: int = 0) -> None:
-        super().__init__(literal(int(seconds), Integer()))
+    def __init__(self, seconds: int | BindParameter[int] = 0) -> None:
+        given_later = isinstance(seconds, BindParameter)
+        super().__init__(seconds if given_later else literal(int(seconds), Integer()))
 
 
 @compiles(db_now, "postgresql")

@@ -184,20 +184,23 @@ def shop(
     with held.app.app_context():
         yield held
         db.session.rollback()
-        faults = [] if request.node.get_closest_marker("breaks_books") else _faults()
+        faults = [] if request.node.get_closest_marker("breaks_books") else _faults(engine)
         db.session.rollback()
     held.after()
     assert not faults, "the books do not add up:\n" + "\n".join(map(str, faults))
 
 
-def _faults() -> list[str]:
-    """What the audit of the books finds, when a test moved money or stock."""
+def _faults(engine: str) -> list[str]:
+    """What the audit of the books finds, when a test moved money or stock.
+
+    In full after the test's run on SQLite; on PostgreSQL, where the same was done, the quick proofs.
+    """
     moved = sa.text("SELECT EXISTS (SELECT 1 FROM orders), EXISTS (SELECT 1 FROM stock_levels)")
     has_orders, has_stock = db.session.execute(moved).one()
     if not has_orders and not has_stock:
         return []
     # Without an order there are no sums of money to prove, only those of stock.
-    return books.faults(light=not has_orders)
+    return books.faults(light=not has_orders or engine != "sqlite")
 
 
 @pytest.fixture

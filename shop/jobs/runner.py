@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Executable, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Integer, and_, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -95,7 +95,7 @@ _CLAIM = (
     .values(
         status=JobStatus.RUNNING,
         worker=bindparam("holder"),
-        lease_until=db_now(LEASE_SECONDS),
+        lease_until=db_now(bindparam("lease", type_=Integer)),
         claim_number=Job.claim_number + 1,
         attempts=Job.attempts + 1,
     )
@@ -116,7 +116,7 @@ _HELD = update(table_of(Job)).where(
     Job.claim_number == bindparam("claim"),
     Job.status == JobStatus.RUNNING,
 )
-_RENEW = _HELD.values(lease_until=db_now(LEASE_SECONDS))
+_RENEW = _HELD.values(lease_until=db_now(bindparam("lease", type_=Integer)))
 _FINISH = _HELD.values(
     status=bindparam("becomes"), error=bindparam("why"), finished_at=_NOW, lease_until=None
 )
@@ -158,7 +158,9 @@ def _run_claimed(claiming: Executable, worker: str, **which: int) -> bool:
 
 def _claim(claiming: Executable, worker: str, **which: int) -> dict[str, Any] | None:
     with transaction() as session:
-        row = session.execute(claiming, {**which, "holder": worker, "now": utcnow()}).first()
+        row = session.execute(
+            claiming, {**which, "holder": worker, "now": utcnow(), "lease": LEASE_SECONDS}
+        ).first()
     return dict(row._mapping) if row else None
 
 
@@ -234,7 +236,7 @@ def _finish(session: Session, claim: Claim, status: JobStatus, error: str | None
 
 
 def _renew(session: Session, claim: Claim) -> None:
-    _fenced(session, claim, _RENEW, {})
+    _fenced(session, claim, _RENEW, {"lease": LEASE_SECONDS})
 
 
 def _fenced(session: Session, claim: Claim, change: Executable, values: dict[str, Any]) -> None:
@@ -369,7 +371,7 @@ def renew_held() -> None:
         if time.monotonic() > claim.deadline:
             continue
         with transaction() as session:
-            session.execute(_RENEW, claim.named())
+            session.execute(_RENEW, {**claim.named(), "lease": LEASE_SECONDS})
 
 
 def release(worker: str, *, counted: bool = True) -> int:
