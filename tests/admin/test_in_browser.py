@@ -175,7 +175,7 @@ def test_everything_works_with_javascript_switched_off(live, browser):
     context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("light", 390), ("dark", 1280)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_no_serious_fault(scheme, width, live, browser):
     order = make_order("delivered", lines={make_product(stock=3): 1})
     make_order("pending_payment", lines={make_product(stock=2): 1})
