@@ -107,7 +107,14 @@ def order_refund(number: str) -> ResponseReturnValue:
 
 def _show_refund(number: str, *, problem: str = "", status: int = 200, **_others: Any) -> Response:
     facts = gather(number)
-    form = read_form(facts, request.form)
+    try:
+        form = read_form(facts, request.form)
+    except NotFound:
+        raise
+    except Refused as refusal:
+        # Somebody else was quicker: there is no dialog to show, and the order's page says why.
+        flash(problem or str(refusal), "problem")
+        return leave_for(_here(number))
     return screen(
         "admin/order_refund.html",
         status,

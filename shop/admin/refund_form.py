@@ -88,8 +88,10 @@ def payment_of(facts: OrderFacts, wanted: str) -> Payment:
     for payment in able:
         if str(payment.id) == wanted:
             return payment
+    if wanted and all(str(payment.id) != wanted for payment in facts.payments):
+        raise NotFound
     if wanted or not able:
-        raise NotFound("No payment of this order can be refunded.")
+        raise Refused("Nothing of this payment can be refunded any more.")
     return able[0]
 
 
