@@ -11,9 +11,9 @@ from shop.clock import in_future, utcnow
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
-from shop.orders.lifecycle import SYSTEM, advance
+from shop.orders.lifecycle import MOVING, PACKING, SYSTEM, advance
 from shop.orders.locking import lock_order
-from shop.orders.models import Order
+from shop.orders.models import Order, OrderStatus
 from shop.payments import attempts, late, questions, recording, refunds
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import (
@@ -140,7 +140,7 @@ class CloseAttempt:
         frees_stock = bool(work.payload.get("frees_stock"))
         if payment.status not in {*LIVE, AttemptStatus.SUPERSEDED}:
             return None
-        if work.attempt > 1 and frees_stock:
+        if work.attempt > 1 and frees_stock and _is_held_for(payment, order):
             _grow_hold(payment, order)
         way = gateway(payment.gateway)
         if not way.is_online or way.page_end == PageEnd.NEVER:
@@ -167,14 +167,15 @@ class CloseAttempt:
             recording.record(answer, request.gateway_key, "sweep", payment.id)
         if payment.status == AttemptStatus.SUPERSEDED:
             payment.ask_at = None
-        if payment.status != AttemptStatus.CAPTURED and request.frees_stock and order.is_unpaid:
+        is_paid = payment.status == AttemptStatus.CAPTURED
+        if not is_paid and request.frees_stock and _is_held_for(payment, order):
             late.end_hold(order)
 
     def gave_up(self, work: Work, words: str) -> None:
         """The gateway cannot be reached: the stock is not held for ever; money that comes is late money."""
         if work.payload.get("frees_stock"):
-            _payment, order = recording.locked(work.payload["payment_id"])
-            if order.is_unpaid:
+            payment, order = recording.locked(work.payload["payment_id"])
+            if _is_held_for(payment, order):
                 late.end_hold(order)
 
 
@@ -184,8 +185,16 @@ def _ended_without_call(payment: Payment, order: Order, frees_stock: bool) -> No
         event = GatewayEvent(EventKind.EXPIRED, reference=payment.reference)
         recording.record(event, payment.gateway, "sweep", payment.id)
     payment.ask_at = in_future(minutes=8) if gateway(payment.gateway).is_online else None
-    if frees_stock and order.is_unpaid:
+    if frees_stock and _is_held_for(payment, order):
         late.end_hold(order)
+
+
+def _is_held_for(payment: Payment, order: Order) -> bool:
+    """False once another attempt lives: the shopper had the stock held anew for that one."""
+    other = select(Payment.id).where(
+        Payment.order_id == order.id, Payment.id != payment.id, Payment.status.in_(LIVE)
+    )
+    return order.is_unpaid and db.session.scalar(other.limit(1)) is None
 
 
 def _grow_hold(payment: Payment, order: Order) -> None:
@@ -331,8 +340,10 @@ def _named(answer: GatewayEvent, request: Sending) -> GatewayEvent:
 
 @handles("payments.refund_in_full", SWEEP)
 def refund_in_full(work: Work) -> None:
-    """The order was cancelled: all that was paid goes back."""
-    order = db.session.get_one(Order, work.payload["order_id"])
+    """The order was cancelled: all that was paid goes back, unless late money revived it meanwhile."""
+    order = lock_order(work.payload["order_id"])
+    if order.status in {*PACKING, *MOVING, OrderStatus.DELIVERED}:
+        return
     refunds.refund_in_full(order, work.payload["reason"], work.payload["actor"])
 
 

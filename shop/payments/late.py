@@ -1,6 +1,6 @@
 """Money that comes when the hold is over: take the stock again, wait for a person, or give it back."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.audit import recording as audit
 from shop.clock import in_future, utcnow
@@ -12,15 +12,22 @@ from shop.jobs.queue import enqueue
 from shop.orders import effects, lines
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.models import Order, OrderEvent
-from shop.payments import parts, refunds
-from shop.payments.models import PartStatus, PaymentPart
+from shop.payments import parts, refunds, telling
+from shop.payments.models import PartStatus, Payment, PaymentPart
 from shop.preferences import preferences
 from shop.stock import reservations
 from shop.stock.models import ReservationState
 
 
 def accept_or_hold(order: Order, actor: Actor, came: str) -> str:
-    """All parts are paid: go on when the stock is held or can be held again, else the late-money desk."""
+    """All parts are paid: go on when the stock is held or can be held again, else the late-money desk.
+
+    When an earlier part has gone back meanwhile, this one does too.
+    """
+    if not _money_is_here(order):
+        telling.note(order, "payment", actor.name, came)
+        _send_back(order, SYSTEM)
+        return "late"
     if reservations.has_active_hold(order.id):
         return _go_on(order, actor, "captured", came)
     chosen = preferences("late_policy", "late_money_hours")
@@ -52,6 +59,17 @@ def _go_on(order: Order, actor: Actor, changed: str, came: str = "") -> str:
     effects.take_cart_again(order)
     advance(order, "payment_succeeded", actor, text=came)
     return changed
+
+
+def _money_is_here(order: Order) -> bool:
+    """False when money that paid one of the order's parts was given back, or is on its way there."""
+    kept = select(func.sum(Payment.captured_minor - Payment.refund_held_minor)).where(
+        Payment.order_id == order.id
+    )
+    paid = select(func.sum(PaymentPart.amount_minor)).where(
+        PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.PAID
+    )
+    return (db.session.scalar(kept) or 0) >= (db.session.scalar(paid) or 0)
 
 
 def was_sold(order: Order) -> bool:
@@ -106,6 +124,8 @@ def decide(order: Order, choice: str, actor: str) -> None:
     """A person's choice before the deadline, or the default at it."""
     by = SYSTEM if actor == SYSTEM.name else Actor(Who.ADMIN, actor)
     if choice == "accept":
+        if not _money_is_here(order):
+            raise Refused("The money has gone back already: there is nothing to accept.")
         if not (reservations.has_active_hold(order.id) or hold_again(order)):
             raise Refused("Not everything is in stock yet.")
         _go_on(order, by, "late")

@@ -247,7 +247,7 @@ def _settle(order: Order, actor: Actor, came: str) -> str:
         .limit(1)
     )  # fmt: skip
     if due is None and order.status == OrderStatus.CANCELLED and late.was_sold(order):
-        return _paid_at_the_door_of_a_cancelled_order(order, actor, came)
+        return _paid_for_a_cancelled_order(order, actor, came)
     if due is None and (order.is_unpaid or order.status == OrderStatus.CANCELLED):
         return late.accept_or_hold(order, actor, came)
     telling.note(order, "payment", actor.name, came)
@@ -269,9 +269,12 @@ def _part_settled(order: Order, actor: Actor) -> str:
     return "captured"
 
 
-def _paid_at_the_door_of_a_cancelled_order(order: Order, actor: Actor, came: str) -> str:
-    """The parcel had left when it was cancelled: goods and money have changed hands all the same."""
+def _paid_for_a_cancelled_order(order: Order, actor: Actor, came: str) -> str:
+    """An instalment goes back. Cash at the door stays: goods and money have changed hands all the same."""
     telling.note(order, "payment", actor.name, came)
+    if actor.name != "gateway:cod":
+        refunds.refund_in_full(order, "paid after it was cancelled", SYSTEM.name)
+        return "late"
     order.paid_at = order.paid_at or utcnow()
     order.attention = "Cash was taken for a cancelled order: let it stand, or refund"
     open_incident(
