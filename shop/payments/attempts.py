@@ -278,7 +278,8 @@ def _open_another(
     if order.is_unpaid:
         if order.status == OrderStatus.PAYMENT_FAILED:
             advance(order, "payment_retried", Actor(Who.SHOPPER, "customer"))
-        until = renew(order, way.key)
+        # The stock of a plan is held for weeks; a gateway's page is open for no longer than any other.
+        renew(order, way.key)
         order.payment_method = way.key
     opening = begin(order, part, way, until)
     refresh(order)
