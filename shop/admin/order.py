@@ -25,6 +25,7 @@ from shop.messaging.resending import resend
 from shop.orders.lifecycle import MOVING, Actor, Who, advance
 from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.pages import clock, leave_for, not_modified, tagged, with_etag
+from shop.payments import parts
 from shop.payments.recording import record_cash
 
 NOTE_LETTERS = 2000
@@ -136,7 +137,7 @@ def order_transition(number: str) -> ResponseReturnValue:
         advance(found, event, actor, to=to, details=details)
         by_hand.follow(found, event, _typed("courier_name", 80), _typed("awb", 60))
         if event == "delivered" and found.paid_at is None:
-            record_cash(found, found.total_minor, actor.name)
+            record_cash(found, parts.due_minor(found.id), actor.name)
         words = (
             f"{found.number}: {step.label} done. It is now {status_words(found.status).lower()}."
         )
