@@ -1,6 +1,6 @@
 """Disputes: the shopper's bank asks for the money back."""
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.clock import utcnow
 from shop.database import insert_ignore
@@ -75,12 +75,24 @@ def _close(event: GatewayEvent, dispute: Dispute, order: Order, actor: Actor) ->
         .where(Payment.order_id == order.id, Dispute.status == DisputeStatus.OPEN)
         .limit(1)
     )
+    is_lost = status == DisputeStatus.LOST
+    goes_on = is_lost and _is_paid_by_others(order)
     if others is None and may(order, step, actor.who):
-        advance(order, step, actor)
+        words = "The dispute was lost; other money still pays the order" if goes_on else ""
+        advance(order, "dispute_won" if goes_on else step, actor, text=words)
         order.attention = None
-    if status == DisputeStatus.LOST:
+    if is_lost and not goes_on:
         give_back_sales(order)
     return step
+
+
+def _is_paid_by_others(order: Order) -> bool:
+    """True where the lost money was not needed: the order was paid twice, and one of the two is still here."""
+    lost = select(Dispute.payment_id).where(Dispute.status == DisputeStatus.LOST)
+    kept = select(func.sum(Payment.captured_minor - Payment.refund_held_minor)).where(
+        Payment.order_id == order.id, Payment.id.not_in(lost)
+    )
+    return (db.session.scalar(kept) or 0) >= order.total_minor
 
 
 def _report(order: Order, payment: Payment, dispute: Dispute) -> None:
