@@ -14,7 +14,14 @@ from shop.incidents.opening import About, open_incident
 from shop.money import format_minor
 from shop.payments import recording, refunds
 from shop.payments.gateways.base import EventKind, GatewayEvent
-from shop.payments.models import AttemptStatus, Payment, PaymentDifference, Refund, RefundStatus
+from shop.payments.models import (
+    AttemptStatus,
+    Dispute,
+    Payment,
+    PaymentDifference,
+    Refund,
+    RefundStatus,
+)  # fmt: skip
 
 #: What moved within the last hour may not stand in the gateway's list yet.
 SETTLED_HOURS = 1
@@ -76,6 +83,8 @@ def _otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
     """What is listed with another amount than ours."""
     if event.kind in recording.REFUND_NEWS:
         return _refund_otherwise(event, payment)
+    if event.kind in recording.DISPUTE_NEWS:
+        return _dispute_otherwise(event, payment)
     if event.kind != EventKind.CAPTURED:
         return []
     said = [
@@ -95,6 +104,18 @@ def _refund_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]
         return []
     named = event.refund_gateway_id or ours.idempotency_key
     return [Difference("refund", named, ours.amount_minor, event.amount_minor, payment.currency)]
+
+
+def _dispute_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
+    ours = db.session.scalar(
+        select(Dispute.amount_minor).where(
+            Dispute.payment_id == payment.id, Dispute.gateway_id == event.dispute_gateway_id
+        )
+    )
+    if ours is None or event.amount_minor in {None, ours}:
+        return []
+    named = event.dispute_gateway_id or payment.reference
+    return [Difference("dispute", named, ours, event.amount_minor, payment.currency)]
 
 
 def _not_listed(gateway_key: str, listed: set[int], since: datetime) -> list[Difference]:
