@@ -12,7 +12,12 @@ from shop.orders.lifecycle import SYSTEM, Actor, Who, advance
 from shop.orders.models import Order, OrderStatus, PaymentStatus
 from shop.payments import attempts, recording
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.gateways.transfer_reference import transfer_reference
 from shop.payments.models import Payment, Refund
+from shop.payments.statements.matching import TWIN
+from shop.payments.statements.models import BankStatementLine, LineState
+from shop.payments.statements.reading import read_statement
+from shop.payments.statements.storing import keep_statement
 from shop.preferences import change
 from shop.promotions import gift_cards
 from shop.promotions.models import GiftCard
@@ -20,6 +25,7 @@ from shop.stock import ledger
 from shop.stock.models import Reservation, ReservationState, StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, pay, sign_in
 from tests.payments.histories import hold_ends
+from tests.payments.transfers import csv_of
 
 CARD_MINOR = 50_000
 
@@ -175,3 +181,22 @@ def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(app):
             recording.record(event, "sandbox", "webhook", earlier.id)
     assert fresh(order).status == OrderStatus.PAID
     assert [line.refunded_minor for line in order.lines] == [0, 0]
+
+
+@pytest.mark.parametrize(("first", "second"), [("", "A1"), ("A1", "")])
+def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
+    app, run_jobs, first, second
+):
+    order = make_order(method="bank_transfer")
+    reference = transfer_reference(attempts.latest(order.id).reference)
+    for bank_id in (first, second):
+        data = csv_of((order.total_minor, f"pmt {reference} {bank_id}", bank_id))
+        with transaction():
+            keep_statement(read_statement(data, "INR"), "bank.csv", data, "user:1")
+        run_jobs()
+    lines = sa.select(BankStatementLine.state, BankStatementLine.remark)
+    assert db.session.execute(lines.order_by(BankStatementLine.id)).all() == [
+        (LineState.MATCHED, ""),
+        (LineState.UNMATCHED, TWIN),
+    ]
+    assert refunded(order) == []

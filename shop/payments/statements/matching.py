@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
@@ -21,7 +21,7 @@ from shop.money import format_minor
 from shop.orders.models import Order
 from shop.payments import transfers
 from shop.payments.models import AttemptStatus, PartStatus, Payment, PaymentPart
-from shop.payments.statements.models import BankStatementLine, LineState
+from shop.payments.statements.models import BankStatement, BankStatementLine, LineState
 from shop.payments.statements.rows import bank_id as read_id
 from shop.payments.statements.rows import plain_text
 from shop.payments.statements.storing import id_key
@@ -29,7 +29,7 @@ from shop.payments.transfers import Credited, Transfer, credit
 
 TWIN_DAYS = 10
 SUGGESTED_DAYS = 45
-TWIN = "A person confirmed a transfer like this one: look whether it is the same money"
+TWIN = "A transfer like this one was counted already: look whether it is the same money"
 OTHER_CURRENCY = "Another currency than the order's"
 
 
@@ -237,14 +237,25 @@ def _matched(line: BankStatementLine, credited: Credited, actor: str) -> None:
 
 
 def _twin(line: BankStatementLine, order_id: int) -> bool:
-    """Whether a person confirmed the same money for this order, and the file shows another id or none."""
+    """Whether the same money was counted for this order already, told in another way.
+
+    A person confirmed it, and the file shows another id or none; or another file told of it that has
+    another form, or an id where this one has none.
+    """
     other = BankStatementLine
+    form = line.statement.form if line.statement else ""
+    in_other_form = select(BankStatement.id).where(BankStatement.form != form)
+    has_id = other.bank_id.is_not(None) if line.bank_id is None else other.bank_id.is_(None)
     near = timedelta(days=TWIN_DAYS)
     found = (
         select(other.id)
         .join(Payment, Payment.id == other.payment_id)
         .where(
-            Payment.order_id == order_id, other.statement_id.is_(None), other.state == LineState.MATCHED,
+            Payment.order_id == order_id, other.state == LineState.MATCHED,
+            or_(
+                other.statement_id.is_(None), other.statement_id.in_(in_other_form),
+                (other.statement_id != line.statement_id) & has_id,
+            ),
             other.amount_minor == line.amount_minor, other.currency == line.currency,
             other.booked_on.between(line.booked_on - near, line.booked_on + near),
         )
