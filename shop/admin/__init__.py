@@ -38,6 +38,7 @@ def keep_private(response: Response) -> Response:
 from shop.admin import (  # noqa: E402
     audit_log,
     desks,
+    disputes,
     gateways,
     gift_cards,
     home,
@@ -54,6 +55,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "desks", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
+    "audit_log", "bp", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
     "settings", "stock", "takings", "webhooks",
 ]  # fmt: skip

@@ -9,13 +9,13 @@ from sqlalchemy import func, select
 
 from shop.accounts.rights import Right, needs
 from shop.admin import bp, desks_lists, order_lists
-from shop.admin.rendering import can, is_low, screen
+from shop.admin.rendering import can, is_low, needs_answer, screen
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
 from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.models import Order, OrderStatus
-from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
+from shop.payments.models import Dispute, Payment, Refund, RefundStatus
 from shop.payments.statements.models import BankStatementLine, LineState
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
@@ -68,7 +68,7 @@ def _counts() -> dict[str, int]:
         "returned": _count(Order, status == OrderStatus.RETURNED),
         "unmatched": _count(BankStatementLine, BankStatementLine.state == LineState.UNMATCHED),
         "by_hand": desks_lists.refunds_to_send(),
-        "disputes": _count(Dispute, Dispute.status == DisputeStatus.OPEN),
+        "disputes": _count(Dispute, needs_answer()),
         "refunds": _count(Refund, Refund.status == RefundStatus.FAILED),
         "messages": _count(Notification, Notification.status == NotificationStatus.UNCERTAIN),
         "jobs": _count(Job, Job.status == JobStatus.FAILED),
@@ -100,7 +100,7 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
         found += [
             Desk("Money that names no order", waiting["unmatched"], url_for("admin.desks", desk="unmatched"), "on the bank account, perhaps an order's"),
             Desk("Refunds to send", waiting["by_hand"], url_for("admin.desks", desk="refunds"), "bank transfers and cash go back by hand"),
-            Desk("Disputes", waiting["disputes"], _list(tab="needs-attention", desk="disputes"), "lost when not answered in time"),
+            Desk("Disputes", waiting["disputes"], url_for("admin.disputes"), "lost when not answered in time"),
             Desk("Failed refunds", waiting["refunds"], _list(tab="needs-attention"), "the customer still waits for money"),
             Desk("Uncertain messages", waiting["messages"], url_for("admin.incidents"), "perhaps not sent; never repeated by itself"),
         ]  # fmt: skip
@@ -148,8 +148,8 @@ def _disputes() -> list[Any]:
             select(Dispute, Order.number, Order.currency)
             .join(Payment, Payment.id == Dispute.payment_id)
             .join(Order, Order.id == Payment.order_id)
-            .where(Dispute.status == DisputeStatus.OPEN)
-            .order_by(Dispute.evidence_due_at)
+            .where(needs_answer())
+            .order_by(Dispute.evidence_due_at.is_(None), Dispute.evidence_due_at)
             .limit(LATEST)
         )
     )

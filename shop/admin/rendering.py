@@ -19,6 +19,7 @@ from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
 from shop.orders.models import Order, OrderStatus
 from shop.pages import page, wants_fragment
+from shop.payments.models import Dispute, DisputeStatus
 from shop.payments.statements.models import BankStatementLine, LineState
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
@@ -68,13 +69,21 @@ def menu_counts() -> dict[str, int]:
         select(
             _count(Order, Order.status.in_(TO_DO) | Order.attention.is_not(None)).label("orders"),
             _count(StockLevel, is_low()).label("stock"),
-            _count(BankStatementLine, BankStatementLine.state == LineState.UNMATCHED).label("money"),
+            _count(BankStatementLine, BankStatementLine.state == LineState.UNMATCHED).label(
+                "money"
+            ),
+            _count(Dispute, needs_answer()).label("disputes"),
             _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
             _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
             _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),
         )
     ).one()
     return dict(row._mapping)
+
+
+def needs_answer() -> Any:
+    """A dispute for which nobody has sent evidence yet."""
+    return (Dispute.status == DisputeStatus.OPEN) & Dispute.evidence_sent_at.is_(None)
 
 
 def is_low() -> Any:

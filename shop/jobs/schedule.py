@@ -29,6 +29,7 @@ SCHEDULE = (
     Task("payments.late_money_default", 600),
     Task("payments.forgotten_money", 86_400),
     Task("payments.remind", 21_600),
+    Task("payments.remind_evidence", 3_600),
     Task("webhooks.sweep", 60),
     Task("orders.unstick", 600),
     Task("delivery.poll", 1_800),

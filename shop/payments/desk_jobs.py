@@ -10,14 +10,18 @@ from shop.incidents.models import Severity
 from shop.jobs.handlers import Work, handles
 from shop.jobs.queue import enqueue
 from shop.orders.models import Order
+from shop.pages import moment
 from shop.payments import telling
 from shop.payments.excess import excess_minor, give_back_excess, overpaid
 from shop.payments.jobs import PAGE, SWEEP
-from shop.payments.models import Payment, Refund, RefundStatus
+from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
 from shop.payments.refunds import BY_HAND
 from shop.payments.statements import matching
 from shop.payments.statements.models import BankStatementLine, LineState
 from shop.preferences import preference
+
+EVIDENCE_HOURS = 48
+"""So long before its evidence date an open dispute becomes an incident, if nothing was sent."""
 
 
 @handles("payments.forgotten_money", SWEEP)
@@ -75,3 +79,29 @@ def return_excess(work: Work) -> None:
     order = db.session.get_one(Order, work.payload["order_id"])
     if order.attention is not None and excess_minor(order):
         give_back_excess(order.id, "system")
+
+
+@handles("payments.remind_evidence", SWEEP)
+def remind_evidence(work: Work) -> None:
+    """Nothing is sent by itself: an incident tells of evidence that is due soon, or overdue."""
+    due = db.session.execute(
+        select(Dispute, Payment, Order)
+        .join(Payment, Payment.id == Dispute.payment_id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(
+            Dispute.status == DisputeStatus.OPEN,
+            Dispute.evidence_due_at <= in_future(hours=EVIDENCE_HOURS),
+            Dispute.evidence_sent_at.is_(None),
+            Dispute.evidence_reminded_at.is_(None),
+        )
+        .order_by(Dispute.evidence_due_at)
+        .limit(PAGE)
+    )
+    for dispute, payment, order in due.all():
+        assert dispute.evidence_due_at
+        telling.report_payment(
+            order, payment,
+            f"Evidence for the dispute of order {order.number} must be sent by {moment(dispute.evidence_due_at)}",
+            Severity.CRITICAL, f"evidence_due:{dispute.id}",
+        )  # fmt: skip
+        dispute.evidence_reminded_at = utcnow()

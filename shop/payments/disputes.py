@@ -2,8 +2,10 @@
 
 from sqlalchemy import func, select
 
+from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.database import insert_ignore
+from shop.errors import Conflict, NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
@@ -13,6 +15,7 @@ from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Dispute, DisputeStatus, Payment
 from shop.payments.refunds import give_back_sales
 
+MOST_NOTE_LETTERS = 300
 OUTCOMES = {
     EventKind.DISPUTE_WON: (DisputeStatus.WON, "dispute_won"),
     EventKind.DISPUTE_LOST: (DisputeStatus.LOST, "dispute_lost"),
@@ -28,8 +31,9 @@ def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -
         order.attention = "The payment is disputed: answer before the evidence date"
         order.late_money_due_at = None
         _report(order, payment, dispute)
-    if event.evidence_due_at:
+    if event.evidence_due_at and event.evidence_due_at != dispute.evidence_due_at:
         dispute.evidence_due_at = event.evidence_due_at
+        dispute.evidence_reminded_at = None
     if event.kind == EventKind.DISPUTE_OPENED:
         return "dispute_opened" if is_new else "nothing"
     return _close(event, dispute, order, actor)
@@ -44,6 +48,52 @@ def is_reflected(event: GatewayEvent, payment: Payment) -> bool:
     if event.kind == EventKind.DISPUTE_OPENED:
         return status is not None
     return status == OUTCOMES[event.kind][0]
+
+
+def mark_sent(dispute_id: int, actor: str, note: str) -> Dispute:
+    """A person has sent the evidence at the gateway. Raises NotFound, Conflict, Refused."""
+    dispute = _open_one(dispute_id)
+    if dispute.evidence_sent_at is not None:
+        raise Conflict("The evidence is marked as sent already.")
+    note = note.strip()
+    if len(note) > MOST_NOTE_LETTERS:
+        raise Refused(f"Write at most {MOST_NOTE_LETTERS} letters.")
+    dispute.evidence_sent_at, dispute.evidence_sent_by = utcnow(), actor
+    dispute.evidence_note = note
+    audit.write(actor, "dispute.evidence_sent", subject_of(dispute.id), after={"note": note})
+    return dispute
+
+
+def take_mark_off(dispute_id: int, actor: str) -> Dispute:
+    """The evidence was not sent after all. Raises NotFound, Conflict."""
+    dispute = _open_one(dispute_id)
+    if dispute.evidence_sent_at is None:
+        raise Conflict("The evidence is not marked as sent.")
+    before = {"by": dispute.evidence_sent_by, "note": dispute.evidence_note}
+    dispute.evidence_sent_at, dispute.evidence_sent_by, dispute.evidence_note = None, None, ""
+    dispute.evidence_reminded_at = None
+    audit.write(actor, "dispute.evidence_not_sent", subject_of(dispute.id), before=before)
+    return dispute
+
+
+def subject_of(dispute_id: int) -> str:
+    """How the audit names a dispute."""
+    return f"dispute:{dispute_id}"
+
+
+def _open_one(dispute_id: int) -> Dispute:
+    """The dispute, locked. Raises NotFound, and Conflict where it is over."""
+    found = db.session.scalars(
+        select(Dispute)
+        .where(Dispute.id == dispute_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if found is None:
+        raise NotFound("There is no such dispute.")
+    if found.status != DisputeStatus.OPEN:
+        raise Conflict("The dispute is over.")
+    return found
 
 
 def _dispute(event: GatewayEvent, payment: Payment) -> tuple[Dispute, bool]:

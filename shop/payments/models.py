@@ -241,6 +241,12 @@ class Dispute(Row):
     reason: Mapped[str] = mapped_column(String(120), default="")
     status: Mapped[DisputeStatus] = mapped_column(stored(DisputeStatus), default=DisputeStatus.OPEN)
     evidence_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When staff sent the evidence to the gateway (a mark made by hand), who, and a note.
+    evidence_sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    evidence_sent_by: Mapped[str | None] = mapped_column(String(80))
+    evidence_note: Mapped[str] = mapped_column(String(300), default="")
+    #: When an incident reminded of this evidence date.
+    evidence_reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     payment: Mapped[Payment] = relationship()
