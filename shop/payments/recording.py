@@ -20,7 +20,7 @@ from shop.money import format_minor
 from shop.orders import effects
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.locking import lock_order
-from shop.orders.models import Order, OrderStatus
+from shop.orders.models import Order, OrderStatus, PaymentStatus
 from shop.payments import disputes, late, refunds, telling, waiting
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import (
@@ -379,7 +379,10 @@ def _try_failed(event: GatewayEvent, payment: Payment, order: Order, actor: Acto
 
 
 def opening_refused(payment_id: int, words: str) -> None:
-    """The gateway refused to open for certain: hold released at once, no mail; the shopper chooses anew."""
+    """The gateway refused to open for certain: hold released at once, no mail; the shopper chooses anew.
+
+    Who has paid a part keeps the hold until its time is over.
+    """
     payment, order = locked(payment_id)
     if payment.status not in LIVE:
         return
@@ -393,8 +396,8 @@ def opening_refused(payment_id: int, words: str) -> None:
     if may(order, "payment_failed", Who.GATEWAY):
         actor = Actor(Who.GATEWAY, f"gateway:{payment.gateway}")
         advance(order, "payment_failed", actor, text="The payment could not be opened")
-    late.release_hold(order)
-    refresh(order)
+    if refresh(order) != PaymentStatus.PARTIALLY_PAID:
+        late.release_hold(order)
     telling.report(
         order, payment, f"A payment could not be opened: {words}"[:300], Severity.MEDIUM, "open_refused"
     )  # fmt: skip

@@ -12,6 +12,7 @@ from shop.orders.lifecycle import SYSTEM, Actor, Who, advance
 from shop.orders.models import Order, OrderStatus, PaymentStatus
 from shop.payments import attempts, recording
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.gateways.sandbox import Sandbox
 from shop.payments.gateways.transfer_reference import transfer_reference
 from shop.payments.models import Payment, Refund
 from shop.payments.statements.matching import TWIN
@@ -21,6 +22,7 @@ from shop.payments.statements.storing import keep_statement
 from shop.preferences import change
 from shop.promotions import gift_cards
 from shop.promotions.models import GiftCard
+from shop.providers import TryLater
 from shop.stock import ledger
 from shop.stock.models import Reservation, ReservationState, StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, pay, sign_in
@@ -200,3 +202,15 @@ def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
         (LineState.UNMATCHED, TWIN),
     ]
     assert refunded(order) == []
+
+
+def test_a_gateway_that_does_not_open_leaves_the_hold_of_who_has_paid_a_part(app, monkeypatch):
+    order = on_deposit("paid_in_full")
+
+    def refused(self, request):
+        raise TryLater("HTTP 503")
+
+    monkeypatch.setattr(Sandbox, "open", refused)
+    attempts.pay(order.id, "sandbox")
+    assert fresh(order).status == OrderStatus.PAYMENT_FAILED
+    assert db.session.scalar(sa.select(Reservation.state)) == ReservationState.ACTIVE
