@@ -171,6 +171,55 @@ def test_a_live_event_is_not_for_a_test_key(way: StripeCheckout) -> None:
         way.parse(live)
 
 
+# --- every event that the page lists -----------------------------------------------------------
+
+#: The event, whose object it carries (a sample's name), what is changed in it, and what it means.
+LISTED = [
+    ("checkout.session.completed", "checkout.session.completed-paid", {}, EventKind.CAPTURED),
+    ("checkout.session.completed", "checkout.session.completed-unpaid", {}, EventKind.PENDING),
+    ("checkout.session.async_payment_succeeded", "checkout.session.async_payment_succeeded", {}, EventKind.CAPTURED),
+    ("checkout.session.async_payment_failed", "checkout.session.async_payment_failed", {}, EventKind.FAILED),
+    ("checkout.session.expired", "checkout.session.expired", {}, EventKind.EXPIRED),
+    ("payment_intent.succeeded", "payment_intent.succeeded", {}, EventKind.CAPTURED),
+    ("payment_intent.payment_failed", "payment_intent.payment_failed", {}, EventKind.TRY_FAILED),
+    ("payment_intent.canceled", "payment_intent.payment_failed", {"status": "canceled"}, None),
+    ("payment_intent.processing", "payment_intent.payment_failed", {"status": "processing"}, None),
+    ("refund.created", "refund.created", {"status": "pending"}, EventKind.REFUND_PENDING),
+    ("refund.created", "refund.created", {"status": "requires_action"}, EventKind.REFUND_PENDING),
+    ("refund.updated", "refund.created", {"status": "succeeded"}, EventKind.REFUND_SUCCEEDED),
+    ("refund.updated", "refund.created", {"status": "canceled"}, EventKind.REFUND_FAILED),
+    ("charge.refund.updated", "refund.created", {"status": "succeeded"}, EventKind.REFUND_SUCCEEDED),
+    ("refund.failed", "refund.failed", {}, EventKind.REFUND_FAILED),
+    ("charge.refunded", "refund.created", {"object": "charge", "amount_refunded": 1}, None),
+    ("charge.dispute.created", "charge.dispute.created", {}, EventKind.DISPUTE_OPENED),
+    ("charge.dispute.created", "charge.dispute.created", {"status": "warning_needs_response"}, EventKind.DISPUTE_OPENED),
+    ("charge.dispute.updated", "charge.dispute.created", {"status": "under_review"}, EventKind.DISPUTE_OPENED),
+    ("charge.dispute.updated", "charge.dispute.created", {"status": "appeal_under_review"}, EventKind.DISPUTE_OPENED),
+    ("charge.dispute.funds_withdrawn", "charge.dispute.created", {}, EventKind.DISPUTE_OPENED),
+    ("charge.dispute.funds_reinstated", "charge.dispute.closed", {"status": "won"}, EventKind.DISPUTE_WON),
+    ("charge.dispute.closed", "charge.dispute.closed", {"status": "won"}, EventKind.DISPUTE_WON),
+    ("charge.dispute.closed", "charge.dispute.closed", {"status": "lost"}, EventKind.DISPUTE_LOST),
+    ("charge.dispute.closed", "charge.dispute.closed", {"status": "warning_closed"}, EventKind.DISPUTE_WON),
+    ("charge.dispute.closed", "charge.dispute.closed", {"status": "prevented"}, EventKind.DISPUTE_WON),
+    ("radar.early_fraud_warning.created", "refund.created", {"object": "radar.early_fraud_warning"}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "name", "changes", "means"), LISTED)
+def test_every_event_of_the_page_means_something_or_nothing(
+    way: StripeCheckout, kind: str, name: str, changes: dict[str, Any], means: EventKind | None
+) -> None:
+    event = json.loads(sample(name))
+    event["type"] = kind
+    event["data"]["object"].update(changes)
+    message = way.parse(json.dumps(event).encode())
+    assert message.kind == kind
+    assert [one.kind for one in message.events] == ([means] if means else [])
+    for one in message.events:
+        assert one.event_id == event["id"]
+        assert one.amount_minor
+
+
 # --- the stand-in speaks as the samples do ---------------------------------------------------
 
 

@@ -17,12 +17,14 @@ from werkzeug.utils import redirect
 from tests.simulators.base import Fault, Hook, Simulator, now
 from tests.simulators.stripe_objects import (
     Refusal,
+    balance_object,
     check_known,
     check_metadata,
     dispute_object,
     intent_object,
     number,
     parse_form,
+    payout_object,
     session_object,
     sign,
     totals,
@@ -83,6 +85,11 @@ class Stripe(Simulator):
         self.charges: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
+        #: What charges brought to the balance, and the payouts that it left by.
+        self.balance: dict[str, dict[str, Any]] = {}
+        self.payouts: dict[str, dict[str, Any]] = {}
+        #: False: the balance transaction comes to be some time after the charge.
+        self.books_at_once = True
         self.intent_data: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         #: Where events go: (address, signing secrets). Two secrets while one is being replaced.
@@ -165,6 +172,8 @@ class Stripe(Simulator):
             ("GET", r"/v1/refunds", lambda p, k: self._list(self.refunds, p, ("payment_intent", "charge"))),
             ("GET", r"/v1/refunds/(\w+)", lambda p, k, i: _get(self.refunds, i, "refund")),
             ("GET", r"/v1/disputes", lambda p, k: self._list(self.disputes, p, ("payment_intent", "charge"))),
+            ("GET", r"/v1/payouts", lambda p, k: self._list(self.payouts, p, ("status",))),
+            ("GET", r"/v1/balance_transactions", lambda p, k: self._list_balance(p)),
             ("GET", r"/v1/disputes/(\w+)", lambda p, k, i: _get(self.disputes, i, "dispute")),
         ]  # fmt: skip
         for method, pattern, act in routes:
@@ -253,11 +262,21 @@ class Stripe(Simulator):
         limit = number(params.get("limit", 10), "limit")
         if not 1 <= limit <= 100:
             raise Refusal(400, "limit must be between 1 and 100", param="limit")
+        expand = [path.removeprefix("data.") for path in params.get("expand", [])]
         return {
             "object": "list",
-            "data": found[:limit],
+            "data": [self._shown(row, {"expand": expand}) for row in found[:limit]],
             "has_more": len(found) > limit,
         }
+
+    def _list_balance(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Those of a payout can be asked for where Stripe made it by itself."""
+        payout = params.get("payout")
+        if payout and not _get(self.payouts, payout, "payout")["automatic"]:
+            raise Refusal(400, "Balance transaction history can only be filtered on automatic transfers, not manual.", param="payout")  # fmt: skip
+        answer = self._list(self.balance, params, ("payout", "type"))
+        rows = [{name: row[name] for name in row if name != "payout"} for row in answer["data"]]
+        return {**answer, "data": rows}
 
     def _shown(self, row: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
         """The object with its expansions."""
@@ -266,7 +285,10 @@ class Stripe(Simulator):
             place = shown
             for name in path.split("."):
                 value = place.get(name)
-                stores = {"payment_intent": self.intents, "latest_charge": self.charges}
+                stores = {
+                    "payment_intent": self.intents, "latest_charge": self.charges,
+                    "balance_transaction": self.balance, "source": self.charges,
+                }  # fmt: skip
                 if name not in place or name not in stores:
                     raise Refusal(
                         400, f"This property cannot be expanded ({name}).", param="expand"
@@ -340,6 +362,22 @@ class Stripe(Simulator):
         intent["latest_charge"] = None
         self._emit("payment_intent.payment_failed", intent)
 
+    def book(self, charge: dict[str, Any]) -> None:
+        """The charge comes to the account's balance, less 2.9 per cent."""
+        made = balance_object(charge, charge["amount"] * 29 // 1_000)
+        self.balance[made["id"]] = made
+        charge["balance_transaction"] = made["id"]
+
+    def pay_out(self, *, automatic: bool = True) -> str:
+        """All that is in the balance goes to the shop's bank. Returns the payout's id."""
+        waiting = [one for one in self.balance.values() if one["payout"] is None]
+        net = sum(one["net"] for one in waiting)
+        made = payout_object(net, waiting[0]["currency"], now(), automatic)
+        self.payouts[made["id"]] = made
+        for one in waiting:
+            one.update(payout=made["id"], status="available")
+        return str(made["id"])
+
     def refund_from_dashboard(self, intent_id: str, amount: int | None = None) -> str:
         """A person refunds in Stripe's dashboard: the refund has no metadata of ours."""
         intent = self.intents[intent_id]
@@ -405,11 +443,14 @@ class Stripe(Simulator):
     def _capture(self, intent: dict[str, Any], method: str) -> None:
         charge = {
             "id": f"ch_{secrets.token_hex(12)}", "object": "charge", "amount": intent["amount"],
-            "amount_refunded": 0, "currency": intent["currency"], "created": now(),
+            "amount_refunded": 0, "balance_transaction": None, "currency": intent["currency"],
+            "created": now(), "metadata": dict(intent["metadata"]),
             "livemode": self.livemode, "paid": True, "payment_intent": intent["id"],
             "payment_method_details": {"type": method}, "refunded": False, "status": "succeeded",
         }  # fmt: skip
         self.charges[charge["id"]] = charge
+        if self.books_at_once:
+            self.book(charge)
         intent.update(
             status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"],
             last_payment_error=None, payment_method=f"pm_{secrets.token_hex(12)}",

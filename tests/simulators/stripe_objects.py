@@ -44,6 +44,27 @@ class Refusal(Exception):
             self.body["param"] = param
 
 
+def balance_object(charge: dict[str, Any], fee: int) -> dict[str, Any]:
+    """What a charge brought to the account's balance, in the account's currency."""
+    return {
+        "id": f"txn_{secrets.token_hex(12)}", "object": "balance_transaction",
+        "amount": charge["amount"], "available_on": charge["created"] + 2 * 86_400,
+        "created": charge["created"], "currency": charge["currency"], "exchange_rate": None, "fee": fee,
+        "fee_details": [{"amount": fee, "currency": charge["currency"], "type": "stripe_fee"}],
+        "net": charge["amount"] - fee, "reporting_category": "charge", "source": charge["id"],
+        "status": "pending", "type": "charge", "payout": None,
+    }  # fmt: skip
+
+
+def payout_object(amount: int, currency: str, made: int, automatic: bool) -> dict[str, Any]:
+    """Money on its way to the shop's bank."""
+    return {
+        "id": f"po_{secrets.token_hex(12)}", "object": "payout", "amount": amount,
+        "arrival_date": made + 86_400, "automatic": automatic, "created": made,
+        "currency": currency, "status": "paid", "type": "bank_account",
+    }  # fmt: skip
+
+
 def sign(body: bytes, *signing: str, moment: int | None = None) -> str:
     """The Stripe-Signature header: one v1 for each secret."""
     at = str(now() if moment is None else moment)

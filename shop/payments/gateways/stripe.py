@@ -31,6 +31,7 @@ from shop.payments.gateways.stripe_reading import (
     id_of,
     moment_of,
     news_of,
+    paid_out_event,
     refs_of,
     refund_event,
     session_event,
@@ -58,6 +59,9 @@ SESSION_OUTLIVES = timedelta(minutes=30)
 #: What a list must reach back beyond the day asked for: its rows are sorted by their making, and
 #: a session may be paid, a refund fail and a dispute end long after that.
 OLDER_SESSIONS, OLDER_REFUNDS, OLDER_DISPUTES = (timedelta(days=days) for days in (2, 30, 120))
+
+#: A session with its charge and what that cost: stripe-python 16.1.0, Charge.balance_transaction.
+WITH_FEE = "payment_intent.latest_charge.balance_transaction"
 
 MAX_AMOUNT = 99_999_999
 MIN_USD = 50
@@ -178,11 +182,14 @@ class StripeCheckout:
             raise ValueError("not an event of Stripe") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
-        """Sessions that were paid, also those made some days before."""
-        wish = _made_since(since - OLDER_SESSIONS) | {"status": "complete"}
+        """Sessions that were paid, also those made some days before; and what payouts were made of."""
+        wish = _made_since(since - OLDER_SESSIONS) | {
+            "status": "complete", "expand": [f"data.{WITH_FEE}"],
+        }  # fmt: skip
         rows = _rows(lambda: _client(WORKER_SECONDS).v1.checkout.sessions.list(wish))
         events = [_told(session_event, session) for session in rows]
-        return [event for event in events if event.kind == EventKind.CAPTURED]
+        paid = [event for event in events if event.kind == EventKind.CAPTURED]
+        return paid + _paid_out(since)
 
     def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
         """Refunds as they stand now, also older ones: they may fail later."""
@@ -294,8 +301,29 @@ def _told(read: Callable[[dict[str, Any]], GatewayEvent], found: dict[str, Any])
 
 
 def _session(name: str) -> dict[str, Any]:
-    more: Any = {"expand": ["payment_intent.latest_charge"]}
+    more: Any = {"expand": [WITH_FEE]}
     return _object(lambda: _client(ASK_SECONDS).v1.checkout.sessions.retrieve(name, more))
+
+
+def _paid_out(since: datetime) -> list[GatewayEvent]:
+    """Our charges in payouts that Stripe made by itself: of others it does not say what is in them."""
+    payouts = _rows(lambda: _client(WORKER_SECONDS).v1.payouts.list(_made_since(since)))
+    return [
+        event
+        for payout in payouts
+        if payout["automatic"] and payout["status"] not in {"failed", "canceled"}
+        for event in _charges_in(payout["id"])
+        if event.reference
+    ]
+
+
+def _charges_in(payout_id: str) -> list[GatewayEvent]:
+    """A payout holds refunds, fees and itself too: what came in has a charge as its source."""
+    wish: Any = {"payout": payout_id, "expand": ["data.source"], "limit": PAGE_ROWS}
+    rows = _rows(lambda: _client(WORKER_SECONDS).v1.balance_transactions.list(wish))
+    sources = [row["source"] for row in rows if isinstance(row["source"], dict)]
+    charges = [one for one in sources if one.get("object") == "charge"]
+    return [_told(lambda charge: paid_out_event(charge, payout_id), one) for one in charges]
 
 
 def _refunds(wish: Any, read_seconds: int) -> list[dict[str, Any]]:

@@ -117,6 +117,7 @@ def session_event(session: dict[str, Any], unpaid: EventKind = EventKind.PENDING
         amount_minor=our_amount(session["amount_total"], currency),
         currency=currency,
         method=_method(session),
+        fee_minor=_fee(_charge(session), currency),
         failure_words=DECLINED if kind == EventKind.FAILED else None,
         payer_email=payer.get("email"),
         payer_phone=payer.get("phone"),
@@ -180,11 +181,45 @@ def dispute_event(dispute: dict[str, Any]) -> GatewayEvent:
     )
 
 
-def _method(found: Mapping[str, Any]) -> str | None:
-    """What was paid with: told by the charge, else known only where one method was offered."""
+def paid_out_event(charge: dict[str, Any], payout_id: str) -> GatewayEvent:
+    """A charge that left the balance by this payout."""
+    currency = charge["currency"].upper()
+    return GatewayEvent(
+        EventKind.CAPTURED,
+        reference=(charge.get("metadata") or {}).get("reference"),
+        amount_minor=our_amount(charge["amount"], currency),
+        currency=currency,
+        payout_reference=payout_id,
+        refs=_named(
+            {"payment_intent": id_of(charge.get("payment_intent")), "charge": charge["id"]}
+        ),
+    )
+
+
+def _charge(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The charge of a session or an intent, where it was asked for beside it."""
     intent = found.get("payment_intent")
     charge = (intent if isinstance(intent, dict) else found).get("latest_charge")
-    if isinstance(charge, dict):
+    return charge if isinstance(charge, dict) else {}
+
+
+def _fee(charge: Mapping[str, Any], currency: str) -> int | None:
+    """What Stripe kept, where the account is paid in the same currency and its units are ours.
+
+    The charge's balance transaction may come to be after the charge.
+    """
+    booked = charge.get("balance_transaction")
+    if not isinstance(booked, dict) or booked["currency"].upper() != currency:
+        return None
+    if stripe_exponent(currency) != exponent(currency):
+        return None
+    return int(booked["fee"])
+
+
+def _method(found: Mapping[str, Any]) -> str | None:
+    """What was paid with: told by the charge, else known only where one method was offered."""
+    charge = _charge(found)
+    if charge:
         used = (charge.get("payment_method_details") or {}).get("type")
         return str(used) if used else None
     offered = found.get("payment_method_types") or []
