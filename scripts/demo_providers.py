@@ -27,9 +27,9 @@ from tests.simulators.swish import NUMBER, Swish
 
 FIRST_PORT = "8101"
 STRIPE_SECRET = "whsec_demoProviders0001"
-#: The way to pay that is chosen first, and who pays by it, for each currency of the demo's prices.
+#: The way to pay that is chosen first, for each currency that the demo has prices in.
 FIRST_METHOD = {"INR": "razorpay", "NGN": "paystack", "SEK": "swish", "USD": "stripe"}
-#: Which of them can be seen at checkout; the others say why they cannot be chosen.
+#: Which of the stand-ins take that currency; the others stand at checkout and say why not.
 TAKEN = {
     "INR": "Stripe, Razorpay",
     "NGN": "Stripe, Paystack, Flutterwave",
