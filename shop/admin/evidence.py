@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from shop.admin.words import courier_words, gateway_words, plain, shipment_words
-from shop.clock import shop_zone, utcnow
+from shop.clock import local, shop_zone, utcnow
 from shop.config import settings
 from shop.delivery.models import Shipment, ShipmentLine, ShipmentStatus, TrackingEvent
 from shop.errors import NotFound
@@ -73,7 +73,10 @@ def gather(dispute_id: int) -> Bundle:
     return Bundle(
         number=order.number,
         title=f"Evidence: dispute of order {order.number}",
-        subtitle=f"{settings().shop_name}, {settings().public_url}. Made {moment(utcnow())}.",
+        subtitle=(
+            f"{settings().shop_name}, {settings().public_url}. Made {moment(utcnow())}; all times "
+            f"are those of {settings().timezone} (UTC{local(utcnow()):%z})."
+        ),
         sections=[
             _dispute(dispute),
             _order(order),
@@ -89,11 +92,10 @@ def gather(dispute_id: int) -> Bundle:
 
 
 def moment(value: datetime | None) -> str:
-    """20 Nov 2026, 14:29 (Asia/Kolkata): a moment as somebody elsewhere can read it."""
+    """20 Nov 2026, 14:29, by the shop's clock, whose zone the file's head names."""
     if value is None:
         return ""
-    shown = format_datetime(value, "d MMM y, HH:mm", tzinfo=shop_zone(), locale="en_GB")
-    return f"{shown} ({settings().timezone})"
+    return format_datetime(value, "d MMM y, HH:mm", tzinfo=shop_zone(), locale="en_GB")
 
 
 def _known(facts: Sequence[tuple[str, str | None]]) -> list[Fact]:
@@ -119,17 +121,25 @@ def _order(order: Order) -> Section:
         ("E-mail", order.email),
         ("Phone", order.phone),
         ("Delivery address", _address(order.shipping_address)),
-        ("Billing address", _address(order.billing_address)),
+        ("Billing address", _billing(order)),
         ("Delivery", order.shipping_label or plain(order.shipping_method)),
     ]
     return Section("The order", _known(facts))
 
 
 def _address(address: dict[str, str]) -> str:
-    names = ("recipient", "line1", "line2", "landmark", "city", "state", "postal_code", "country")
-    lines = [address.get(name, "") for name in names]
-    phone = address.get("phone", "")
-    return "\n".join(line for line in (*lines, phone) if line)
+    rows = (
+        ("recipient",), ("line1", "line2"), ("landmark",), ("postal_code", "city"),
+        ("state", "country"), ("phone",),
+    )  # fmt: skip
+    lines = [", ".join(address[name] for name in row if address.get(name)) for row in rows]
+    return "\n".join(line for line in lines if line)
+
+
+def _billing(order: Order) -> str:
+    if order.billing_address == order.shipping_address:
+        return "The same"
+    return _address(order.billing_address)
 
 
 def _bought(order: Order) -> Section:
@@ -188,7 +198,7 @@ def _refunds(payment: Payment) -> list[Section]:
         for refund in found
     ]
     heads = ("Asked", "Amount", "State", "Gateway's id")
-    return [Section("Refunds of it", table=Table(heads, rows, (30, 18, 18, 34)))]
+    return [Section("Refunds of it", table=Table(heads, rows, (22, 20, 20, 38)))]
 
 
 def _parcels(order: Order) -> list[Section]:
@@ -223,7 +233,7 @@ def _parcel(shipment: Shipment, scans: Sequence[TrackingEvent], count: int) -> S
     return Section(
         f"Parcel {shipment.sequence} of {count}" if count > 1 else "Delivery",
         _known(facts),
-        Table(("When", "What the courier scanned", "Where"), rows, (32, 42, 26)) if rows else None,
+        Table(("When", "What the courier scanned", "Where"), rows, (22, 46, 32)) if rows else None,
         "" if rows else "The courier told of no scan.",
     )
 
@@ -255,7 +265,7 @@ def _messages(order: Order) -> Section:
     if not rows:
         return Section("Messages to the customer", nothing="None was sent.")
     heads = ("When", "What", "To", "State")
-    return Section("Messages to the customer", table=Table(heads, rows, (28, 34, 26, 12)))
+    return Section("Messages to the customer", table=Table(heads, rows, (22, 36, 27, 15)))
 
 
 def _timeline(order: Order) -> Section:
@@ -266,4 +276,4 @@ def _timeline(order: Order) -> Section:
         .order_by(OrderEvent.occurred_at, OrderEvent.id)
     ).all()
     rows = [(moment(event.occurred_at), event.text) for event in found]
-    return Section("The order's timeline", table=Table(("When", "What"), rows, (32, 68)))
+    return Section("The order's timeline", table=Table(("When", "What"), rows, (22, 78)))

@@ -18,6 +18,7 @@ from shop.admin.evidence import Bundle, Section, Table
 FONTS = Path(__file__).parent / "fonts"
 LABEL_MM = 46
 LINE_MM = 5
+MOST_IN_CELL = 900
 #: Scripts whose letters carry a vowel that a following sign replaces: their names read as syllables.
 SYLLABIC = (
     "BENGALI", "DEVANAGARI", "GUJARATI", "GURMUKHI", "KANNADA", "MALAYALAM", "ORIYA", "SINHALA",
@@ -55,6 +56,7 @@ class _Sheet(FPDF):
         assert isinstance(font, TTFFont)
         self.letters = frozenset(font.cmap)
         self.set_margins(18, 16, 18)
+        self.c_margin = 0
         self.set_auto_page_break(True, 18)
         self.add_page()
 
@@ -122,7 +124,12 @@ class _Sheet(FPDF):
             borders_layout="HORIZONTAL_LINES", headings_style=FontFace(emphasis="BOLD"),
         ) as drawn:  # fmt: skip
             for row in (table.heads, *table.rows):
-                drawn.row([self.legible(cell) for cell in row])
+                drawn.row([self.legible(_short(cell)) for cell in row])
+
+
+def _short(text: str) -> str:
+    """A table's row must fit on one page; what is cut says so."""
+    return text if len(text) <= MOST_IN_CELL else f"{text[:MOST_IN_CELL]} … (cut)"
 
 
 def legible(text: str, letters: frozenset[int]) -> str:
