@@ -115,7 +115,7 @@ def already_placed(idempotency_key: str) -> Placed | None:
 
 def _as_before(order: Order) -> Placed:
     payment = attempts.latest(order.id)
-    if payment is None or not payment.is_live:
+    if payment is None or not attempts.has_open_page(payment):
         return Placed(order.id, order.token, attempts.own_page(order.token).url, False)
     step = attempts.next_of(payment.next_step, order.token, payment.gateway, payment.reference)
     return Placed(order.id, order.token, step.url, step.is_external)

@@ -49,6 +49,8 @@ from shop.stock import reservations
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 5
+PAGES = frozenset({"redirect", "page"})
+"""Next steps that end at the attempt's `expires_at`."""
 ONLY_AT_CHECKOUT = "Cash on delivery is chosen at checkout, since it has a fee."
 
 
@@ -197,12 +199,9 @@ def next_of(step: dict[str, Any], token: str, gateway_key: str, reference: str) 
 
 def has_open_page(payment: Payment) -> bool:
     """True while the shopper can go on where the attempt was begun, at the gateway or on its page here."""
-    if payment.status != AttemptStatus.OPEN:
+    if payment.status != AttemptStatus.OPEN or payment.next_step.get("kind") not in PAGES:
         return False
-    kind = payment.next_step.get("kind")
-    if kind == "page":
-        return payment.expires_at is None or payment.expires_at > utcnow()
-    return bool(kind == "redirect")
+    return payment.expires_at is None or payment.expires_at > utcnow()
 
 
 def own_page(token: str) -> Next:

@@ -1,6 +1,6 @@
 """Disputes: the shopper's bank asks for the money back."""
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
@@ -9,11 +9,15 @@ from shop.errors import Conflict, NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
-from shop.orders.lifecycle import Actor, advance, may
-from shop.orders.models import Order
+from shop.jobs.queue import enqueue
+from shop.money import format_minor
+from shop.orders.lifecycle import SYSTEM, Actor, advance, may
+from shop.orders.models import Order, OrderStatus
+from shop.payments import refunds
 from shop.payments.gateways.base import EventKind, GatewayEvent
-from shop.payments.models import Dispute, DisputeStatus, Payment
+from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
 from shop.payments.refunds import give_back_sales
+from shop.payments.status import kept_minor
 
 MOST_NOTE_LETTERS = 300
 OUTCOMES = {
@@ -36,7 +40,7 @@ def take_in(event: GatewayEvent, payment: Payment, order: Order, actor: Actor) -
         dispute.evidence_reminded_at = None
     if event.kind == EventKind.DISPUTE_OPENED:
         return "dispute_opened" if is_new else "nothing"
-    return _close(event, dispute, order, actor)
+    return _close(event, dispute, payment, order, actor)
 
 
 def is_reflected(event: GatewayEvent, payment: Payment) -> bool:
@@ -112,28 +116,79 @@ def _dispute(event: GatewayEvent, payment: Payment) -> tuple[Dispute, bool]:
     return dispute, made is not None
 
 
-def _close(event: GatewayEvent, dispute: Dispute, order: Order, actor: Actor) -> str:
+def _close(
+    event: GatewayEvent, dispute: Dispute, payment: Payment, order: Order, actor: Actor
+) -> str:
     status, step = OUTCOMES[event.kind]
     if dispute.status != DisputeStatus.OPEN:
         return "nothing"
     dispute.status = status
     dispute.closed_at = event.occurred_at or utcnow()
     db.session.flush()
-    others = db.session.scalar(
-        select(Dispute.id)
-        .join(Payment, Dispute.payment_id == Payment.id)
-        .where(Payment.order_id == order.id, Dispute.status == DisputeStatus.OPEN)
-        .limit(1)
-    )
     is_lost = status == DisputeStatus.LOST
     goes_on = is_lost and _is_paid_by_others(order)
-    if others is None and may(order, step, actor.who):
-        words = "The dispute was lost; other money still pays the order" if goes_on else ""
-        advance(order, "dispute_won" if goes_on else step, actor, text=words)
-        order.attention = None
+    if not _is_open(Dispute.payment_id == payment.id):
+        _let_refunds_go(payment, order, actor)
     if is_lost and not goes_on:
         give_back_sales(order)
+    if not _is_open(Payment.order_id == order.id):
+        _end(order, "dispute_won" if goes_on else step, actor, goes_on)
     return step
+
+
+def _is_open(of: ColumnElement[bool]) -> bool:
+    found = select(Dispute.id).join(Payment, Dispute.payment_id == Payment.id)
+    open_ones = found.where(of, Dispute.status == DisputeStatus.OPEN)
+    return db.session.scalar(open_ones.limit(1)) is not None
+
+
+def _let_refunds_go(payment: Payment, order: Order, actor: Actor) -> None:
+    """Refunds that waited for the outcome are sent; those that it left no money for fail.
+
+    One that may have reached the gateway before is asked about by its job.
+    """
+    waiting = select(Refund).where(
+        Refund.payment_id == payment.id, Refund.status == RefundStatus.REQUESTED
+    )
+    for refund in db.session.scalars(waiting.order_by(Refund.id.desc())).all():
+        if refund.sent_at is None and (refunds.left_to_refund(payment) or 0) < 0:
+            failed = GatewayEvent(
+                EventKind.REFUND_FAILED,
+                refund_key=refund.idempotency_key,
+                failure_words=refunds.LOST_WORDS,
+            )
+            refunds.take_in(failed, payment, order, actor)
+        else:
+            enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
+
+
+def _end(order: Order, step: str, actor: Actor, goes_on: bool) -> None:
+    """The last dispute of the order is over: where it goes on, and what a person must know."""
+    before = order.status_before if order.status == OrderStatus.DISPUTED else order.status
+    if may(order, step, actor.who):
+        words = "The dispute was lost; other money still pays the order" if goes_on else ""
+        advance(order, step, actor, text=words)
+    if order.is_unpaid and order.paid_at is not None:
+        # Late money that waited for a person before it was disputed.
+        advance(order, "expired", SYSTEM)
+    elif before == OrderStatus.CANCELLED:
+        refunds.refund_in_full(order, "paid too late", SYSTEM.name)
+    order.attention = _what_is_left(order, step)
+
+
+def _what_is_left(order: Order, step: str) -> str | None:
+    kept = kept_minor(order.id)
+    shown = format_minor(kept, order.currency)
+    if step == "dispute_won":
+        is_over = kept > order.total_minor and order.status != OrderStatus.CANCELLED
+        return "Paid more than asked: the excess can be refunded" if is_over else None
+    if order.is_unpaid or order.status == OrderStatus.CANCELLED:
+        return None
+    if kept > 0:
+        return f"A dispute was lost, and {shown} of the order is still here: refund it, or let it stand"
+    if order.status != OrderStatus.REFUNDED:
+        return "A dispute was lost: the order has not been paid"
+    return None
 
 
 def _is_paid_by_others(order: Order) -> bool:

@@ -1,15 +1,25 @@
 """Money beyond what an order costs: how much it is, and giving it back."""
 
 from sqlalchemy import Select, func, select
+from sqlalchemy.orm import aliased
 
 from shop.errors import Refused
 from shop.extensions import db
 from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
 from shop.payments import refunds
-from shop.payments.models import Payment
+from shop.payments.models import Dispute, DisputeStatus, Payment
+from shop.payments.status import kept_minor
 
-KEPT = func.sum(Payment.captured_minor - Payment.refund_held_minor)
+DISPUTED = aliased(Payment)
+_LOST = (
+    select(func.coalesce(func.sum(Dispute.amount_minor), 0))
+    .join(DISPUTED, Dispute.payment_id == DISPUTED.id)
+    .where(DISPUTED.order_id == Order.id, Dispute.status == DisputeStatus.LOST)
+    .correlate(Order)
+    .scalar_subquery()
+)
+KEPT = func.sum(Payment.captured_minor - Payment.refund_held_minor) - _LOST
 
 
 def overpaid() -> Select[int, int]:
@@ -27,9 +37,8 @@ def overpaid() -> Select[int, int]:
 
 
 def excess_minor(order: Order) -> int:
-    """What the order has beyond its total, refunds under way taken off; 0 when nothing."""
-    kept = db.session.scalar(select(KEPT).where(Payment.order_id == order.id)) or 0
-    return max(0, int(kept) - order.total_minor)
+    """What the order has beyond its total, refunds under way and lost money taken off; 0 when nothing."""
+    return max(0, kept_minor(order.id) - order.total_minor)
 
 
 def give_back_excess(order_id: int, actor: str, seen_minor: int | None = None) -> int:
@@ -48,11 +57,14 @@ def give_back_excess(order_id: int, actor: str, seen_minor: int | None = None) -
         select(Payment).where(Payment.order_id == order.id).order_by(Payment.id.desc())
     )
     for payment in payments.all():
-        amount = min(left, payment.refundable_minor)
+        amount = min(left, refunds.left_to_refund(payment) or 0)
         if amount > 0:
             refunds.request_refund(
                 payment.id, amount, [], "paid more than asked", actor, follows_order=False
             )
             left -= amount
-    order.attention = None
-    return whole
+    if left == whole:
+        raise Refused("That money is disputed. Wait for the outcome before you refund.")
+    if not left:
+        order.attention = None
+    return whole - left

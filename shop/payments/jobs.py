@@ -290,6 +290,8 @@ class Sending:
     gateway_key: str
     request: RefundRequest
     ask_first: bool
+    #: False when the shopper's bank has taken the money meanwhile: then it is asked for, and not made.
+    may_go: bool
 
 
 @handles_outward(
@@ -300,23 +302,29 @@ class SendRefund:
     """Make a refund at the gateway: one key, however often it is tried."""
 
     def prepare(self, work: Work) -> Sending | None:
-        """A refund that was answered needs nothing more."""
+        """A refund that was answered needs nothing more; one that is disputed waits for the outcome."""
         refund = db.session.get(Refund, work.payload["refund_id"])
-        if refund is None or refund.status != RefundStatus.REQUESTED:
+        if refund is None:
             return None
-        payment = db.session.get_one(Payment, refund.payment_id)
+        payment, _order = recording.locked(refund.payment_id)
+        db.session.refresh(refund)
+        left = refunds.left_to_refund(payment)
+        if refund.status != RefundStatus.REQUESTED or left is None:
+            return None
         request = RefundRequest(
             attempts.ref_of(payment), refund.amount_minor, payment.currency, refund.idempotency_key,
             refund.reason, refund.gateway_id,
         )  # fmt: skip
         ask_first = work.attempt > 1 or refund.sent_at is not None
         refund.sent_at = refund.sent_at or utcnow()
-        return Sending(refund.id, payment.id, payment.gateway, request, ask_first)
+        return Sending(refund.id, payment.id, payment.gateway, request, ask_first, left >= 0)
 
     def call(self, request: Sending) -> GatewayEvent:
         """Ask before repeating. A definite no is an answer: it gives the hold back."""
         way = gateway(request.gateway_key)
         found = way.find_refund(request.request) if request.ask_first else None
+        if not found and not request.may_go:
+            return GatewayEvent(EventKind.REFUND_FAILED, failure_words=refunds.LOST_WORDS)
         try:
             return found or way.refund(request.request)
         except ProviderRefused as error:

@@ -13,7 +13,8 @@ from shop.orders import effects, lines
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.models import Order, OrderEvent
 from shop.payments import parts, refunds, telling
-from shop.payments.models import PartStatus, Payment, PaymentPart
+from shop.payments.models import PartStatus, PaymentPart
+from shop.payments.status import kept_minor
 from shop.preferences import preferences
 from shop.stock import reservations
 from shop.stock.models import ReservationState
@@ -62,14 +63,11 @@ def _go_on(order: Order, actor: Actor, changed: str, came: str = "") -> str:
 
 
 def _money_is_here(order: Order) -> bool:
-    """False when money that paid one of the order's parts was given back, or is on its way there."""
-    kept = select(func.sum(Payment.captured_minor - Payment.refund_held_minor)).where(
-        Payment.order_id == order.id
-    )
+    """False when money that paid one of the order's parts went back, is on its way there, or was lost."""
     paid = select(func.sum(PaymentPart.amount_minor)).where(
         PaymentPart.order_id == order.id, PaymentPart.status == PartStatus.PAID
     )
-    return (db.session.scalar(kept) or 0) >= (db.session.scalar(paid) or 0)
+    return kept_minor(order.id) >= (db.session.scalar(paid) or 0)
 
 
 def was_sold(order: Order) -> bool:

@@ -21,7 +21,7 @@ from shop.orders import effects
 from shop.orders.lifecycle import SYSTEM, Actor, Who, advance, may
 from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus, PaymentStatus
-from shop.payments import disputes, late, refunds, telling, waiting
+from shop.payments import disputes, late, parts, refunds, telling, waiting
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import (
     LIVE,
@@ -46,6 +46,8 @@ ENDS = {
     EventKind.EXPIRED: AttemptStatus.EXPIRED,
     EventKind.CANCELLED: AttemptStatus.CANCELLED,
 }
+#: Money that comes here and is not enough goes back by itself.
+NOTHING_TO_PAY = frozenset({OrderStatus.CANCELLED, OrderStatus.REFUNDED})
 REFUND_NEWS = {EventKind.REFUND_PENDING, EventKind.REFUND_SUCCEEDED, EventKind.REFUND_FAILED}
 DISPUTE_NEWS = {EventKind.DISPUTE_OPENED, EventKind.DISPUTE_WON, EventKind.DISPUTE_LOST}
 
@@ -206,15 +208,16 @@ def _captured(event: GatewayEvent, payment: Payment, order: Order, actor: Actor)
         return _too_little(event.amount_minor, payment, order)
     part.status = PartStatus.PAID
     if event.amount_minor > payment.amount_minor:
-        telling.report(
-            order,
-            payment,
-            "Paid more than asked: the excess can be refunded",
-            Severity.HIGH,
-            "overpaid",
-        )
+        telling.report(order, payment, _excess_words(order), Severity.HIGH, "overpaid")
     _supersede_others(payment)
-    return _settle(order, actor, came)
+    return _settle(payment, order, actor, came)
+
+
+def _excess_words(order: Order) -> str:
+    """The desk knows what is too much for the whole order, so not before all of it is paid."""
+    if parts.due_minor(order.id):
+        return "Paid more than this part: the excess can be refunded once the order is paid in full"
+    return "Paid more than asked: the excess can be refunded"
 
 
 def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
@@ -234,10 +237,13 @@ def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
-def _settle(order: Order, actor: Actor, came: str) -> str:
+def _settle(payment: Payment, order: Order, actor: Actor, came: str) -> str:
     """A part was paid: is the order, and may it go on?"""
     if order.status == OrderStatus.ARCHIVED:
         advance(order, "unarchived", actor)
+    if order.status == OrderStatus.REFUNDED and payment.gateway != "cod":
+        telling.note(order, "payment", actor.name, came)
+        return _goes_back(payment, "paid after the order was refunded")
     due = db.session.scalar(
         select(PaymentPart.id)
         .where(
@@ -294,6 +300,14 @@ def _paid_for_a_cancelled_order(order: Order, actor: Actor, came: str) -> str:
     return "captured"
 
 
+def _goes_back(payment: Payment, reason: str) -> str:
+    """This money pays for nothing any more."""
+    refunds.request_refund(
+        payment.id, payment.refundable_minor, [], reason, SYSTEM.name, follows_order=False
+    )
+    return "late"
+
+
 def _wrong_currency(event: GatewayEvent, payment: Payment, order: Order) -> str:
     came = format_minor(event.amount_minor or 0, event.currency or payment.currency)
     said = f"{came}, asked {format_minor(payment.amount_minor, payment.currency)}"
@@ -304,6 +318,9 @@ def _wrong_currency(event: GatewayEvent, payment: Payment, order: Order) -> str:
 
 
 def _too_little(amount_minor: int, payment: Payment, order: Order) -> str:
+    where = order.status_before if order.status == OrderStatus.ARCHIVED else order.status
+    if where in NOTHING_TO_PAY and payment.gateway != "cod":
+        return _goes_back(payment, "paid too little, and too late")
     got, asked = (
         format_minor(minor, payment.currency) for minor in (amount_minor, payment.amount_minor)
     )

@@ -24,9 +24,11 @@ from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
-from shop.payments.status import refresh
+from shop.payments.status import kept_minor, lost_minor, refresh
 from shop.promotions import gift_cards
 from shop.stock import ledger
+
+LOST_WORDS = "the shopper's bank took the money back by a dispute"
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,14 @@ def request_refund(
     _take_hold(payment, amount_minor, _with_the_bank(payment))
     if follows_order and not lines and amount_minor >= _left_of_order(order, amount_minor):
         lines = _all_lines(order)
-    _take_lines(order, lines)
+    _count_lines(order, lines)
     refund = Refund(
         payment_id=payment.id, order_id=order.id, amount_minor=amount_minor, reason=reason[:200], actor=actor,
         lines=[vars(line) for line in lines], idempotency_key=f"refund-{secrets.token_hex(12)}",
     )  # fmt: skip
     db.session.add(refund)
     db.session.flush()
+    # Stock, cards, then sellers: in this order whoever locks them (a sale does too).
     _put_on_shelf(refund, order, actor)
     _tell(order, actor, f"Refund of {format_minor(amount_minor, payment.currency)} on its way")
     audit.write(
@@ -80,6 +83,7 @@ def request_refund(
         _refill_card(refund, payment, order, actor)
     else:
         enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
+    _change_sales(order, lines, -1)
     return refund
 
 
@@ -90,12 +94,12 @@ def _refill_card(refund: Refund, payment: Payment, order: Order, actor: str) -> 
     refresh(order)
 
 
-def _left_to_refund(payment: Payment) -> int:
-    """What can go back now; nothing while a dispute is open."""
+def left_to_refund(payment: Payment) -> int | None:
+    """What can go back now; None while a dispute is open. Below zero when refunds asked for are lost."""
     try:
         return payment.refundable_minor - _with_the_bank(payment)
     except Refused:
-        return 0
+        return None
 
 
 def _with_the_bank(payment: Payment) -> int:
@@ -125,13 +129,7 @@ def _take_hold(payment: Payment, amount_minor: int, gone_minor: int = 0) -> None
 
 def _left_of_order(order: Order, asked_minor: int) -> int:
     """What is still with us of the order's money, the refund being asked included."""
-    held, captured = db.session.execute(
-        select(
-            db.func.coalesce(db.func.sum(Payment.refund_held_minor), 0),
-            db.func.coalesce(db.func.sum(Payment.captured_minor), 0),
-        ).where(Payment.order_id == order.id)
-    ).one()
-    return int(captured - held + asked_minor)
+    return kept_minor(order.id) + asked_minor
 
 
 def _all_lines(order: Order) -> list[RefundLine]:
@@ -144,9 +142,13 @@ def _all_lines(order: Order) -> list[RefundLine]:
 
 def _take_lines(order: Order, wanted: Sequence[RefundLine]) -> None:
     """Count units and money on the lines, and take them from the sellers' sales."""
+    _count_lines(order, wanted)
+    _change_sales(order, wanted, -1)
+
+
+def _count_lines(order: Order, wanted: Sequence[RefundLine]) -> None:
     for line in sorted(wanted, key=lambda one: one.line_id):
         _take_line(order, line)
-    _change_sales(order, wanted, -1)
 
 
 def _take_line(order: Order, wanted: RefundLine) -> None:
@@ -207,7 +209,7 @@ def refund_in_full(order: Order, reason: str, actor: str) -> int:
     ).all()
     asked = 0
     for payment in payments:
-        left = _left_to_refund(payment)
+        left = left_to_refund(payment) or 0
         if left > 0:
             request_refund(payment.id, left, [], reason, actor)
             asked += 1
@@ -305,7 +307,8 @@ def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> 
     if refund.status == RefundStatus.FAILED:
         # The gateway thought better of it: the hold that the failure gave back is taken again.
         _take_hold(payment, refund.amount_minor)
-        _take_lines(order, [RefundLine(**line) for line in refund.lines])
+        if not _is_lost(order):
+            _take_lines(order, [RefundLine(**line) for line in refund.lines])
     refund.status, refund.finished_at = RefundStatus.SUCCEEDED, utcnow()
     refund.failure_words = None
     payment.refunded_minor += refund.amount_minor
@@ -342,7 +345,8 @@ def _failed(refund: Refund, payment: Payment, order: Order, words: str) -> str:
     refund.status, refund.finished_at, refund.failure_words = RefundStatus.FAILED, utcnow(), words
     payment.refund_held_minor -= refund.amount_minor
     db.session.flush()
-    _untake_lines(order, [RefundLine(**line) for line in refund.lines])
+    if not _is_lost(order):
+        _untake_lines(order, [RefundLine(**line) for line in refund.lines])
     order.attention = f"A refund failed: {words}"[:300]
     issue = f"A refund of order {order.number} failed: {words}"
     _report(refund, payment, order, issue, Severity.CRITICAL, f"refund_failed:{refund.id}")
@@ -367,6 +371,11 @@ def _report(
         ),
         fault,
     )  # fmt: skip
+
+
+def _is_lost(order: Order) -> bool:
+    """True when a lost dispute took the whole of the order: no refund changes its lines any more."""
+    return lost_minor(order.id) > 0 and not _all_lines(order)
 
 
 def _untake_lines(order: Order, lines: Sequence[RefundLine]) -> None:

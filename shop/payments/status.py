@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.extensions import db
 from shop.orders.models import Order, PaymentStatus
@@ -40,6 +40,25 @@ def payment_status(
     if captured - back >= total and all(part.status != PartStatus.DUE for part in parts):
         return PaymentStatus.PAID
     return PaymentStatus.PARTIALLY_REFUNDED if back else PaymentStatus.PARTIALLY_PAID
+
+
+def kept_minor(order_id: int) -> int:
+    """What is still with the shop of an order's money: refunds asked for and lost disputes are gone."""
+    db.session.flush()
+    kept = select(func.sum(Payment.captured_minor - Payment.refund_held_minor)).where(
+        Payment.order_id == order_id
+    )
+    return int(db.session.scalar(kept) or 0) - lost_minor(order_id)
+
+
+def lost_minor(order_id: int) -> int:
+    """What the shoppers' banks took back of an order's money."""
+    lost = (
+        select(func.sum(Dispute.amount_minor))
+        .join(Payment, Dispute.payment_id == Payment.id)
+        .where(Payment.order_id == order_id, Dispute.status == DisputeStatus.LOST)
+    )
+    return int(db.session.scalar(lost) or 0)
 
 
 def refresh(order: Order) -> PaymentStatus:
