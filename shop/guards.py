@@ -35,8 +35,14 @@ WITHOUT_TOKEN = frozenset({"cart.add", "preferences.currency"})
 
 STRICT = (
     "accounts.",
+    "account_factor.",
+    "account_links.",
     "account_orders.",
+    "admin.desk_",
+    "admin.gift_card_",
     "admin.order_",
+    "admin.statement_",
+    "admin.takings_",
     "cart.",
     "checkout.",
     "orders.",

@@ -11,8 +11,11 @@ from shop.limits import count_try
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
-#: Below these a person moves money or parcels, calls a provider, or makes a file.
-LIMITED = ("/admin/orders/", "/admin/desks/", "/admin/disputes/", "/admin/gateways/")
+#: What begins so makes or moves money, moves parcels, calls a provider, or makes a file.
+LIMITED = (
+    "/admin/orders/", "/admin/desks", "/admin/disputes/", "/admin/gateways/", "/admin/gift-cards",
+    "/admin/takings/compare",
+)  # fmt: skip
 
 
 @bp.before_request

@@ -4,12 +4,12 @@ from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 
-from shop.accounts.rights import Right, needs, refund_limit_minor, staff_actor
+from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, desks_lists, step_up
 from shop.admin.desks_lists import DESKS
+from shop.admin.refund_form import check_limit
 from shop.admin.rendering import done, names_of, screen, shown_again
 from shop.admin.transfer_form import CHANGED, read_amount
 from shop.config import settings
@@ -17,9 +17,10 @@ from shop.database import is_passing, transaction
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.money import format_minor
+from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.payments import recording
-from shop.payments.excess import excess_minor, give_back_excess
+from shop.payments.excess import give_back_excess
 from shop.payments.models import Refund
 from shop.payments.refunds import mark_done
 from shop.payments.statements import matching, storing
@@ -148,13 +149,10 @@ def desk_over(number: str) -> ResponseReturnValue:
     if not (seen.isascii() and seen.isdigit() and len(seen) < 16):
         raise Refused("Look at the amount again, then press the button.")
     order = db.session.get_one(Order, _order_id(number))
-    limit = refund_limit_minor(current_user)
-    if limit is not None and excess_minor(order) > limit:
-        shown = format_minor(limit, order.currency)
-        raise Refused(f"Your role may refund up to {shown}. Ask a manager for more.")
     order_id, currency = order.id, order.currency
     step_up.confirm()
     with transaction():
+        check_limit(lock_order(order_id), int(seen))
         back = give_back_excess(order_id, staff_actor(), int(seen))
     return done(_back("over"), f"{format_minor(back, currency)} of order {number} goes back.")
 

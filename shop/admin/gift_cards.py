@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import func, select
 
 from shop.accounts.rights import Right, needs, staff_actor
-from shop.admin import bp
+from shop.admin import bp, step_up
 from shop.admin.rendering import PAGE_ROWS, done, screen, shown_again, whole
 from shop.clock import from_local
 from shop.config import settings
@@ -47,6 +47,7 @@ def show_gift_cards(*_args: Any, problem: str = "", status: int = 200, **_others
         problem=problem,
         rows=shown,
         form=request.form,
+        asks_password=step_up.asks_password(),
         is_taken="gift_card" in settings().payment_gateways,
         older=url_for("admin.gift_cards", before=shown[-1][0].id)
         if len(rows) > len(shown)
@@ -66,6 +67,7 @@ def gift_card_issue() -> ResponseReturnValue:
         raise Refused(str(error)) from error
     until = _end_of(request.form.get("expires", ""))
     note = request.form.get("note", "").strip()
+    step_up.confirm()
     with transaction():
         _, code = cards.issue(amount_minor, currency, staff_actor(), until, note)
     worth = format_minor(amount_minor, currency)

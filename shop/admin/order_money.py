@@ -4,13 +4,12 @@ from typing import Any
 
 from flask import Response, flash, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 
-from shop.accounts.rights import Right, needs, refund_limit_minor, staff_actor
+from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, step_up
 from shop.admin.order import show_order
 from shop.admin.order_facts import gather, locked_order, order_of
-from shop.admin.refund_form import RefundForm, read_form
+from shop.admin.refund_form import RefundForm, check_limit, read_form
 from shop.admin.rendering import done, screen, shown_again
 from shop.admin.transfer_form import CHANGED, read_transfer
 from shop.admin.words import gateway_words
@@ -153,11 +152,11 @@ def order_refunds(number: str) -> ResponseReturnValue:
         return _show_refund(number)
     form = read_form(gather(number), request.form).checked()
     _check_seen(form)
-    _check_limit(form.total_minor, form.payment.currency)
     payment_id, amount, currency = form.payment.id, form.total_minor, form.payment.currency
     lines, way = form.refund_lines(), gateway_words(form.payment.gateway)
     step_up.confirm()
     with transaction():
+        check_limit(locked_order(number), amount)
         request_refund(payment_id, amount, lines, form.reason, staff_actor())
     flash(f"Refund of {format_minor(amount, currency)} sent to {way}.", "done")
     return leave_for(_here(number))
@@ -169,14 +168,6 @@ def _check_seen(form: RefundForm) -> None:
     if seen != str(form.total_minor):
         shown = format_minor(form.total_minor, form.payment.currency)
         raise Refused(f"This comes to {shown}. Press the button again if that is right.")
-
-
-def _check_limit(amount_minor: int, currency: str) -> None:
-    limit = refund_limit_minor(current_user)
-    if limit is not None and amount_minor > limit:
-        raise Refused(
-            f"Your role may refund up to {format_minor(limit, currency)}. Ask a manager for more.",
-        )
 
 
 @bp.post("/orders/<number>/refunds/<int:refund_id>/done")

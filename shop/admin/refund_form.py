@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flask_login import current_user
+from sqlalchemy import func, select
+
+from shop.accounts.rights import refund_limit_minor, staff_actor
 from shop.admin.order_facts import OrderFacts
 from shop.errors import NotFound, Refused
+from shop.extensions import db
 from shop.money import MoneyError, format_minor, parse_minor, to_decimal
-from shop.orders.models import OrderLine
-from shop.payments.models import Payment, RefundStatus
+from shop.orders.models import Order, OrderLine
+from shop.payments.models import Payment, Refund, RefundStatus
 from shop.payments.refunds import RefundLine, line_amount
 
 REASONS = (
@@ -80,6 +85,26 @@ class RefundForm:
         if self.reason not in REASONS:
             raise Refused("Choose a reason.")
         return self
+
+
+def check_limit(order: Order, amount_minor: int) -> None:
+    """What this person has refunded of the order and would now stays within the role's limit.
+
+    The order is locked, so that two forms at once do not pass together. Raises Refused.
+    """
+    limit = refund_limit_minor(current_user)
+    if limit is None:
+        return
+    before = db.session.scalar(
+        select(func.coalesce(func.sum(Refund.amount_minor), 0)).where(
+            Refund.order_id == order.id,
+            Refund.actor == staff_actor(),
+            Refund.status != RefundStatus.FAILED,
+        )
+    )
+    if (before or 0) + amount_minor > limit:
+        shown = format_minor(limit, order.currency)
+        raise Refused(f"Your role may refund up to {shown} of an order. Ask a manager for more.")
 
 
 def payment_of(facts: OrderFacts, wanted: str) -> Payment:

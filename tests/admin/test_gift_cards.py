@@ -2,10 +2,14 @@
 
 import re
 
+from shop import limits
+from shop.accounts.models import SignIn
 from shop.audit.models import AuditEntry
+from shop.clock import in_future
+from shop.database import transaction
 from shop.extensions import db
 from shop.promotions.models import GiftCard
-from tests.factories import make_order, make_product
+from tests.factories import PASSWORD, make_order, make_product
 
 
 def issue(browser, **fields):
@@ -29,6 +33,30 @@ def test_a_manager_issues_a_card_whose_code_is_shown_once(staff, configure):
     assert db.session.scalars(
         db.select(AuditEntry).filter_by(action="gift_card.issued", actor=f"user:{browser.user_id}")
     ).all()
+
+
+def test_s40_after_ten_minutes_money_is_made_only_with_the_password(staff):
+    browser = staff("manager")
+    with transaction() as session:
+        session.scalars(db.select(SignIn)).one().stepped_up_at = in_future(minutes=-11)
+    for wrong in ({}, {"password": "not the one"}):
+        answer = issue(browser, **wrong)
+        assert answer.status_code == 422
+        assert "Enter your password" in answer.text
+    assert not db.session.scalars(db.select(GiftCard)).all()
+    assert issue(browser, password=PASSWORD).status_code == 303
+    assert 'name="password"' not in browser.get("/admin/gift-cards").text
+
+
+def test_cards_are_issued_no_faster_than_other_money_moves(staff, monkeypatch):
+    monkeypatch.setitem(limits.LIMITS, "admin_action", limits.Limit(2, 60))
+    browser = staff("manager")
+    assert [issue(browser, amount="0").status_code for _ in range(3)] == [422, 422, 429]
+
+
+def test_s18_an_amount_given_twice_makes_no_card(staff):
+    assert issue(staff("manager"), amount=["500.00", "9.00"]).status_code == 400
+    assert not db.session.scalars(db.select(GiftCard)).all()
 
 
 def test_what_is_wrong_is_said_and_what_was_typed_is_kept(staff):

@@ -141,6 +141,19 @@ def test_support_refunds_up_to_its_limit(order, staff):
     assert refund(browser, order, seen="100000", **{f"qty-{line.id}": "1"}).status_code == 303
 
 
+def test_supports_refunds_of_an_order_come_together_to_no_more_than_its_limit(order, staff):
+    with transaction():
+        change("support_refund_minor", "150000")
+    one = {"seen": "100000", f"qty-{order.lines[0].id}": "1"}
+    browser = staff("support")
+    assert refund(browser, order, **one).status_code == 303
+    again = refund(browser, order, **one)
+    assert again.status_code == 422
+    assert "up to ₹1,500.00" in again.text
+    assert refund(staff("support"), order, **one).status_code == 303
+    assert refund(staff("manager"), order, **one).status_code == 303
+
+
 def test_those_who_may_not_refund_are_refused(order, staff):
     line = order.lines[0]
     browser = staff("fulfilment")
