@@ -37,6 +37,8 @@ class Difference:
     ours_minor: int | None
     theirs_minor: int | None
     currency: str
+    #: See PaymentDifference.
+    happened_at: datetime
 
 
 def differences(
@@ -70,6 +72,7 @@ def _unknown(event: GatewayEvent) -> Difference:
         None,
         event.amount_minor,
         event.currency or "",
+        event.occurred_at or utcnow(),
     )
 
 
@@ -92,7 +95,7 @@ def _otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
         ("fee", payment.fee_minor, event.fee_minor),
     ]
     return [
-        Difference(what, payment.reference, ours, theirs, payment.currency)
+        Difference(what, payment.reference, ours, theirs, payment.currency, payment.created_at)
         for what, ours, theirs in said
         if ours is not None and theirs is not None and ours != theirs
     ]
@@ -103,7 +106,8 @@ def _refund_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]
     if ours is None or event.amount_minor in {None, ours.amount_minor}:
         return []
     named = event.refund_gateway_id or ours.idempotency_key
-    return [Difference("refund", named, ours.amount_minor, event.amount_minor, payment.currency)]
+    said = (ours.amount_minor, event.amount_minor)
+    return [Difference("refund", named, *said, payment.currency, ours.created_at)]
 
 
 def _dispute_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
@@ -115,7 +119,9 @@ def _dispute_otherwise(event: GatewayEvent, payment: Payment) -> list[Difference
     if ours is None or event.amount_minor in {None, ours}:
         return []
     named = event.dispute_gateway_id or payment.reference
-    return [Difference("dispute", named, ours, event.amount_minor, payment.currency)]
+    # Ours is as old as the news of it: the payment is older than their dispute for certain.
+    said = (ours, event.amount_minor)
+    return [Difference("dispute", named, *said, payment.currency, payment.created_at)]
 
 
 def _not_listed(gateway_key: str, listed: set[int], since: datetime) -> list[Difference]:
@@ -129,7 +135,7 @@ def _not_listed(gateway_key: str, listed: set[int], since: datetime) -> list[Dif
         )
     )
     return [
-        Difference("payment", one.reference, one.captured_minor, None, one.currency)
+        Difference("payment", one.reference, one.captured_minor, None, one.currency, one.created_at)
         for one in ours
         if one.id not in listed
     ]
@@ -152,7 +158,12 @@ def _refunds_not_listed(
     ).all()
     return [
         Difference(
-            "refund", one.gateway_id or one.idempotency_key, one.amount_minor, None, currency
+            "refund",
+            one.gateway_id or one.idempotency_key,
+            one.amount_minor,
+            None,
+            currency,
+            one.created_at,
         )
         for one, currency in ours
         if one.gateway_id not in names and one.idempotency_key not in names
@@ -164,7 +175,7 @@ _line = Upsert(
     {
         "gateway": given("gateway"), "what": given("what"), "named": given("named"),
         "ours_minor": given("ours_minor"), "theirs_minor": given("theirs_minor"),
-        "currency": given("currency"), "settled_at": None,
+        "currency": given("currency"), "happened_at": given("happened_at"), "settled_at": None,
     },
     unique=("gateway", "what", "named"),
     then={
@@ -175,7 +186,11 @@ _line = Upsert(
 
 
 def keep(gateway_key: str, found: Sequence[Difference], since: datetime) -> None:
-    """Write the lines, report new ones, and settle those that are gone; in the caller's transaction."""
+    """Write the lines, report new ones, and settle those that are gone; in the caller's transaction.
+
+    A line is judged by comparisons whose lists reach back to what it is about: `reconcile --since 30`
+    settles older ones than the nightly comparison sees.
+    """
     now = utcnow()
     for one in found:
         _line(gateway=gateway_key, **asdict(one))
@@ -183,7 +198,7 @@ def keep(gateway_key: str, found: Sequence[Difference], since: datetime) -> None
     open_ones = db.session.scalars(
         select(PaymentDifference).where(
             PaymentDifference.gateway == gateway_key, PaymentDifference.settled_at.is_(None),
-            PaymentDifference.created_at >= since,
+            PaymentDifference.happened_at >= since,
         )
     ).all()  # fmt: skip
     still = {(one.what, one.named) for one in found}

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from shop.clock import utcnow
 from shop.database import BigId, Row, UtcDateTime, stored
 from shop.extensions import db
 from shop.orders.models import Order
@@ -217,6 +218,9 @@ class PaymentDifference(Row):
     ours_minor: Mapped[int | None] = mapped_column(BigId)
     theirs_minor: Mapped[int | None] = mapped_column(BigId)
     currency: Mapped[str] = mapped_column(String(3), default="")
+    #: When the payment or refund was begun, else when it was found: a comparison judges what its
+    #: lists reach back to.
+    happened_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     #: When a later comparison did not find it any more.
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

@@ -74,10 +74,10 @@ def test_the_report_takes_three_statements_whatever_was_sold(app, sql_count):
 # --- differences --------------------------------------------------------------------------------
 
 
-def compare(run_jobs: Any) -> list[str]:
+def compare(run_jobs: Any, **payload: Any) -> list[str]:
     """The nightly comparison; the lines that are open after it."""
     with transaction():
-        enqueue("payments.reconcile", key="test")
+        enqueue("payments.reconcile", payload, key="test")
     run_jobs()
     open_ones = sa.select(PaymentDifference).where(PaymentDifference.settled_at.is_(None))
     db.session.rollback()
@@ -137,6 +137,19 @@ def test_money_that_we_never_saw_is_a_line(settled, run_jobs):
         session.execute(sa.update(Payment).values(gateway_id="elsewhere", captured_at=utcnow()))
     (line,) = compare(run_jobs)
     assert "ours none" in line
+
+
+def test_a_line_is_judged_only_by_a_comparison_that_reaches_back_to_it(settled, run_jobs):
+    amount = settled.captured_minor
+    at_the_gateway(settled, amount_minor=amount - 100)
+    assert len(compare(run_jobs)) == 1
+    earlier = utcnow() - timedelta(days=5)
+    at_the_gateway(settled, amount_minor=amount, created_at=earlier)
+    with transaction() as session:
+        session.execute(sa.update(Payment).values(created_at=earlier))
+        session.execute(sa.update(PaymentDifference).values(happened_at=earlier))
+    assert len(compare(run_jobs)) == 1
+    assert compare(run_jobs, days=30) == []
 
 
 # --- the screen ---------------------------------------------------------------------------------
