@@ -13,7 +13,7 @@ from shop.payments.gateways.base import AttemptRef, EventKind, RefundRequest
 from shop.payments.gateways.stripe_reading import our_amount, stripe_amount
 from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
 from tests.payments.sides import Bench
-from tests.payments.sides.stripe import STRIPE_SECRETS, StripeSide
+from tests.payments.sides.stripe import StripeSide
 from tests.payments.wishes import AMOUNT, ref_to
 from tests.simulators.receiver import Receiver
 from tests.simulators.stripe import Stripe
