@@ -98,8 +98,9 @@ def entry(kind: str, amount: int) -> str:
 
 
 LOST = (
-    "INSERT INTO disputes (payment_id, gateway_id, amount_minor, reason, status, created_at, updated_at)"
-    " SELECT id, 'd', amount_minor, '', 'lost', created_at, updated_at FROM payments WHERE id = {payment}"
+    "INSERT INTO disputes (payment_id, gateway_id, amount_minor, reason, status, evidence_note,"
+    " created_at, updated_at) SELECT id, 'd', amount_minor, '', 'lost', '', created_at, updated_at"
+    " FROM payments WHERE id = {payment}"
 )
 HELD_OF_BARE = (
     "INSERT INTO reservations (order_id, variant_id, quantity, expires_at, state, created_at, updated_at)"
