@@ -14,7 +14,7 @@ from shop.payments import attempts, recording
 from shop.payments.excess import excess_minor, give_back_excess
 from shop.payments.gateways import GATEWAYS
 from shop.payments.models import AttemptStatus, Payment, Refund, RefundStatus
-from shop.payments.refunds import LOST_WORDS, request_refund
+from shop.payments.refunds import LOST_WORDS, RefundLine, request_refund
 from shop.preferences import change
 from shop.promotions import gift_cards
 from tests.factories import make_order, make_product
@@ -249,3 +249,27 @@ def test_nobody_is_sent_to_a_page_whose_time_is_over(provider):
     on = attempts.pay(order.id, "sandbox")
     assert attempts.latest(order.id).id != earlier.id
     assert on.url == attempts.latest(order.id).next_step["url"]
+
+
+# --- locks ------------------------------------------------------------------------------------
+
+
+def test_a_refund_locks_stock_before_sellers_as_a_sale_does(provider, sql_count):
+    with sql_count() as sold:
+        order, payment = paid(provider)
+    line = order.lines[0]
+    asked = [RefundLine(line.id, 1, line.total_minor, restock=True)]
+    with sql_count() as refunded, transaction():
+        request_refund(payment.id, payment.captured_minor, asked, "returned", "user:1")
+    for told in (sold, refunded):
+        tables = [
+            name for one in told for name in ("stock_levels", "sellers") if changes(one, name)
+        ]
+        assert tables[-1] == "sellers"
+        assert "stock_levels" in tables
+        assert tables == sorted(tables, reverse=True)
+
+
+def changes(statement, table):
+    """True for an update of the table."""
+    return statement.upper().startswith(f"UPDATE {table.upper()} ")
