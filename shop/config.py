@@ -148,7 +148,7 @@ class Settings:
     default_currency: str = var("shop", "INR", currency_code, "The currency of prices and orders.")
     timezone: str = var("shop", "Asia/Kolkata", zone, "Decides the month of order numbers and the times shown.")
     staff_second_factor: str = var("shop", "optional", one_of("optional", "required"), "`required`: staff enrol a second factor before they reach /admin. `optional`: who has one is asked for it.")
-    payment_gateways: tuple[str, ...] = var("shop", ("sandbox", "bank_transfer", "cod"), words, "Payment methods switched on.")
+    payment_gateways: tuple[str, ...] = var("shop", ("sandbox", "bank_transfer", "cod", "gift_card"), words, "Payment methods switched on.")
     default_payment_gateway: str = var("shop", "sandbox", text, "The method chosen first at checkout.")
     courier: str = var("shop", "sandbox", text, "The courier: sandbox or parcel (Shiprocket).")
     cron_secret: str = var("shop", "", text, "Bearer secret of GET /api/cron/cleanup. Empty: the route answers 404.", secret=True)

@@ -112,7 +112,10 @@ def keep_for_the_rest(order: Order) -> bool:
     if not (reservations.has_active_hold(order.id) or hold_again(order)):
         return False
     chosen = preferences("hold_minutes", *parts.PREFERENCES)
-    until = parts.held_until(order.id, chosen) or in_future(minutes=chosen["hold_minutes"])
+    usual = in_future(minutes=chosen["hold_minutes"])
+    until = max(
+        parts.held_until(order.id, chosen) or usual, reservations.hold_ends_at(order.id) or usual
+    )
     reservations.extend(order.id, until)
     order.expires_at = max(order.expires_at or until, until)
     return True

@@ -146,11 +146,14 @@ def split(order: Order, part: PaymentPart, first_minor: int) -> PaymentPart:
 def held_until(order_id: int, chosen: Mapping[str, Any]) -> datetime | None:
     """Until when a plan's goods are held: the last date before shipping, and the days of grace.
 
-    None when nothing that stands before shipping has a date.
+    None when nothing that stands before shipping has a date, or the deposit is not paid yet.
     """
-    dates = [
+    due = [
         part.due_at
         for part in of_order(order_id)
-        if part.before_shipping and part.status == PartStatus.DUE and part.due_at is not None
+        if part.before_shipping and part.status == PartStatus.DUE
     ]
-    return max(dates) + timedelta(days=chosen["instalment_grace_days"]) if dates else None
+    dates = [moment for moment in due if moment is not None]
+    if not dates or None in due:
+        return None
+    return max(dates) + timedelta(days=chosen["instalment_grace_days"])

@@ -22,6 +22,7 @@ from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import LIVE, AttemptStatus, PartStatus, Payment, PaymentPart, Refund
 from shop.payments.recording import record
 from shop.preferences import change
+from shop.promotions import gift_cards
 from shop.stock import reservations
 from tests.factories import make_order, make_product, pay
 from tests.payments.histories import hold_ends
@@ -259,3 +260,31 @@ def test_planned_parts_sum_to_the_total_and_none_is_empty(total, gift, percent, 
     planned = parts.shares(total, min(gift, total), by_deposit, chosen)
     assert sum(one.amount_minor for one in planned) == total
     assert all(one.amount_minor > 0 for one in planned)
+
+
+def test_a_gift_card_before_the_deposit_holds_the_goods_no_longer_than_any_order(plan, configure):
+    configure(payment_gateways=("sandbox", "bank_transfer", "gift_card"))
+    with transaction():
+        code = gift_cards.issue(5_000, "INR", "user:1")[1]
+    order = make_order(
+        lines={make_product(price=100_000): 1}, by_deposit=True, rate="express", gift_code=code
+    )
+    held_until = reservations.hold_ends_at(order.id)
+    assert held_until
+    assert held_until < utcnow() + timedelta(minutes=11)
+    pay(order)
+    held_until = reservations.hold_ends_at(order.id)
+    assert held_until
+    assert held_until > utcnow() + timedelta(days=60)
+
+
+def test_a_gift_card_beside_a_bank_transfer_leaves_its_longer_hold(configure, app):
+    configure(payment_gateways=("sandbox", "bank_transfer", "gift_card"))
+    with transaction():
+        code = gift_cards.issue(5_000, "INR", "user:1")[1]
+    order = make_order(
+        lines={make_product(price=100_000): 1}, method="bank_transfer", gift_code=code
+    )
+    held_until = reservations.hold_ends_at(order.id)
+    assert held_until
+    assert held_until > utcnow() + timedelta(hours=71)
