@@ -12,7 +12,9 @@ from typing import Any
 import structlog
 
 #: What stands behind these opens something, so it is no matter for logs.
-TOKEN_IN_PATH = re.compile(r"/(orders|unsubscribe|account/reset|account/confirm|pay/[a-z_]+)/[A-Za-z0-9_-]{20,}")
+TOKEN_IN_PATH = re.compile(
+    r"/(orders|unsubscribe|account/reset|account/confirm|pay/[a-z_]+)/[A-Za-z0-9_-]{20,}"
+)
 HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
 
 

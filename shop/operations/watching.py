@@ -72,7 +72,7 @@ def newest_migration() -> str | None:
     """
     files = [path.read_text() for path in (ROOT / "migrations" / "versions").glob("*.py")]
     made, built_on = (
-        {found[1] for text in files if (found := re.search(rf'^{name} = .(\w+).$', text, re.M))}
+        {found[1] for text in files if (found := re.search(rf"^{name} = .(\w+).$", text, re.M))}
         for name in ("revision", "down_revision")
     )
     return max(made - built_on, default=None)
