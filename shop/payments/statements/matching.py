@@ -7,6 +7,7 @@ decides, and each decision is audited.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from sqlalchemy import or_, select
 
@@ -294,14 +295,14 @@ def suggestions(lines: Sequence[BankStatementLine]) -> dict[int, list[str]]:
     return {line.id: _meant(line, rows) for line in lines}
 
 
-def _meant(line: BankStatementLine, rows: Sequence[object]) -> list[str]:
+def _meant(line: BankStatementLine, rows: Sequence[Any]) -> list[str]:
     numbers = []
     for row in rows:
-        is_named = row.id == line.payment_id  # type: ignore[attr-defined]
-        same_money = (row.amount_minor, row.currency) == (line.amount_minor, line.currency)  # type: ignore[attr-defined]
-        in_time = row.created_at.date() <= line.booked_on + timedelta(days=1)  # type: ignore[attr-defined]
+        is_named = row.id == line.payment_id
+        same_money = (row.amount_minor, row.currency) == (line.amount_minor, line.currency)
+        in_time = row.created_at.date() <= line.booked_on + timedelta(days=1)
         if is_named or (same_money and in_time):
-            numbers.append(row.number)  # type: ignore[attr-defined]
+            numbers.append(row.number)
     return list(dict.fromkeys(numbers))[:3]
 
 
