@@ -825,8 +825,27 @@ def upgrade():
         "notifications",
         sa.Column("order_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("subject_kind", sa.String(length=30), nullable=False),
+        sa.Column(
+            "subject_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
         sa.Column("template", sa.String(length=60), nullable=False),
         sa.Column("channel", sa.String(length=30), nullable=False),
+        sa.Column("provider", sa.String(length=30), nullable=False),
+        sa.Column("locale", sa.String(length=12), nullable=False),
+        sa.Column(
+            "purpose",
+            sa.Enum(
+                "transactional",
+                "reminders",
+                "marketing",
+                name="purpose",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
         sa.Column("recipient", sa.String(length=254), nullable=False),
         sa.Column("dedupe_key", sa.String(length=160), nullable=False),
         sa.Column("context", sa.JSON(), nullable=False),
@@ -854,7 +873,10 @@ def upgrade():
         sa.Column("body_text", sa.Text(), nullable=True),
         sa.Column("body_html", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("read_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -867,8 +889,164 @@ def upgrade():
     )
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_notifications_order_id"), ["order_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_notifications_provider_id"), ["provider_id"], unique=False
+        )
         batch_op.create_index("ix_notifications_status_id", ["status", "id"], unique=False)
+        batch_op.create_index(
+            "ix_notifications_subject", ["subject_kind", "subject_id"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_notifications_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "consents",
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("recipient", sa.String(length=254), nullable=False),
+        sa.Column("channel", sa.String(length=30), nullable=False),
+        sa.Column(
+            "purpose",
+            sa.Enum(
+                "transactional",
+                "reminders",
+                "marketing",
+                name="purpose",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "granted",
+                "withdrawn",
+                name="consentstate",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("source", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_consents_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_consents")),
+    )
+    with op.batch_alter_table("consents", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_consents_newest", ["channel", "recipient", "purpose", "id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_consents_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "suppressions",
+        sa.Column("channel", sa.String(length=30), nullable=False),
+        sa.Column("recipient", sa.String(length=254), nullable=False),
+        sa.Column(
+            "reason",
+            sa.Enum(
+                "bounced",
+                "complained",
+                "opted_out",
+                "by_hand",
+                name="suppressionreason",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("details", sa.String(length=300), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suppressions")),
+        sa.UniqueConstraint("channel", "recipient", name=op.f("uq_suppressions_channel_recipient")),
+    )
+    op.create_table(
+        "message_switches",
+        sa.Column("event", sa.String(length=60), nullable=False),
+        sa.Column("channel", sa.String(length=30), nullable=False),
+        sa.Column("is_on", sa.Boolean(), nullable=False),
+        sa.Column(
+            "changed_by", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["changed_by"], ["users.id"], name=op.f("fk_message_switches_changed_by")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_switches")),
+        sa.UniqueConstraint("event", "channel", name=op.f("uq_message_switches_event_channel")),
+    )
+    op.create_table(
+        "stock_alerts",
+        sa.Column(
+            "variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("locale", sa.String(length=12), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "waiting",
+                "told",
+                "stopped",
+                name="alertstate",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["variant_id"], ["variants.id"], name=op.f("fk_stock_alerts_variant_id")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_stock_alerts_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stock_alerts")),
+    )
+    with op.batch_alter_table("stock_alerts", schema=None) as batch_op:
+        batch_op.create_index("ix_stock_alerts_email", ["email"], unique=False)
+        batch_op.create_index(batch_op.f("ix_stock_alerts_user_id"), ["user_id"], unique=False)
+        batch_op.create_index(
+            "uq_stock_alerts_waiting",
+            ["variant_id", "email"],
+            unique=True,
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+
+    op.create_table(
+        "cart_reminders",
+        sa.Column("cart_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("locale", sa.String(length=12), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["cart_id"], ["carts.id"], name=op.f("fk_cart_reminders_cart_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_cart_reminders_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cart_reminders")),
+        sa.UniqueConstraint("cart_id", name=op.f("uq_cart_reminders_cart_id")),
+    )
+    with op.batch_alter_table("cart_reminders", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_cart_reminders_email"), ["email"], unique=False)
+        batch_op.create_index(batch_op.f("ix_cart_reminders_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "order_events",
@@ -1805,9 +1983,33 @@ def downgrade():
         batch_op.drop_index("ix_order_events_order")
 
     op.drop_table("order_events")
+    with op.batch_alter_table("cart_reminders", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_cart_reminders_user_id"))
+        batch_op.drop_index(batch_op.f("ix_cart_reminders_email"))
+
+    op.drop_table("cart_reminders")
+    with op.batch_alter_table("stock_alerts", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_stock_alerts_waiting",
+            sqlite_where=sa.text("state = 'waiting'"),
+            postgresql_where=sa.text("state = 'waiting'"),
+        )
+        batch_op.drop_index(batch_op.f("ix_stock_alerts_user_id"))
+        batch_op.drop_index("ix_stock_alerts_email")
+
+    op.drop_table("stock_alerts")
+    op.drop_table("message_switches")
+    op.drop_table("suppressions")
+    with op.batch_alter_table("consents", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_consents_user_id"))
+        batch_op.drop_index("ix_consents_newest")
+
+    op.drop_table("consents")
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_notifications_user_id"))
+        batch_op.drop_index("ix_notifications_subject")
         batch_op.drop_index("ix_notifications_status_id")
+        batch_op.drop_index(batch_op.f("ix_notifications_provider_id"))
         batch_op.drop_index(batch_op.f("ix_notifications_order_id"))
 
     op.drop_table("notifications")
