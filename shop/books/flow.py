@@ -1,14 +1,14 @@
 """Proofs about messages, jobs, parcels and the audit."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import String, cast, func, literal, select, type_coerce
+from sqlalchemy import Select, String, cast, func, literal, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from shop.audit.models import AuditEntry
-from shop.books.reading import stream, sums_beside
+from shop.books.reading import stream, sums, sums_beside
 from shop.delivery.models import Shipment, ShipmentLine, Step
 from shop.incidents.models import Incident
 from shop.jobs.models import Job, JobStatus
@@ -25,53 +25,78 @@ CLOCKS_APART = timedelta(seconds=2)
 """The clocks of two machines may differ so much."""
 
 
-def webhooks(session: Session) -> Iterator[str]:
-    """I17: one gateway event changed one thing once, and what is processed says when."""
-    twice = (
-        select(PaymentEvent.payment_id, PaymentEvent.gateway_event_id)
-        .where(PaymentEvent.gateway_event_id.is_not(None), PaymentEvent.changed != "nothing")
-        .group_by(PaymentEvent.payment_id, PaymentEvent.gateway_event_id, PaymentEvent.kind)
-        .having(func.count() > 1)
-    )
-    for payment_id, event_id in session.execute(twice):
-        yield f"payment_events:{payment_id} took {event_id} in twice"
-    yield from _repeated(session, WebhookEvent.source, WebhookEvent.event_id)
-    undated = select(WebhookEvent.id).where(
-        WebhookEvent.status != WebhookStatus.RECEIVED, WebhookEvent.processed_at.is_(None)
-    )
-    yield from (f"webhook_events:{row} has no time of its end" for row in session.scalars(undated))
+TAKEN_TWICE = (
+    select(PaymentEvent.payment_id, PaymentEvent.gateway_event_id)
+    .where(PaymentEvent.gateway_event_id.is_not(None), PaymentEvent.changed != "nothing")
+    .group_by(PaymentEvent.payment_id, PaymentEvent.gateway_event_id, PaymentEvent.kind)
+    .having(func.count() > 1)
+)
+UNDATED = select(WebhookEvent.id).where(
+    WebhookEvent.status != WebhookStatus.RECEIVED, WebhookEvent.processed_at.is_(None)
+)
 
 
-def jobs(session: Session) -> Iterator[str]:
-    """I24: a failed job has an incident."""
-    told = select(Incident.id).where(Incident.job_id == Job.id).exists()
-    silent = select(Job.id, Job.kind).where(Job.status == JobStatus.FAILED, ~told)
-    for job_id, kind in session.execute(silent):
-        yield f"jobs:{job_id} {kind} failed in silence"
-
-
-def parcels(session: Session) -> Iterator[str]:
-    """I28: steps and waybills agree; a waybill names one parcel, as order and sequence do."""
-    odd = select(Shipment.id, Shipment.step, Shipment.awb).where(
-        Shipment.step.in_(WITH_AWB) != Shipment.awb.is_not(None)
-    )
-    for row in session.execute(odd):
-        yield f"shipments:{row.id} is {row.step.value} with waybill {row.awb}"
-    yield from _repeated(session, Shipment.courier, Shipment.awb)
-    yield from _repeated(session, Shipment.order_id, Shipment.sequence)
-
-
-def _repeated(session: Session, first: Any, second: Any) -> Iterator[str]:
+def _sharing(first: Any, second: Any) -> Select[Any]:
     """Rows that share what should be unique; the last of them is named."""
-    table = first.class_
-    shared = (
-        select(func.max(table.id), first, second)
+    return (
+        select(func.max(first.class_.id), first, second)
         .where(second.is_not(None))
         .group_by(first, second)
         .having(func.count() > 1)
     )
-    for row_id, one, other in session.execute(shared):
-        yield f"{table.__tablename__}:{row_id} repeats {first.key} {one}, {second.key} {other}"
+
+
+SAME_EVENT = _sharing(WebhookEvent.source, WebhookEvent.event_id)
+SAME_AWB = _sharing(Shipment.courier, Shipment.awb)
+SAME_SEQUENCE = _sharing(Shipment.order_id, Shipment.sequence)
+
+
+def webhooks(session: Session) -> Iterator[str]:
+    """I17: one gateway event changed one thing once, and what is processed says when."""
+    for payment_id, event_id in session.execute(TAKEN_TWICE):
+        yield f"payment_events:{payment_id} took {event_id} in twice"
+    yield from _repeated(session, SAME_EVENT, "webhook_events")
+    yield from (f"webhook_events:{row} has no time of its end" for row in session.scalars(UNDATED))
+
+
+SILENT = select(Job.id, Job.kind).where(
+    Job.status == JobStatus.FAILED,
+    ~select(Incident.id).where(Incident.job_id == Job.id).exists(),
+)
+
+
+def jobs(session: Session) -> Iterator[str]:
+    """I24: a failed job has an incident."""
+    for job_id, kind in session.execute(SILENT):
+        yield f"jobs:{job_id} {kind} failed in silence"
+
+
+AT_ODDS = select(Shipment.id, Shipment.step, Shipment.awb).where(
+    Shipment.step.in_(WITH_AWB) != Shipment.awb.is_not(None)
+)
+
+
+def parcels(session: Session) -> Iterator[str]:
+    """I28: steps and waybills agree; a waybill names one parcel, as order and sequence do."""
+    for row in session.execute(AT_ODDS):
+        yield f"shipments:{row.id} is {row.step.value} with waybill {row.awb}"
+    yield from _repeated(session, SAME_AWB, "shipments")
+    yield from _repeated(session, SAME_SEQUENCE, "shipments")
+
+
+def _repeated(session: Session, sharing: Select[Any], table: str) -> Iterator[str]:
+    found = session.execute(sharing)
+    _, first, second = found.keys()
+    for row_id, one, other in found:
+        yield f"{table}:{row_id} repeats {first} {one}, {second} {other}"
+
+
+IN_PARCELS = sums(
+    ShipmentLine.order_line_id, ShipmentLine.quantity, ShipmentLine.given_back.is_(False)
+)
+SHIPPED = select(OrderLine.id, OrderLine.quantity, OrderLine.shipped_quantity).order_by(
+    OrderLine.id
+)
 
 
 def shipped(session: Session) -> Iterator[str]:
@@ -80,11 +105,8 @@ def shipped(session: Session) -> Iterator[str]:
     No parcel was begun while its order was cancelled, disputed or refunded. A waybill may come
     later than that: what was asked of the courier before is recorded, then cancelled.
     """
-    out = sums_beside(
-        session, ShipmentLine.order_line_id, ShipmentLine.quantity, ShipmentLine.given_back.is_(False)
-    )  # fmt: skip
-    lines = select(OrderLine.id, OrderLine.quantity, OrderLine.shipped_quantity)
-    for line in stream(session, lines.order_by(OrderLine.id)):
+    out = sums_beside(session, IN_PARCELS)
+    for line in stream(session, SHIPPED):
         held = out(line.id)
         if held != line.shipped_quantity:
             yield f"order_lines:{line.id} says {line.shipped_quantity} shipped, parcels hold {held}"
@@ -93,8 +115,8 @@ def shipped(session: Session) -> Iterator[str]:
     yield from _begun_too_late(session)
 
 
-def _begun_too_late(session: Session) -> Iterator[str]:
-    """Parcels are reserved under their order's lock, so the moments tell which came first."""
+def _begun_while_closed() -> Select[int, datetime, datetime]:
+    """Parcels younger than the closing of their order, which was not opened again in between."""
     closing, later = aliased(OrderEvent), aliased(OrderEvent)
     left_again = (
         select(later.id)
@@ -106,7 +128,7 @@ def _begun_too_late(session: Session) -> Iterator[str]:
         )
         .exists()
     )
-    closed = (
+    return (
         select(Shipment.id, Shipment.created_at, func.min(closing.occurred_at).label("closed_at"))
         .join(closing, closing.order_id == Shipment.order_id)
         .where(
@@ -114,41 +136,19 @@ def _begun_too_late(session: Session) -> Iterator[str]:
         )
         .group_by(Shipment.id, Shipment.created_at)
     )
-    for row in session.execute(closed):
+
+
+BEGUN_WHILE_CLOSED = _begun_while_closed()
+
+
+def _begun_too_late(session: Session) -> Iterator[str]:
+    """Parcels are reserved under their order's lock, so the moments tell which came first."""
+    for row in session.execute(BEGUN_WHILE_CLOSED):
         if row.created_at - row.closed_at > CLOCKS_APART:
             yield f"shipments:{row.id} was begun after its order was closed"
 
 
-def audited(session: Session) -> Iterator[str]:
-    """I33: what a person changed of orders, stock and money has its audit entries."""
-    of_order = literal("order:") + Order.number
-    yield from _unwritten(
-        session,
-        select(
-            OrderEvent.actor.label("actor"), (literal("order.") + OrderEvent.kind).label("action"),
-            of_order.label("subject"),
-        )
-        .join(Order, OrderEvent.order_id == Order.id)
-        .where(OrderEvent.from_status.is_not(None)),
-    )  # fmt: skip
-    yield from _unwritten(
-        session,
-        select(
-            StockMovement.actor.label("actor"),
-            (literal("stock.") + type_coerce(StockMovement.reason, String)).label("action"),
-            (literal("variant:") + cast(StockMovement.variant_id, String)).label("subject"),
-        ).where(StockMovement.order_line_id.is_(None)),
-    )
-    yield from _unwritten(
-        session,
-        select(
-            Refund.actor.label("actor"), literal("refund.requested").label("action"),
-            of_order.label("subject"),
-        ).join(Order, Refund.order_id == Order.id),
-    )  # fmt: skip
-
-
-def _unwritten(session: Session, deeds: Any) -> Iterator[str]:
+def _unwritten(deeds: Select[str, str, str]) -> Select[str, str, str]:
     """Deeds of people (actor, action, subject) that have fewer entries than there were."""
     done = deeds.subquery()
     what = (done.c.actor, done.c.action, done.c.subject)
@@ -162,11 +162,42 @@ def _unwritten(session: Session, deeds: Any) -> Iterator[str]:
         .correlate(done)
         .scalar_subquery()
     )
-    lacking = (
+    return (
         select(*what)
         .where(done.c.actor.like("user:%"))
         .group_by(*what)
         .having(func.count() > written)
     )
-    for actor, action, subject in session.execute(lacking):
-        yield f"audit_entries:{subject} lacks {action} by {actor}"
+
+
+OF_ORDER = (literal("order:") + Order.number).label("subject")
+UNWRITTEN = (
+    _unwritten(
+        select(
+            OrderEvent.actor.label("actor"),
+            (literal("order.") + OrderEvent.kind).label("action"),
+            OF_ORDER,
+        )
+        .join(Order, OrderEvent.order_id == Order.id)
+        .where(OrderEvent.from_status.is_not(None))
+    ),
+    _unwritten(
+        select(
+            StockMovement.actor.label("actor"),
+            (literal("stock.") + type_coerce(StockMovement.reason, String)).label("action"),
+            (literal("variant:") + cast(StockMovement.variant_id, String)).label("subject"),
+        ).where(StockMovement.order_line_id.is_(None))
+    ),
+    _unwritten(
+        select(
+            Refund.actor.label("actor"), literal("refund.requested").label("action"), OF_ORDER
+        ).join(Order, Refund.order_id == Order.id)
+    ),
+)
+
+
+def audited(session: Session) -> Iterator[str]:
+    """I33: what a person changed of orders, stock and money has its audit entries."""
+    for lacking in UNWRITTEN:
+        for actor, action, subject in session.execute(lacking):
+            yield f"audit_entries:{subject} lacks {action} by {actor}"

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shop.books.reading import beside, stream, sums_beside
+from shop.books.reading import sums as sums_of
 from shop.catalog.models import Seller
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import (
@@ -23,21 +24,24 @@ from shop.payments.models import (
 )
 from shop.payments.status import payment_status
 
+LINE_SUMS = sums_of(OrderLine.order_id, OrderLine.total_minor)
+PART_SUMS = sums_of(
+    PaymentPart.order_id, PaymentPart.amount_minor, PaymentPart.status != PartStatus.WAIVED
+)
+FIGURES = select(
+    Order.id, Order.number, Order.subtotal_minor, Order.discount_minor, Order.shipping_minor,
+    Order.fee_minor, Order.tax_minor, Order.total_minor,
+).order_by(Order.id)  # fmt: skip
+WRONG_LINES = select(OrderLine.id).where(
+    OrderLine.total_minor
+    != OrderLine.unit_price_minor * OrderLine.quantity - OrderLine.discount_minor
+)
+
 
 def figures(session: Session) -> Iterator[str]:
     """I1: lines sum to subtotal, parts to total, and each line to its own figures."""
-    lines = sums_beside(session, OrderLine.order_id, OrderLine.total_minor)
-    parts = sums_beside(
-        session,
-        PaymentPart.order_id,
-        PaymentPart.amount_minor,
-        PaymentPart.status != PartStatus.WAIVED,
-    )
-    orders = select(
-        Order.id, Order.number, Order.subtotal_minor, Order.discount_minor, Order.shipping_minor,
-        Order.fee_minor, Order.tax_minor, Order.total_minor,
-    )  # fmt: skip
-    for order in stream(session, orders.order_by(Order.id)):
+    lines, parts = sums_beside(session, LINE_SUMS), sums_beside(session, PART_SUMS)
+    for order in stream(session, FIGURES):
         goods, asked = lines(order.id), parts(order.id)
         whole = order.subtotal_minor - order.discount_minor + order.shipping_minor
         whole += order.fee_minor + order.tax_minor
@@ -47,72 +51,71 @@ def figures(session: Session) -> Iterator[str]:
             yield f"orders:{order.number} figures make {whole}, not {order.total_minor}"
         if asked != order.total_minor:
             yield f"orders:{order.number} parts are {asked} of {order.total_minor}"
-    wrong = select(OrderLine.id).where(
-        OrderLine.total_minor
-        != OrderLine.unit_price_minor * OrderLine.quantity - OrderLine.discount_minor
-    )
-    yield from (f"order_lines:{line} total is wrong" for line in session.scalars(wrong))
+    yield from (f"order_lines:{line} total is wrong" for line in session.scalars(WRONG_LINES))
 
 
-def asked_is_paid(session: Session) -> Iterator[str]:
-    """I2: a part that is paid has a capture of its amount in its order's currency."""
-    captured = (
-        select(Payment.id)
+PAID_BY_NOTHING = (
+    select(PaymentPart.id)
+    .join(Order, PaymentPart.order_id == Order.id)
+    .where(
+        PaymentPart.status == PartStatus.PAID,
+        ~select(Payment.id)
         .where(
             Payment.part_id == PaymentPart.id,
             Payment.captured_minor >= PaymentPart.amount_minor,
             Payment.currency == Order.currency,
         )
-        .exists()
+        .exists(),
     )
-    unpaid = (
-        select(PaymentPart.id)
-        .join(Order, PaymentPart.order_id == Order.id)
-        .where(PaymentPart.status == PartStatus.PAID, ~captured)
+)
+ASKING_FOR_ELSE = (
+    select(Payment.reference)
+    .join(PaymentPart, Payment.part_id == PaymentPart.id)
+    .join(Order, Payment.order_id == Order.id)
+    .where(
+        (Payment.amount_minor != PaymentPart.amount_minor) | (Payment.currency != Order.currency)
     )
-    yield from (f"payment_parts:{part} is paid by nothing" for part in session.scalars(unpaid))
-    strange = (
-        select(Payment.reference)
-        .join(PaymentPart, Payment.part_id == PaymentPart.id)
-        .join(Order, Payment.order_id == Order.id)
-        .where(
-            (Payment.amount_minor != PaymentPart.amount_minor)
-            | (Payment.currency != Order.currency)
-        )
-    )
-    yield from (f"payments:{ref} asks for something else" for ref in session.scalars(strange))
+)
+
+
+def asked_is_paid(session: Session) -> Iterator[str]:
+    """I2: a part that is paid has a capture of its amount in its order's currency."""
+    unpaid, strange = session.scalars(PAID_BY_NOTHING), session.scalars(ASKING_FOR_ELSE)
+    yield from (f"payment_parts:{part} is paid by nothing" for part in unpaid)
+    yield from (f"payments:{reference} asks for something else" for reference in strange)
+
+
+CAPTURED_BY = (
+    select(PaymentEvent.payment_id, PaymentEvent.amount_minor)
+    .where(PaymentEvent.kind == "captured", PaymentEvent.changed.not_in(["nothing", "mismatch"]))
+    .order_by(PaymentEvent.payment_id, PaymentEvent.id)
+)
+CAPTURED = select(Payment.id, Payment.reference, Payment.captured_minor).order_by(Payment.id)
 
 
 def captures(session: Session) -> Iterator[str]:
     """I3: captured_minor is what exactly one event brought."""
-    events_of = beside(
-        session,
-        select(PaymentEvent.payment_id, PaymentEvent.amount_minor)
-        .where(
-            PaymentEvent.kind == "captured", PaymentEvent.changed.not_in(["nothing", "mismatch"])
-        )
-        .order_by(PaymentEvent.payment_id, PaymentEvent.id),
-    )
-    payments = select(Payment.id, Payment.reference, Payment.captured_minor)
-    for payment in stream(session, payments.order_by(Payment.id)):
+    events_of = beside(session, CAPTURED_BY)
+    for payment in stream(session, CAPTURED):
         brought = [event.amount_minor or 0 for event in events_of(payment.id)]
         if brought != ([payment.captured_minor] if payment.captured_minor else []):
             yield f"payments:{payment.reference} captured {payment.captured_minor}, its events {brought}"
 
 
+REFUNDS_HELD = sums_of(Refund.payment_id, Refund.amount_minor, Refund.status != RefundStatus.FAILED)
+REFUNDS_MADE = sums_of(
+    Refund.payment_id, Refund.amount_minor, Refund.status == RefundStatus.SUCCEEDED
+)
+REFUNDED = select(
+    Payment.id, Payment.reference, Payment.captured_minor, Payment.refund_held_minor,
+    Payment.refunded_minor,
+).order_by(Payment.id)  # fmt: skip
+
+
 def refunds(session: Session) -> Iterator[str]:
     """I4: holds are the refunds that did not fail, and lines carry what was refunded of them."""
-    held = sums_beside(
-        session, Refund.payment_id, Refund.amount_minor, Refund.status != RefundStatus.FAILED
-    )
-    back = sums_beside(
-        session, Refund.payment_id, Refund.amount_minor, Refund.status == RefundStatus.SUCCEEDED
-    )
-    payments = select(
-        Payment.id, Payment.reference, Payment.captured_minor, Payment.refund_held_minor,
-        Payment.refunded_minor,
-    )  # fmt: skip
-    for payment in stream(session, payments.order_by(Payment.id)):
+    held, back = sums_beside(session, REFUNDS_HELD), sums_beside(session, REFUNDS_MADE)
+    for payment in stream(session, REFUNDED):
         asked, came_back = held(payment.id), back(payment.id)
         if asked != payment.refund_held_minor:
             yield f"payments:{payment.reference} holds {payment.refund_held_minor} for refunds of {asked}"
@@ -123,30 +126,31 @@ def refunds(session: Session) -> Iterator[str]:
     yield from _refunded_lines(session)
 
 
+REFUND_LINES = (
+    select(Refund.order_id, Refund.id, Refund.lines)
+    .where(Refund.status != RefundStatus.FAILED)
+    .order_by(Refund.order_id, Refund.id)
+)
+LOST_DISPUTES = (
+    select(Payment.order_id)
+    .join(Dispute, Dispute.payment_id == Payment.id)
+    .where(Dispute.status == DisputeStatus.LOST)
+    .order_by(Payment.order_id)
+)
+LINES = select(
+    OrderLine.order_id, OrderLine.id, OrderLine.quantity, OrderLine.total_minor,
+    OrderLine.refunded_quantity, OrderLine.refunded_minor,
+).order_by(OrderLine.order_id, OrderLine.id)  # fmt: skip
+
+
 def _refunded_lines(session: Session) -> Iterator[str]:
     """Each line against the refunds that did not fail, order by order.
 
     A lost dispute takes the whole of an order back without refunds: there lines may say more than
     refunds do, but never more than was bought.
     """
-    refunds_of = beside(
-        session,
-        select(Refund.order_id, Refund.id, Refund.lines)
-        .where(Refund.status != RefundStatus.FAILED)
-        .order_by(Refund.order_id, Refund.id),
-    )
-    lost_of = beside(
-        session,
-        select(Payment.order_id)
-        .join(Dispute, Dispute.payment_id == Payment.id)
-        .where(Dispute.status == DisputeStatus.LOST)
-        .order_by(Payment.order_id),
-    )
-    lines = select(
-        OrderLine.order_id, OrderLine.id, OrderLine.quantity, OrderLine.total_minor,
-        OrderLine.refunded_quantity, OrderLine.refunded_minor,
-    ).order_by(OrderLine.order_id, OrderLine.id)  # fmt: skip
-    for order_id, of_order in groupby(stream(session, lines), key=lambda line: line.order_id):
+    refunds_of, lost_of = beside(session, REFUND_LINES), beside(session, LOST_DISPUTES)
+    for order_id, of_order in groupby(stream(session, LINES), key=lambda line: line.order_id):
         counted = _counted(refunds_of(order_id))
         is_lost = bool(lost_of(order_id))
         for line in of_order:
@@ -180,26 +184,25 @@ def sums(session: Session) -> Iterator[str]:
     yield from _sellers(session)
 
 
+PAYMENTS = select(
+    Payment.order_id, Payment.captured_minor, Payment.refunded_minor, Payment.status,
+    Payment.gateway,
+).order_by(Payment.order_id)  # fmt: skip
+PARTS = select(PaymentPart.order_id, PaymentPart.status).order_by(PaymentPart.order_id)
+DISPUTES = (
+    select(Payment.order_id, Dispute.amount_minor, Dispute.status)
+    .join(Payment, Dispute.payment_id == Payment.id)
+    .order_by(Payment.order_id)
+)
+STATUSES = select(Order.id, Order.number, Order.payment_status, Order.total_minor).order_by(
+    Order.id
+)
+
+
 def _statuses(session: Session) -> Iterator[str]:
-    payments_of = beside(
-        session,
-        select(
-            Payment.order_id, Payment.captured_minor, Payment.refunded_minor, Payment.status,
-            Payment.gateway,
-        ).order_by(Payment.order_id),
-    )  # fmt: skip
-    parts_of = beside(
-        session,
-        select(PaymentPart.order_id, PaymentPart.status).order_by(PaymentPart.order_id),
-    )
-    disputes_of = beside(
-        session,
-        select(Payment.order_id, Dispute.amount_minor, Dispute.status)
-        .join(Payment, Dispute.payment_id == Payment.id)
-        .order_by(Payment.order_id),
-    )
-    orders = select(Order.id, Order.number, Order.payment_status, Order.total_minor)
-    for order in stream(session, orders.order_by(Order.id)):
+    payments_of, parts_of = beside(session, PAYMENTS), beside(session, PARTS)
+    disputes_of = beside(session, DISPUTES)
+    for order in stream(session, STATUSES):
         due = payment_status(
             payments_of(order.id), parts_of(order.id), disputes_of(order.id), order.total_minor
         )
@@ -207,21 +210,22 @@ def _statuses(session: Session) -> Iterator[str]:
             yield f"orders:{order.number} says {order.payment_status.value}, its money says {due.value}"
 
 
+SOLD = (
+    select(
+        OrderLine.seller_id,
+        func.sum(OrderLine.quantity - OrderLine.refunded_quantity).label("units"),
+        func.sum(OrderLine.total_minor - OrderLine.refunded_minor).label("minor"),
+    )
+    .join(Order, OrderLine.order_id == Order.id)
+    .where(Order.sales_counted_at.is_not(None))
+    .group_by(OrderLine.seller_id)
+)
+SELLERS = select(Seller.id, Seller.sales_count, Seller.sales_minor)
+
+
 def _sellers(session: Session) -> Iterator[str]:
-    sold = {
-        row.seller_id: (int(row.units), int(row.minor))
-        for row in session.execute(
-            select(
-                OrderLine.seller_id,
-                func.sum(OrderLine.quantity - OrderLine.refunded_quantity).label("units"),
-                func.sum(OrderLine.total_minor - OrderLine.refunded_minor).label("minor"),
-            )
-            .join(Order, OrderLine.order_id == Order.id)
-            .where(Order.sales_counted_at.is_not(None))
-            .group_by(OrderLine.seller_id)
-        )
-    }
-    for seller in session.execute(select(Seller.id, Seller.sales_count, Seller.sales_minor)):
+    sold = {row.seller_id: (int(row.units), int(row.minor)) for row in session.execute(SOLD)}
+    for seller in session.execute(SELLERS):
         counts, due = (seller.sales_count, seller.sales_minor), sold.get(seller.id, (0, 0))
         if counts != due:
             yield f"sellers:{seller.id} counts {counts}, its lines {due}"

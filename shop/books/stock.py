@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Subquery, and_, func, select
+from sqlalchemy import Select, Subquery, and_, func, select
 from sqlalchemy.orm import Session
 
 from shop.books.reading import stream
@@ -24,33 +24,30 @@ SALE_EVENTS = ("payment_succeeded", "nothing_to_pay", "pay_on_delivery_accepted"
 """The steps that confirm an order's stock."""
 
 
+BEYOND_HAND = select(StockLevel.variant_id, StockLevel.reserved, StockLevel.on_hand).where(
+    (StockLevel.reserved < 0) | (StockLevel.reserved > StockLevel.on_hand)
+)
+HELD = (
+    select(Reservation.variant_id, func.sum(Reservation.quantity))
+    .where(Reservation.state == ReservationState.ACTIVE)
+    .group_by(Reservation.variant_id)
+)
+MOVED = select(StockMovement.variant_id, func.sum(StockMovement.delta)).group_by(
+    StockMovement.variant_id
+)
+LEVELS = select(StockLevel.variant_id, StockLevel.reserved, StockLevel.on_hand)
+
+
 def levels(session: Session) -> Iterator[str]:
     """I9: 0 ≤ reserved ≤ on_hand (and so neither is negative)."""
-    for level in session.execute(
-        select(StockLevel.variant_id, StockLevel.reserved, StockLevel.on_hand).where(
-            (StockLevel.reserved < 0) | (StockLevel.reserved > StockLevel.on_hand)
-        )
-    ):
+    for level in session.execute(BEYOND_HAND):
         yield f"stock_levels:{level.variant_id} reserved {level.reserved} of {level.on_hand} on hand"
 
 
 def sums(session: Session) -> Iterator[str]:
     """I10: reserved is the sum of active reservations, on_hand of movements."""
-    held = _by_variant(
-        session,
-        select(Reservation.variant_id, func.sum(Reservation.quantity))
-        .where(Reservation.state == ReservationState.ACTIVE)
-        .group_by(Reservation.variant_id),
-    )
-    moved = _by_variant(
-        session,
-        select(StockMovement.variant_id, func.sum(StockMovement.delta)).group_by(
-            StockMovement.variant_id
-        ),
-    )
-    for level in stream(
-        session, select(StockLevel.variant_id, StockLevel.reserved, StockLevel.on_hand)
-    ):
+    held, moved = _by_variant(session, HELD), _by_variant(session, MOVED)
+    for level in stream(session, LEVELS):
         if level.reserved != held.pop(level.variant_id, 0):
             yield f"stock_levels:{level.variant_id} reserved is not the sum of its reservations"
         if level.on_hand != moved.pop(level.variant_id, 0):
@@ -61,53 +58,6 @@ def sums(session: Session) -> Iterator[str]:
 
 def _by_variant(session: Session, query: Any) -> dict[int, int]:
     return {row[0]: int(row[1]) for row in session.execute(query)}
-
-
-def sales(session: Session) -> Iterator[str]:
-    """I11: a sold order's lines have each a sale of their quantity; restocks stay within it.
-
-    Sales and confirmed reservations are the same units.
-    """
-    sold, put_back = _moved(MovementReason.SALE), _moved(MovementReason.RESTOCK)
-    lines = (
-        select(
-            OrderLine.id, OrderLine.quantity, Order.status, Order.status_before, Order.sales_counted_at,
-            _has_event(*SALE_EVENTS).label("was_accepted"), _has_event("corrected").label("was_corrected"),
-            func.coalesce(-sold.c.units, 0).label("sold"),
-            func.coalesce(put_back.c.units, 0).label("put_back"),
-            func.coalesce(Reservation.quantity, 0).label("confirmed"),
-        )
-        .join(Order, OrderLine.order_id == Order.id)
-        .outerjoin(sold, sold.c.line_id == OrderLine.id)
-        .outerjoin(put_back, put_back.c.line_id == OrderLine.id)
-        .outerjoin(
-            Reservation,
-            and_(
-                Reservation.order_id == OrderLine.order_id,
-                Reservation.variant_id == OrderLine.variant_id,
-                Reservation.state == ReservationState.CONFIRMED,
-            ),
-        )
-    )  # fmt: skip
-    for line in stream(session, lines):
-        if _is_sold(line) and line.sold != line.quantity:
-            yield f"order_lines:{line.id} is sold, its sale is of {line.sold} units, not {line.quantity}"
-        if line.sold != line.confirmed:
-            yield f"order_lines:{line.id} is confirmed for {line.confirmed}, its sales are of {line.sold}"
-        if line.put_back > line.sold:
-            yield f"order_lines:{line.id} had {line.put_back} put back of {line.sold} sold"
-
-
-def _is_sold(line: Any) -> bool:
-    """By its timeline; or by state and counters, unless those were corrected by hand (no stock moves)."""
-    if line.was_accepted:
-        return True
-    if line.was_corrected:
-        return False
-    stands = line.status
-    if stands in {OrderStatus.DISPUTED, OrderStatus.ARCHIVED}:
-        stands = line.status_before
-    return stands in SOLD or line.sales_counted_at is not None
 
 
 def _moved(reason: MovementReason) -> Subquery:
@@ -129,3 +79,57 @@ def _has_event(*kinds: str) -> Any:
         )
         .exists()
     )
+
+
+def _sold_lines() -> Select[Any]:
+    """Each line with what was sold, put back and confirmed of it, and how its order stands."""
+    sold, put_back = _moved(MovementReason.SALE), _moved(MovementReason.RESTOCK)
+    return (
+        select(
+            OrderLine.id, OrderLine.quantity, Order.status, Order.status_before, Order.sales_counted_at,
+            _has_event(*SALE_EVENTS).label("was_accepted"), _has_event("corrected").label("was_corrected"),
+            func.coalesce(-sold.c.units, 0).label("sold"),
+            func.coalesce(put_back.c.units, 0).label("put_back"),
+            func.coalesce(Reservation.quantity, 0).label("confirmed"),
+        )
+        .join(Order, OrderLine.order_id == Order.id)
+        .outerjoin(sold, sold.c.line_id == OrderLine.id)
+        .outerjoin(put_back, put_back.c.line_id == OrderLine.id)
+        .outerjoin(
+            Reservation,
+            and_(
+                Reservation.order_id == OrderLine.order_id,
+                Reservation.variant_id == OrderLine.variant_id,
+                Reservation.state == ReservationState.CONFIRMED,
+            ),
+        )
+    )  # fmt: skip
+
+
+SOLD_LINES = _sold_lines()
+
+
+def sales(session: Session) -> Iterator[str]:
+    """I11: a sold order's lines have each a sale of their quantity; restocks stay within it.
+
+    Sales and confirmed reservations are the same units.
+    """
+    for line in stream(session, SOLD_LINES):
+        if _is_sold(line) and line.sold != line.quantity:
+            yield f"order_lines:{line.id} is sold, its sale is of {line.sold} units, not {line.quantity}"
+        if line.sold != line.confirmed:
+            yield f"order_lines:{line.id} is confirmed for {line.confirmed}, its sales are of {line.sold}"
+        if line.put_back > line.sold:
+            yield f"order_lines:{line.id} had {line.put_back} put back of {line.sold} sold"
+
+
+def _is_sold(line: Any) -> bool:
+    """By its timeline; or by state and counters, unless those were corrected by hand (no stock moves)."""
+    if line.was_accepted:
+        return True
+    if line.was_corrected:
+        return False
+    stands = line.status
+    if stands in {OrderStatus.DISPUTED, OrderStatus.ARCHIVED}:
+        stands = line.status_before
+    return stands in SOLD or line.sales_counted_at is not None

@@ -19,19 +19,21 @@ NAMED: dict[tuple[str | None, str], Rule] = {
 """The table by the words that the timeline keeps."""
 
 
+STEPS = (
+    select(
+        OrderEvent.order_id, OrderEvent.id, OrderEvent.kind, OrderEvent.from_status,
+        OrderEvent.to_status,
+    )
+    .where(OrderEvent.to_status.is_not(None))
+    .order_by(OrderEvent.order_id, OrderEvent.id)
+)  # fmt: skip
+ORDERS = select(Order.id, Order.number, Order.status, Order.status_before).order_by(Order.id)
+
+
 def states(session: Session) -> Iterator[str]:
     """I14: the timeline's steps are rows of the table and lead to where the order stands."""
-    steps_of = beside(
-        session,
-        select(
-            OrderEvent.order_id, OrderEvent.id, OrderEvent.kind, OrderEvent.from_status,
-            OrderEvent.to_status,
-        )
-        .where(OrderEvent.to_status.is_not(None))
-        .order_by(OrderEvent.order_id, OrderEvent.id),
-    )  # fmt: skip
-    orders = select(Order.id, Order.number, Order.status, Order.status_before).order_by(Order.id)
-    for order in stream(session, orders):
+    steps_of = beside(session, STEPS)
+    for order in stream(session, ORDERS):
         stood, remembered = yield from _walk(steps_of(order.id))
         if stood != order.status.value:
             yield f"orders:{order.number} is {order.status.value}, its timeline ends at {stood}"
