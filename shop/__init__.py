@@ -5,12 +5,15 @@ import re
 from collections.abc import Mapping
 from importlib import import_module
 
+import structlog
 from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
-from shop import config, database, extensions, headers, logs, migrating, pages
+from shop import config, database, extensions, headers, logs, migrating, pages, start_checks
+
+log = structlog.get_logger()
 
 PARTS = (
     "limits",
@@ -112,6 +115,8 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
         count = found.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
     logs.set_up(found.log_level, pretty=found.shop_env == "development")
+    for sentence in start_checks.warnings(found):
+        log.warning("start.warning", words=sentence)
     _bind_extensions(app)
     headers.init_app(app)
     pages.init_app(app)

@@ -4,6 +4,7 @@
 is not stopped by it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,12 +34,39 @@ OWN_HOSTS = {
     "paystack_api_base": ("Paystack", "api.paystack.co"),
     "flutterwave_api_base": ("Flutterwave", "api.flutterwave.com"),
     "shiprocket_api_base": ("Shiprocket", "apiv2.shiprocket.in"),
+    "twilio_api_base": ("Twilio", "api.twilio.com"),
+    "msg91_api_base": ("MSG91", ".msg91.com"),
+    "interakt_api_base": ("Interakt", "api.interakt.ai"),
+    "whatsapp_cloud_api_base": ("Meta", "graph.facebook.com"),
+    "termii_api_base": ("Termii", ".termii.com"),
+    "wati_url": ("Wati", ".wati.io"),
 }
+"""A host that begins with a dot stands for all below it; an empty address is nobody's."""
+
+#: What each way to bring messages cannot do without, by kind and provider; "|": one of them will do.
+MESSAGES_NEED = {
+    ("sms", "twilio"): (
+        "twilio_account_sid", "twilio_auth_token", "twilio_sms_from|twilio_messaging_service_sid",
+    ),
+    ("sms", "termii"): ("termii_api_base", "termii_api_key", "termii_sender_id", "termii_secret_key"),
+    ("whatsapp", "twilio"): (
+        "twilio_account_sid", "twilio_auth_token", "twilio_whatsapp_from", "twilio_templates",
+    ),
+    ("whatsapp", "msg91"): ("msg91_auth_key", "msg91_whatsapp_number", "msg91_webhook_secret"),
+    ("whatsapp", "wati"): ("wati_url", "wati_token", "wati_webhook_secret"),
+    ("whatsapp", "interakt"): ("interakt_api_key", "interakt_webhook_secret"),
+    ("whatsapp", "cloud"): (
+        "whatsapp_cloud_token", "whatsapp_cloud_phone_id", "whatsapp_cloud_app_secret",
+        "whatsapp_cloud_verify_token",
+    ),
+}  # fmt: skip
+#: Secrets that stand in an address, where the provider signs nothing.
+IN_ADDRESSES = ("msg91_webhook_secret", "wati_webhook_secret", "ses_webhook_secret")
 
 
 def faults(found: "Settings") -> list[str]:
     """Every reason not to start, as a sentence each."""
-    rules = [_gateways, _keys, _swish, _couriers]
+    rules = [_gateways, _keys, _swish, _couriers, _messages]
     if found.is_production:
         rules.insert(0, _production)
     return [sentence for rule in rules for sentence in rule(found)]
@@ -63,9 +91,17 @@ def _production(found: "Settings") -> Iterator[str]:
     if not found.encryption_keys:
         yield "ENCRYPTION_KEYS is missing."
     for setting, (provider, host) in OWN_HOSTS.items():
-        parts = urlsplit(getattr(found, setting))
-        if (parts.scheme, parts.hostname) != ("https", host):
+        address = getattr(found, setting)
+        if address and not _is_own(address, host):
             yield f"{setting.upper()} must be {provider}'s own address."
+
+
+def _is_own(address: str, host: str) -> bool:
+    parts = urlsplit(address)
+    called = parts.hostname or ""
+    return parts.scheme == "https" and (
+        called == host or (host[0] == "." and called.endswith(host))
+    )
 
 
 def missing(key: str, found: "Settings") -> list[str]:
@@ -139,3 +175,35 @@ def _couriers(found: "Settings") -> Iterator[str]:
         yield "SHIPROCKET_EMAIL or SHIPROCKET_PASSWORD is missing, and SHIPROCKET_DRY_RUN is false."
     if not found.shiprocket_webhook_token:
         yield "SHIPROCKET_WEBHOOK_TOKEN is missing: anyone could post tracking news."
+
+
+def missing_for_messages(kind: str, provider: str, found: "Settings") -> list[str]:
+    """The settings that a way to bring messages cannot do without and has not."""
+    return [
+        " or ".join(name.upper() for name in names.split("|"))
+        for names in MESSAGES_NEED.get((kind, provider), ())
+        if not any(getattr(found, name) for name in names.split("|"))
+    ]
+
+
+def _messages(found: "Settings") -> Iterator[str]:
+    """What is chosen to leave and could not, and secrets in addresses that could be guessed."""
+    for setting in IN_ADDRESSES:
+        if not all(re.fullmatch(r"[A-Za-z0-9_-]{20,}", one) for one in getattr(found, setting)):
+            yield f"{setting.upper()} must have 20 or more letters and digits: it stands in an address."
+    if bool(found.ses_webhook_secret) != bool(found.ses_topic_arn):
+        yield "SES_WEBHOOK_SECRET and SES_TOPIC_ARN are of use together only."
+    if found.messages_dry_run:
+        return
+    for kind, provider in (("sms", found.sms_channel), ("whatsapp", found.whatsapp_channel)):
+        for name in missing_for_messages(kind, provider, found):
+            yield f"{name} is missing, and {kind.upper()}_CHANNEL is {provider}."
+
+
+def warnings(found: "Settings") -> Iterator[str]:
+    """What the shop starts with all the same, and its owner should know: a sentence each."""
+    chosen = [name for name in (found.sms_channel, found.whatsapp_channel) if name]
+    if found.is_production and found.messages_dry_run and chosen:
+        yield (
+            f"MESSAGES_DRY_RUN is true: no SMS and no WhatsApp message leaves by {' or '.join(chosen)}."
+        )

@@ -58,6 +58,9 @@ def server_of(url: str) -> Server:
 class Smtp:
     """One message, one recipient, one connection."""
 
+    key = "smtp"
+    name = "SMTP"
+
     def send(self, message: Outgoing) -> str:
         """Hand the message to the server; returns the id in its answer.
 
@@ -84,6 +87,8 @@ def compose(message: Outgoing) -> EmailMessage:
         mail["Message-ID"] = message.message_id
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "All"
+        if settings().ses_configuration_set:
+            mail["X-SES-CONFIGURATION-SET"] = settings().ses_configuration_set
     except (ValueError, IndexError, MessageError) as error:
         raise ProviderRefused(f"a header or the address cannot be written: {error}") from error
     mail.set_content(message.text)
