@@ -51,6 +51,25 @@ def codes(pattern: str) -> Callable[[str], str]:
     return read
 
 
+def time_of_day(value: str) -> str:
+    """A time on the shop's clock, as 21:00; empty stays empty."""
+    if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value.strip(), re.ASCII):
+        raise ValueError("must be a time of day such as 21:00, or empty")
+    return value.strip()
+
+
+def short_text(most: int) -> Callable[[str], str]:
+    """One line of text, as it stands in messages."""
+
+    def read(value: str) -> str:
+        found = " ".join(value.split())
+        if not 0 < len(found) <= most:
+            raise ValueError(f"must be 1 to {most} characters")
+        return found
+
+    return read
+
+
 PREFERENCES = {
     "hold_minutes": Preference(10, number(1, 60), "How long stock is held for an unpaid order."),
     "bank_hold_hours": Preference(72, number(1, 240), "The same for a bank transfer."),
@@ -112,6 +131,21 @@ PREFERENCES = {
     ),
     "instalment_notice_days": Preference(
         3, number(1, 30), "How many days before a part is due its pay link is mailed."
+    ),
+    "quiet_from": Preference(
+        "21:00", time_of_day, "From this time on no SMS and no WhatsApp message goes out; empty: always."
+    ),
+    "quiet_to": Preference(
+        "08:00", time_of_day, "Until then. What falls in between waits for the end."
+    ),
+    "estimated_delivery": Preference(
+        "3-5 business days", short_text(60), "What messages say of a parcel whose day is not known yet."
+    ),
+    "cart_reminder_hours": Preference(
+        4, number(1, 72), "Hours after the last change until a cart's owner who agreed is reminded of it."
+    ),
+    "uncertain_hours": Preference(
+        6, number(1, 72), "Hours until an SMS or WhatsApp message of unknown outcome is an incident."
     ),
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The facts that messages state, read from the database when a message is made (reliability.md, I32)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from babel.dates import format_date
 from sqlalchemy import select
@@ -10,11 +10,14 @@ from shop.clock import local, utcnow
 from shop.config import settings
 from shop.delivery.models import Shipment, ShipmentStatus
 from shop.extensions import db
+from shop.messaging.facts_beside import Beside, load_beside
+from shop.messaging.subjects import Subject
 from shop.money import format_minor
 from shop.orders.models import Order, OrderEvent
 from shop.pages import clock, day, moment
 from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.models import Payment, PaymentPart, Refund
+from shop.preferences import preference
 from shop.stock.models import Reservation, ReservationState
 
 METHODS = {
@@ -48,8 +51,22 @@ class Rows:
         return format_minor(amount_minor, self.order.currency)
 
 
-def load(order_id: int, context: dict[str, Any]) -> Rows:
-    """The rows behind a message. Raises NoResultFound when there is no such order."""
+@overload
+def load(about: int, context: dict[str, Any]) -> Rows: ...
+@overload
+def load(about: Subject, context: dict[str, Any]) -> Rows | Beside: ...
+def load(about: int | Subject, context: dict[str, Any]) -> Rows | Beside:
+    """The rows behind a message: of an order (its id, or its subject), or of something beside it.
+
+    Raises NoResultFound when there is no such row.
+    """
+    subject = Subject("order", about) if isinstance(about, int) else about
+    return (
+        _of_order(subject.id, context) if subject.kind == "order" else load_beside(subject, context)
+    )
+
+
+def _of_order(order_id: int, context: dict[str, Any]) -> Rows:
     order = db.session.get_one(Order, order_id)
     payments = db.session.scalars(
         select(Payment).where(Payment.order_id == order_id).order_by(Payment.id)
@@ -82,8 +99,12 @@ def _shipment(order_id: int, shipment_id: int | None) -> Shipment | None:
     return db.session.scalar(living.order_by(Shipment.sequence.desc()).limit(1))
 
 
-def placeholders(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
+def placeholders(rows: Rows | Beside, context: dict[str, Any]) -> dict[str, str]:
     """Every placeholder of shop/messaging/wordings.py. What is not known is empty."""
+    return rows.told if isinstance(rows, Beside) else _of_rows(rows, context)
+
+
+def _of_rows(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
     order, shipment = rows.order, rows.shipment
     address = order.shipping_address
     count = sum(line.quantity for line in order.lines)
@@ -100,6 +121,7 @@ def placeholders(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
         "how_paid": _how_paid(rows),
         "paid_line": _paid_line(rows),
         "arrival": _arrival(rows),
+        "estimated_delivery": estimated_delivery(rows),
         "next": _arrival(rows) or "We write again when your parcel leaves.",
         "failure": _failure(rows),
         "hold": _hold(order),
@@ -195,6 +217,15 @@ def long_day(value: Any) -> str:
 def _arrival(rows: Rows) -> str:
     estimated_at = rows.shipment.estimated_at if rows.shipment else None
     return f"Expect your parcel on {long_day(estimated_at)}." if estimated_at else ""
+
+
+def estimated_delivery(rows: Rows) -> str:
+    """The expected day; before the courier names one, what the shop says of every parcel."""
+    estimated_at = rows.shipment.estimated_at if rows.shipment else None
+    if estimated_at:
+        return long_day(estimated_at)
+    usual: str = preference("estimated_delivery")
+    return usual
 
 
 def _failure(rows: Rows) -> str:
