@@ -53,6 +53,7 @@ PARTS = (
     "delivery.incident_facts",
     "delivery.jobs",
     "delivery.views",
+    "returns.models",
     "messaging.models",
     "messaging.jobs",
     "messaging.account_mail",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "errors", "start_checks", "config", "extensions", "clock", "database", "migrating", "money", "limits", "preferences",
     "secret_box", "logs", "providers", "headers", "pages", "guards", "jobs", "audit", "incidents",
-    "accounts", "stock", "catalog", "promotions", "cart", "orders", "payments", "delivery", "messaging", "webhooks",
+    "accounts", "stock", "catalog", "promotions", "cart", "orders", "payments", "delivery", "returns", "messaging", "webhooks",
     "checkout", "operations", "books", "admin", "sandbox", "cli",
 )  # fmt: skip
 #: Leaves: they know no table, no request and no other provider.

@@ -788,8 +788,26 @@ def upgrade():
         sa.Column("job_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("repeats", sa.Integer(), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("mailed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("tracker_key", sa.String(length=60), nullable=True),
         sa.Column("tracker_url", sa.String(length=300), nullable=True),
+        sa.Column(
+            "ticket_state",
+            sa.Enum(
+                "none",
+                "creating",
+                "open",
+                "closed",
+                name="ticketstate",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("ticket_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_repeats", sa.Integer(), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "status",
             sa.Enum(
@@ -804,6 +822,7 @@ def upgrade():
             nullable=False,
         ),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("note", sa.Text(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -1105,6 +1124,7 @@ def upgrade():
             "refunded_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("shipped_quantity", sa.Integer(), nullable=False),
+        sa.Column("returned_quantity", sa.Integer(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -1116,6 +1136,10 @@ def upgrade():
         sa.CheckConstraint(
             "refunded_quantity >= 0 AND refunded_quantity <= quantity",
             name=op.f("ck_order_lines_refunded_quantity"),
+        ),
+        sa.CheckConstraint(
+            "returned_quantity >= 0 AND returned_quantity <= quantity",
+            name=op.f("ck_order_lines_returned"),
         ),
         sa.CheckConstraint(
             "shipped_quantity >= 0 AND shipped_quantity <= quantity",
@@ -1574,6 +1598,185 @@ def upgrade():
         )
 
     op.create_table(
+        "return_requests",
+        sa.Column("order_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reference", sa.String(length=50), nullable=False),
+        sa.Column(
+            "state",
+            sa.Enum(
+                "requested",
+                "approved",
+                "refused",
+                "on_its_way",
+                "received",
+                "closed",
+                "withdrawn",
+                name="returnstate",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("state_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "resolution",
+            sa.Enum(
+                "refund",
+                "exchange",
+                name="resolution",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=False,
+        ),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("staff_note", sa.Text(), nullable=False),
+        sa.Column("refusal", sa.String(length=500), nullable=False),
+        sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "refund_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column(
+            "replacement_order_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("refund_minor >= 0", name=op.f("ck_return_requests_refund")),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["orders.id"], name=op.f("fk_return_requests_order_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["replacement_order_id"],
+            ["orders.id"],
+            name=op.f("fk_return_requests_replacement_order_id"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_return_requests")),
+        sa.UniqueConstraint("reference", name=op.f("uq_return_requests_reference")),
+        sa.UniqueConstraint(
+            "replacement_order_id", name=op.f("uq_return_requests_replacement_order_id")
+        ),
+    )
+    with op.batch_alter_table("return_requests", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_return_requests_order_id"), ["order_id"], unique=False)
+        batch_op.create_index("ix_return_requests_state_id", ["state", "id"], unique=False)
+
+    op.create_table(
+        "return_lines",
+        sa.Column(
+            "return_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column(
+            "order_line_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("arrived_quantity", sa.Integer(), nullable=True),
+        sa.Column("condition", sa.String(length=200), nullable=False),
+        sa.Column(
+            "disposition",
+            sa.Enum(
+                "restock",
+                "write_off",
+                name="disposition",
+                native_enum=False,
+                create_constraint=True,
+                length=32,
+            ),
+            nullable=True,
+        ),
+        sa.Column(
+            "wanted_variant_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("quantity > 0", name=op.f("ck_return_lines_quantity")),
+        sa.CheckConstraint(
+            "arrived_quantity IS NULL OR (arrived_quantity >= 0 AND arrived_quantity <= quantity)",
+            name=op.f("ck_return_lines_arrived"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_line_id"], ["order_lines.id"], name=op.f("fk_return_lines_order_line_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["return_id"], ["return_requests.id"], name=op.f("fk_return_lines_return_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["wanted_variant_id"], ["variants.id"], name=op.f("fk_return_lines_wanted_variant_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_return_lines")),
+        sa.UniqueConstraint(
+            "return_id", "order_line_id", name=op.f("uq_return_lines_return_id_order_line_id")
+        ),
+    )
+    with op.batch_alter_table("return_lines", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_return_lines_order_line_id"), ["order_line_id"], unique=False
+        )
+
+    op.create_table(
+        "return_pictures",
+        sa.Column(
+            "return_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("storage_key", sa.String(length=120), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["return_id"], ["return_requests.id"], name=op.f("fk_return_pictures_return_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_return_pictures")),
+        sa.UniqueConstraint("storage_key", name=op.f("uq_return_pictures_storage_key")),
+    )
+    with op.batch_alter_table("return_pictures", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_return_pictures_return_id"), ["return_id"], unique=False
+        )
+
+    op.create_table(
+        "return_shipments",
+        sa.Column(
+            "return_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("courier", sa.String(length=30), nullable=False),
+        sa.Column("courier_order_id", sa.String(length=60), nullable=True),
+        sa.Column("courier_shipment_id", sa.String(length=60), nullable=True),
+        sa.Column("awb", sa.String(length=60), nullable=True),
+        sa.Column("courier_name", sa.String(length=80), nullable=False),
+        sa.Column("tracking_url", sa.String(length=500), nullable=False),
+        sa.Column("pickup_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("is_dry_run", sa.Boolean(), nullable=False),
+        sa.Column("last_words", sa.String(length=300), nullable=False),
+        sa.Column("last_place", sa.String(length=160), nullable=False),
+        sa.Column("scanned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_news_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["return_id"], ["return_requests.id"], name=op.f("fk_return_shipments_return_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_return_shipments")),
+        sa.UniqueConstraint("courier", "awb", name=op.f("uq_return_shipments_courier_awb")),
+        sa.UniqueConstraint("return_id", name=op.f("uq_return_shipments_return_id")),
+    )
+    with op.batch_alter_table("return_shipments", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_return_shipments_awb"), ["awb"], unique=False)
+        batch_op.create_index(
+            "ix_return_shipments_news", ["delivered_at", "last_news_at"], unique=False
+        )
+
+    op.create_table(
         "stock_movements",
         sa.Column(
             "variant_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
@@ -1919,6 +2122,24 @@ def downgrade():
         batch_op.drop_index("ix_stock_movements_variant")
 
     op.drop_table("stock_movements")
+    with op.batch_alter_table("return_shipments", schema=None) as batch_op:
+        batch_op.drop_index("ix_return_shipments_news")
+        batch_op.drop_index(batch_op.f("ix_return_shipments_awb"))
+
+    op.drop_table("return_shipments")
+    with op.batch_alter_table("return_pictures", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_return_pictures_return_id"))
+
+    op.drop_table("return_pictures")
+    with op.batch_alter_table("return_lines", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_return_lines_order_line_id"))
+
+    op.drop_table("return_lines")
+    with op.batch_alter_table("return_requests", schema=None) as batch_op:
+        batch_op.drop_index("ix_return_requests_state_id")
+        batch_op.drop_index(batch_op.f("ix_return_requests_order_id"))
+
+    op.drop_table("return_requests")
     with op.batch_alter_table("shipment_lines", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_shipment_lines_order_line_id"))
 
