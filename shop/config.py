@@ -8,6 +8,7 @@ NAME_FILE, holding the path of a file with the value, for container secrets.
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,6 +99,18 @@ def zone(value: str) -> str:
     return value.strip()
 
 
+def time_slot(value: str) -> str:
+    """Hours of one day, such as 10:00-18:00; or nothing."""
+    start, _, end = value.strip().partition("-")
+    try:
+        is_slot = not value.strip() or time.fromisoformat(start) < time.fromisoformat(end)
+    except (ValueError, TypeError):
+        is_slot = False
+    if not is_slot:
+        raise ValueError("must be a time slot such as 10:00-18:00")
+    return value.strip()
+
+
 def currency_code(value: str) -> str:
     """An ISO 4217 code of three capital letters."""
     if len(value.strip()) != 3 or not value.strip().isalpha():
@@ -182,6 +195,7 @@ class Settings:
     shiprocket_password: str = var("Shiprocket", "", text, "The API user's password.", secret=True)
     shiprocket_dry_run: bool = var("Shiprocket", True, flag, "Make no real shipment.")
     shiprocket_pickup_location: str = var("Shiprocket", "Primary", text, "The nickname of the pickup location, exactly as in the panel.")
+    shiprocket_pickup_time: str = var("Shiprocket", "10:00-18:00", time_slot, "When the courier may come, in TIMEZONE: pickup is asked for today until the slot ends, then for the next working day. Empty: the courier decides.")
     shiprocket_channel_id: str = var("Shiprocket", "", text, "The channel, if not the default one.")
     shiprocket_webhook_token: tuple[str, ...] = var("Shiprocket", (), words, "The x-api-key of tracking webhooks; two while rotating.", secret=True)
     shiprocket_api_base: str = var("Shiprocket", "https://apiv2.shiprocket.in/v1/external", address, "Shiprocket's address.")

@@ -169,6 +169,7 @@ def upgrade():
         sa.Column("awb", sa.String(length=40), nullable=False),
         sa.Column("city", sa.String(length=80), nullable=False),
         sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("is_return", sa.Boolean(), nullable=False),
         sa.Column("webhook_url", sa.String(length=400), nullable=False),
         sa.Column("scans", sa.JSON(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

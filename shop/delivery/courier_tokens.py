@@ -43,10 +43,14 @@ class StoredToken:
         self.courier = courier
 
     def token(
-        self, credentials: str, log_in: Callable[[], tuple[str, datetime]], stale: str = ""
+        self,
+        credentials: str,
+        log_in: Callable[[], tuple[str, datetime]],
+        stale: str = "",
+        patience: float = WAIT_SECONDS,
     ) -> str:
         """As TokenStore says. Raises TryLater while log-ins are held off or another's takes long."""
-        until = time.monotonic() + WAIT_SECONDS
+        until = time.monotonic() + min(patience, WAIT_SECONDS)
         while time.monotonic() < until:
             row = self._row()
             plain = _plain(row.token)

@@ -81,7 +81,7 @@ class KeepLabel:
 
     def call(self, request: Fetching) -> str:
         """Fetch and store; writing it twice changes nothing."""
-        body = courier(request.courier_key).label_file(request.url)
+        body = courier(request.courier_key).paper_file(request.url)
         return labels.keep(request.reference, body)
 
     def record(self, work: Work, request: Fetching, answer: str) -> None:

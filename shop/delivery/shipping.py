@@ -108,16 +108,16 @@ def unshipped(order: Order) -> dict[int, int]:
 
 
 def reserve(
-    order: Order, courier_key: str = "", wanted: Mapping[int, int] | None = None
+    order: Order, quantities: Mapping[int, int] | None = None, courier_key: str = ""
 ) -> Shipment | None:
-    """Reserve the order's next parcel with these units of its lines; by default all that is left.
+    """Reserve the order's next parcel: units by order line's id; by default all that is left.
 
-    Returns None when nothing is left to ship. Raises Refused when the order may not ship or has
-    fewer units than wanted.
+    Returns None when nothing is left to ship. Raises Refused when the order may not ship, when a
+    line gives no units, or (as Conflict) when fewer units are left than wanted.
     """
     if not may_ship(order):
         raise Refused("Nothing ships from this order as it stands.", status=order.status.value)
-    quantities = dict(wanted) if wanted is not None else unshipped(order)
+    quantities = dict(quantities) if quantities is not None else unshipped(order)
     if not quantities:
         return None
     _take(order, quantities)

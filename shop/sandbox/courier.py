@@ -44,7 +44,7 @@ def create(wish: dict[str, Any]) -> SandboxParcel:
     values = {
         "reference": reference[:50], "webhook_url": url[:400], "city": str(wish.get("city", ""))[:80],
         "awb": "SBX" + "".join(secrets.choice("0123456789") for _ in range(10)), "status": ORDERED,
-        "scans": [],
+        "is_return": wish.get("is_return") is True, "scans": [],
     }  # fmt: skip
     insert_ignore(SandboxParcel, values)
     return by_reference(reference)
@@ -166,6 +166,7 @@ def as_parcel(parcel: SandboxParcel) -> dict[str, Any]:
         "reference": parcel.reference,
         "awb": None if parcel.status == ORDERED else parcel.awb,
         "status": parcel.status,
+        "is_return": parcel.is_return,
         "pickup_at": _in_days(parcel, 1) if is_booked else None,
         "estimated_at": _in_days(parcel, 4),
     }
@@ -177,6 +178,7 @@ def as_tracking(parcel: SandboxParcel) -> dict[str, Any]:
         "awb": parcel.awb,
         "reference": parcel.reference,
         "status": parcel.status,
+        "is_return": parcel.is_return,
         "scans": parcel.scans,
         "estimated_at": _in_days(parcel, 4),
     }
@@ -198,7 +200,7 @@ def latest(limit: int = 30) -> list[SandboxParcel]:
     return list(db.session.scalars(newest))
 
 
-LABEL = """%PDF-1.4
+PAPER = """%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
 3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 288 432]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>endobj
@@ -211,11 +213,30 @@ trailer<</Root 1 0 R/Size 6>>
 """
 
 
-def label(parcel: SandboxParcel) -> bytes:
-    """A label of one page, as PDF."""
+def paper(parcel: SandboxParcel, kind: str) -> bytes:
+    """Its label, manifest or invoice: one page, as PDF."""
     text = (
-        f"BT /F1 18 Tf 24 380 Td (Sandbox courier) Tj 0 -40 Td ({parcel.awb}) Tj"
+        f"BT /F1 18 Tf 24 380 Td (Sandbox courier: {kind}) Tj 0 -40 Td ({parcel.awb}) Tj"
         f" 0 -40 Td (Parcel {parcel.reference}) Tj ET"
     )
     plain = text.encode("ascii", "replace").decode()
-    return LABEL.replace("{length}", str(len(plain))).replace("{text}", plain).encode()
+    return PAPER.replace("{length}", str(len(plain))).replace("{text}", plain).encode()
+
+
+#: Its two carriers: id, name, price of the first half kilogram and of each further one, days.
+CARRIERS = (("1", "Sandbox surface", 6000, 2500, 4), ("2", "Sandbox air", 11_000, 6000, 2))
+AT_THE_DOOR_MINOR = 3000
+STEP_GRAMS = 500
+
+
+def rates(grams: int, collect: bool) -> list[dict[str, Any]]:
+    """What its carriers ask for a parcel of that weight, in minor units of the shop's currency."""
+    further = max(0, -(-grams // STEP_GRAMS) - 1)
+    noon = utcnow().replace(hour=6, minute=30, second=0, microsecond=0)
+    return [
+        {
+            "id": key, "name": name, "price_minor": first + further * more + AT_THE_DOOR_MINOR * collect,
+            "days": days, "estimated_at": (noon + timedelta(days=days)).isoformat(), "is_cod": True,
+        }
+        for key, name, first, more, days in CARRIERS
+    ]  # fmt: skip

@@ -80,18 +80,33 @@ def take_step(reference: str, step: str) -> ResponseReturnValue:
     return jsonify(shown)
 
 
-@api.post("/<reference>/label")
-def make_label(reference: str) -> ResponseReturnValue:
-    """Where the label is."""
+@api.get("/rates")
+def rates() -> ResponseReturnValue:
+    """What a parcel would cost: ?weight_grams= and ?collect=1."""
+    grams = request.args.get("weight_grams", 0, type=int)
+    return jsonify(rates=courier.rates(grams, request.args.get("collect") == "1"))
+
+
+@api.get("/<reference>/rates")
+def offers(reference: str) -> ResponseReturnValue:
+    """Which carriers would take this parcel."""
     parcel = courier.by_reference(reference)
-    path = url_for(".label", reference=parcel.reference)
-    return jsonify(label_url=settings().sandbox_api_base + path)
+    return jsonify(
+        rates=courier.rates(0, collect=False) if parcel.status == courier.ORDERED else []
+    )
 
 
-@api.get("/<reference>/label.pdf")
-def label(reference: str) -> ResponseReturnValue:
-    """The label."""
-    answer = make_response(courier.label(courier.by_reference(reference)))
+@api.post("/<reference>/<any(label, manifest, invoice):kind>")
+def make_paper(reference: str, kind: str) -> ResponseReturnValue:
+    """Where the paper is."""
+    path = url_for(".paper", reference=courier.by_reference(reference).reference, kind=kind)
+    return jsonify({f"{kind}_url": settings().sandbox_api_base + path})
+
+
+@api.get("/<reference>/<any(label, manifest, invoice):kind>.pdf")
+def paper(reference: str, kind: str) -> ResponseReturnValue:
+    """The paper."""
+    answer = make_response(courier.paper(courier.by_reference(reference), kind))
     answer.mimetype = "application/pdf"
     return answer
 

@@ -41,5 +41,7 @@ class SandboxParcel(Row):
     awb: Mapped[str] = mapped_column(String(40), unique=True)
     city: Mapped[str] = mapped_column(String(80), default="")
     status: Mapped[str] = mapped_column(String(32), default="pending")
+    #: From the customer to the shop.
+    is_return: Mapped[bool] = mapped_column(default=False)
     webhook_url: Mapped[str] = mapped_column(String(400), default="")
     scans: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)

@@ -269,7 +269,7 @@ def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
     )
     with transaction():
         locked = lock_order(order.id)
-        first = shipping.reserve(locked, wanted={locked.lines[0].id: 2})
+        first = shipping.reserve(locked, quantities={locked.lines[0].id: 2})
         second = shipping.reserve(locked)
     assert first.collect_minor + second.collect_minor == order.total_minor
     assert (first.sequence, second.sequence) == (1, 2)
@@ -280,9 +280,9 @@ def test_no_more_than_was_bought_goes_into_parcels(app):
     order = make_order("paid", lines={make_product(): 3})
     line_id = order.lines[0].id
     with transaction():
-        shipping.reserve(lock_order(order.id), wanted={line_id: 2})
+        shipping.reserve(lock_order(order.id), quantities={line_id: 2})
     with pytest.raises(Conflict), transaction():
-        shipping.reserve(lock_order(order.id), wanted={line_id: 2})
+        shipping.reserve(lock_order(order.id), quantities={line_id: 2})
     with transaction():
         last = shipping.reserve(lock_order(order.id))
         assert [line.quantity for line in last.lines] == [1]
@@ -450,7 +450,7 @@ def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
     with transaction():
         for job in db.session.scalars(select(Job).where(Job.kind == CREATE)):
             db.session.delete(job)
-        parcel = shipping.reserve(lock_order(order.id), wanted={the_order_line().id: 2})
+        parcel = shipping.reserve(lock_order(order.id), quantities={the_order_line().id: 2})
         enqueue(CREATE, {"order_id": order.id, "shipment_id": parcel.id})
     run_jobs()
     assert the_parcel().step == Step.LABELLED

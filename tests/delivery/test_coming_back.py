@@ -97,7 +97,7 @@ def test_it_comes_back_when_nothing_else_is_under_way(app, statuses, is_back):
     with transaction():
         locked = lock_order(order.id)
         for line in locked.lines:
-            shipping.reserve(locked, wanted={line.id: 1})
+            shipping.reserve(locked, quantities={line.id: 1})
     parcels = db.session.scalars(sa.select(Shipment)).all()
     for parcel, status in zip(parcels, statuses, strict=True):
         parcel.status = status

@@ -43,7 +43,7 @@ def in_two_parcels(order):
             cancel(job.id)
     with transaction():
         locked = lock_order(order.id)
-        first = shipping.reserve(locked, wanted={locked.lines[0].id: 1})
+        first = shipping.reserve(locked, quantities={locked.lines[0].id: 1})
         return first.id, shipping.reserve(locked).id
 
 

@@ -226,7 +226,7 @@ def test_a_label_has_its_address_or_comes_later(app, canned):
 )  # fmt: skip
 def test_a_labels_address_may_not_lead_inwards(app, canned, url):
     with pytest.raises(ProviderRefused):
-        courier("parcel").label_file(url)
+        courier("parcel").paper_file(url)
 
 
 def test_a_cancellation_is_accepted_with_or_without_a_body(app, canned):

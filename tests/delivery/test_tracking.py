@@ -188,7 +188,7 @@ def test_an_order_in_two_parcels_ships_with_the_last_line_and_arrives_with_the_l
     order = make_order("paid", lines={make_product(): 2, make_product(): 1})
     with transaction():
         locked = lock_order(order.id)
-        first = shipping.reserve(locked, wanted={locked.lines[0].id: 1})
+        first = shipping.reserve(locked, quantities={locked.lines[0].id: 1})
     run_jobs()
     with transaction():
         enqueue("delivery.create_shipment", {"order_id": order.id})
@@ -264,7 +264,7 @@ def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
     order = make_order("pending_payment", method="cod")
     with transaction():
         locked = lock_order(order.id)
-        shipping.reserve(locked, wanted={locked.lines[0].id: 1})
+        shipping.reserve(locked, quantities={locked.lines[0].id: 1})
         shipping.reserve(locked)
     run_jobs()
     collected = the_parcel(1).collect_minor
@@ -422,7 +422,7 @@ def test_shipments_reserved_by_two_at_once_never_hold_more_than_was_bought(app):
         with app.app_context():
             try:
                 with transaction():
-                    shipping.reserve(lock_order(order_id), wanted={line_id: 2})
+                    shipping.reserve(lock_order(order_id), quantities={line_id: 2})
             except shipping.Conflict:
                 pass
 

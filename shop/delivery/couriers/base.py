@@ -8,13 +8,17 @@ were done, and asks (`find`) before it repeats one whose outcome is unknown.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from shop.providers import ProviderRefused
 
 
 class WalletEmpty(ProviderRefused):
     """The account at the courier must be topped up; trying again would not help."""
+
+
+class NotServed(ProviderRefused):
+    """No courier of the account carries this parcel to that address."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,61 @@ class Parcel:
 
 
 @dataclass(frozen=True)
+class ReturnParcel:
+    """A parcel that goes from the customer back to the shop; it is paid for by the shop.
+
+    `reference` is new and used once, such as "2611.042-RET1". Grams and millimetres; amounts in
+    minor units of `currency`.
+    """
+
+    reference: str
+    order_number: str
+    asked_at: datetime
+    email: str
+    phone: str
+    #: Where it is collected: the customer's address, with the fields of Parcel.to.
+    collect_from: Mapping[str, str]
+    lines: Sequence[ParcelLine]
+    currency: str
+    goods_minor: int
+    weight_grams: int
+    length_mm: int
+    width_mm: int
+    height_mm: int
+
+
+@dataclass(frozen=True)
+class RateWish:
+    """A parcel that may be sent: what it would cost. Grams, millimetres, minor units."""
+
+    postal_code: str
+    country: str
+    weight_grams: int
+    length_mm: int
+    width_mm: int
+    height_mm: int
+    goods_minor: int
+    currency: str
+    #: To be paid at the door.
+    collect: bool = False
+
+
+@dataclass(frozen=True)
+class LiveRate:
+    """One carrier's price for a parcel, in minor units of the wish's currency, and its days."""
+
+    courier_id: str
+    courier_name: str
+    price_minor: int
+    estimated_days: int | None = None
+    estimated_at: datetime | None = None
+    #: True when it collects at the door.
+    is_cod: bool = False
+    #: The one that the courier's own rule would take.
+    is_recommended: bool = False
+
+
+@dataclass(frozen=True)
 class Booking:
     """What the courier knows of a parcel so far. Empty fields are steps not done yet."""
 
@@ -69,6 +128,16 @@ class Booking:
     estimated_at: datetime | None = None
     is_cancelled: bool = False
     cost_minor: int | None = None
+    #: From the customer to the shop.
+    is_return: bool = False
+    #: The carrier's own page about the parcel.
+    tracking_url: str = ""
+    #: What the carrier bills by, in grams; None where it does not say.
+    applied_grams: int | None = None
+    #: The customer's postal code, the goods' worth in minor units, and whether they are paid at the door.
+    postal_code: str = ""
+    goods_minor: int = 0
+    collect: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +163,8 @@ class Tracking:
     reference: str
     scans: Sequence[Scan]
     estimated_at: datetime | None = None
+    #: The carrier's own page about the parcel, where it names one.
+    tracking_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,17 +174,24 @@ class TrackingHook:
     event_id: str
     kind: str
     tracking: Tracking | None
+    #: News of a return parcel, whose "delivered" means: back at the shop. `tracking` is None then.
+    returning: Tracking | None = None
 
 
 class TokenStore(Protocol):
     """Where a courier's one log-in is kept, for all processes."""
 
     def token(
-        self, credentials: str, log_in: Callable[[], tuple[str, datetime]], stale: str = ""
+        self,
+        credentials: str,
+        log_in: Callable[[], tuple[str, datetime]],
+        stale: str = "",
+        patience: float = 20,
     ) -> str:
         """The token in force; `log_in` (token, its end) is called by one process when it must be.
 
-        `stale` is a token that was refused just now. Raises TryLater while log-ins are held off.
+        `stale` is a token that was refused just now; `patience` is how many seconds another's
+        log-in is waited for. Raises TryLater while log-ins are held off.
         """
 
 
@@ -139,8 +217,14 @@ class Courier(Protocol):
         Raises ProviderRefused when the answer is neither a fresh order nor ours.
         """
 
-    def assign_awb(self, booking: Booking) -> Booking:
-        """Get the waybill number. "Already assigned" is success."""
+    def offers(self, booking: Booking) -> Sequence[LiveRate]:
+        """The carriers that would take this booked parcel, the recommended one first."""
+
+    def assign_awb(self, booking: Booking, carrier_id: str = "") -> Booking:
+        """Get the waybill number, of that carrier or of the one that the account's rule picks.
+
+        "Already assigned" is success. Raises WalletEmpty, and NotServed when nobody takes it.
+        """
 
     def schedule_pickup(self, booking: Booking) -> Booking:
         """Ask for pickup. "Already in queue" is success."""
@@ -148,8 +232,17 @@ class Courier(Protocol):
     def label(self, booking: Booking) -> Booking:
         """Get the label's address."""
 
-    def label_file(self, url: str) -> bytes:
-        """The label itself. It carries the buyer's address: kept privately, fetched once."""
+    def manifest(self, booking: Booking) -> str:
+        """The address of the list that the driver signs; made once, then shown again.
+
+        Raises TryLater while it is not there yet, ProviderRefused where there is none.
+        """
+
+    def invoice(self, booking: Booking) -> str:
+        """The address of the invoice for the parcel. Raises as `manifest` does."""
+
+    def paper_file(self, url: str) -> bytes:
+        """A label, manifest or invoice. It carries the buyer's address: kept privately, fetched once."""
 
     def cancel(self, booking: Booking) -> None:
         """Cancel what was booked. Raises ProviderRefused once it is picked up."""
@@ -163,5 +256,16 @@ class Courier(Protocol):
     def parse(self, body: bytes) -> TrackingHook:
         """Read a verified body. Raises ValueError when it cannot be read."""
 
-    def rates(self, postal_code: str, country: str, weight_grams: int) -> Sequence[Any]:
-        """Live rates at checkout; an empty list where there are none."""
+    def rates(self, wish: RateWish) -> Sequence[LiveRate]:
+        """Live rates at checkout, within 4 s; an empty list where there are none.
+
+        Called with no transaction open. Raises shop.providers' errors: the caller then counts by
+        the shop's own table.
+        """
+
+    def create_return(self, wish: ReturnParcel) -> Booking:
+        """Order the way back, from the customer to the shop; `assign_awb` follows.
+
+        A reference that is known already gets its booking again. Raises ProviderRefused where the
+        courier has no returns.
+        """

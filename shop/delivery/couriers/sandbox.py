@@ -9,7 +9,10 @@ from typing import Any
 from shop.config import settings
 from shop.delivery.couriers.base import (
     Booking,
+    LiveRate,
     Parcel,
+    RateWish,
+    ReturnParcel,
     Scan,
     TokenStore,
     Tracking,
@@ -21,6 +24,7 @@ from shop.secret_box import derived_secret
 
 STEP_SECONDS = 30
 TRACK_SECONDS = 15
+RATE_SECONDS = 4
 
 
 def shared_secret() -> str:
@@ -49,15 +53,20 @@ class SandboxCourier:
         wish = {
             "reference": parcel.reference,
             "city": parcel.to.get("city", ""),
-            "webhook_url": settings().public_url + "/webhooks/delivery/sandbox",
+            "webhook_url": _webhook_url(),
             "weight_grams": parcel.weight_grams,
             "collect_minor": parcel.collect_minor,
         }
         return _booking(_body(_call("POST", "", STEP_SECONDS, wish)))
 
-    def assign_awb(self, booking: Booking) -> Booking:
+    def offers(self, booking: Booking) -> Sequence[LiveRate]:
+        """Its two ways to carry the parcel."""
+        return _rates(_body(_call("GET", f"/{booking.reference}/rates", RATE_SECONDS)))
+
+    def assign_awb(self, booking: Booking, carrier_id: str = "") -> Booking:
         """Its waybill number."""
-        return _booking(_body(_call("POST", f"/{booking.reference}/awb", STEP_SECONDS, {})))
+        wish = {"carrier": carrier_id} if carrier_id else {}
+        return _booking(_body(_call("POST", f"/{booking.reference}/awb", STEP_SECONDS, wish)))
 
     def schedule_pickup(self, booking: Booking) -> Booking:
         """The next working day, always."""
@@ -68,13 +77,23 @@ class SandboxCourier:
         made = _body(_call("POST", f"/{booking.reference}/label", STEP_SECONDS, {}))
         return replace(booking, label_url=str(made["label_url"]))
 
-    def label_file(self, url: str) -> bytes:
+    def manifest(self, booking: Booking) -> str:
+        """A small PDF too."""
+        made = _body(_call("POST", f"/{booking.reference}/manifest", STEP_SECONDS, {}))
+        return str(made["manifest_url"])
+
+    def invoice(self, booking: Booking) -> str:
+        """And another."""
+        made = _body(_call("POST", f"/{booking.reference}/invoice", STEP_SECONDS, {}))
+        return str(made["invoice_url"])
+
+    def paper_file(self, url: str) -> bytes:
         """Only from the pretend courier's own address."""
         if not url.startswith(settings().sandbox_api_base + "/sandbox/api/"):
-            raise ProviderRefused("the label's address is not the courier's")
+            raise ProviderRefused("the paper's address is not the courier's")
         answer = call("sandbox-courier", "GET", url, read_seconds=STEP_SECONDS, headers=_bearer())
         if answer.status != 200:
-            raise OutcomeUnknown(f"HTTP {answer.status} for the label")
+            raise OutcomeUnknown(f"HTTP {answer.status} for the paper")
         return answer.body
 
     def cancel(self, booking: Booking) -> None:
@@ -94,22 +113,43 @@ class SandboxCourier:
         """One message tells of one scan."""
         try:
             message = json.loads(body)
-            return TrackingHook(
-                str(message["id"]), str(message["type"]), _tracking(message["data"])
-            )
+            news = _tracking(message["data"])
+            event_id, kind = str(message["id"]), str(message["type"])
+            if message["data"].get("is_return"):
+                return TrackingHook(event_id, "return", None, returning=news)
+            return TrackingHook(event_id, kind, news)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a message of the sandbox courier") from error
 
-    def rates(self, postal_code: str, country: str, weight_grams: int) -> Sequence[Any]:
-        """None: the shop's own table counts."""
-        return []
+    def rates(self, wish: RateWish) -> Sequence[LiveRate]:
+        """Two carriers, priced by weight."""
+        asked = {"weight_grams": wish.weight_grams, "collect": int(wish.collect)}
+        return _rates(_body(_call("GET", "/rates", RATE_SECONDS, params=asked)))
+
+    def create_return(self, wish: ReturnParcel) -> Booking:
+        """A parcel like any other, whose scans tell of the way to the shop."""
+        sent = {
+            "reference": wish.reference,
+            "city": wish.collect_from.get("city", ""),
+            "webhook_url": _webhook_url(),
+            "weight_grams": wish.weight_grams,
+            "is_return": True,
+        }
+        return _booking(_body(_call("POST", "", STEP_SECONDS, sent)))
 
 
-def _call(method: str, path: str, read_seconds: float, wish: Any = None) -> Answer:
+def _webhook_url() -> str:
+    return settings().public_url + "/webhooks/delivery/sandbox"
+
+
+def _call(
+    method: str, path: str, read_seconds: float, wish: Any = None, params: Any = None
+) -> Answer:
     url = settings().sandbox_api_base + "/sandbox/api/parcels" + path
     return call(
-        "sandbox-courier", method, url, read_seconds=read_seconds, headers=_bearer(), json=wish
-    )
+        "sandbox-courier", method, url, read_seconds=read_seconds, headers=_bearer(), json=wish,
+        params=params,
+    )  # fmt: skip
 
 
 def _bearer() -> dict[str, str]:
@@ -136,7 +176,23 @@ def _booking(parcel: dict[str, Any]) -> Booking:
         pickup_at=_moment(parcel["pickup_at"]),
         estimated_at=_moment(parcel["estimated_at"]),
         is_cancelled=parcel["status"] == "cancelled",
+        is_return=bool(parcel.get("is_return")),
     )
+
+
+def _rates(answer: dict[str, Any]) -> list[LiveRate]:
+    return [
+        LiveRate(
+            courier_id=str(row["id"]),
+            courier_name=str(row["name"]),
+            price_minor=int(row["price_minor"]),
+            estimated_days=int(row["days"]),
+            estimated_at=_moment(row["estimated_at"]),
+            is_cod=bool(row["is_cod"]),
+            is_recommended=number == 0,
+        )
+        for number, row in enumerate(answer["rates"])
+    ]
 
 
 def _tracking(parcel: dict[str, Any]) -> Tracking:

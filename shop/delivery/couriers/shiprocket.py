@@ -8,34 +8,41 @@ Indian, without a zone. See docs/couriers/shiprocket.md.
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Any
 
-from shop.clock import in_future, utcnow
+from shop.clock import in_future, local, utcnow
 from shop.config import settings
+from shop.delivery.couriers import shiprocket_rates, shiprocket_returns
 from shop.delivery.couriers import shiprocket_words as said
 from shop.delivery.couriers.base import (
     Booking,
+    LiveRate,
+    NotServed,
     Parcel,
+    RateWish,
+    ReturnParcel,
     TokenStore,
     Tracking,
     TrackingHook,
     WalletEmpty,
 )  # fmt: skip
+from shop.delivery.couriers.pickup_slot import pickup_day
+from shop.delivery.couriers.shiprocket_line import PROVIDER, RATES, Line, body_of, number
 from shop.payments.gateways.signatures import header_value
 from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused, TryLater, call
 
 STEP_SECONDS = 30
 TRACK_SECONDS = 15
+RATE_SECONDS = 4
 #: Of the order table: cancelled.
 CANCELLED_CODES = {5, 18}
 FRESH_CODE = 1
+RETURN_PENDING_CODE = 21
 WALLET_CODE = 350
 #: How many other couriers are tried when the first does not serve the address.
 OTHER_COURIERS = 2
-TOKEN_DAYS = 10
 
 
 class Shiprocket:
@@ -46,7 +53,7 @@ class Shiprocket:
     is_authoritative = False
 
     def __init__(self, tokens: TokenStore) -> None:
-        self.tokens = tokens
+        self.line = Line(tokens)
 
     @property
     def is_dry_run(self) -> bool:
@@ -69,80 +76,103 @@ class Shiprocket:
         wish = said.order_wish(parcel)
         if self.is_dry_run:
             return _rehearsed(parcel.reference)
-        answer = self._post("/orders/create/adhoc", wish)
-        body = answer.json if isinstance(answer.json, dict) else {}
+        return self._made(self._post("/orders/create/adhoc", wish), parcel.reference, FRESH_CODE)
+
+    def _made(self, answer: Answer, reference: str, fresh: int) -> Booking:
+        """The order that the answer tells of, fresh (that status code) or known already."""
+        body = body_of(answer)
         ids = body.get("order_id"), body.get("shipment_id")
-        if not all(type(number) is int for number in ids):
-            return self._not_created(answer, parcel.reference)
-        if str(body.get("channel_order_id") or parcel.reference) != parcel.reference:
+        if answer.status >= 300 or not all(type(one) is int for one in ids):
+            return self._not_created(answer, reference)
+        if str(body.get("channel_order_id") or reference) != reference:
             raise ProviderRefused("the answer names another order", str(ids[0]))
+        awb = str(body.get("awb_code") or "")
         booking = Booking(
-            order_id=str(ids[0]), shipment_id=str(ids[1]), reference=parcel.reference,
-            awb=str(body.get("awb_code") or ""), courier_name=str(body.get("courier_name") or ""),
+            order_id=str(ids[0]), shipment_id=str(ids[1]), reference=reference, awb=awb,
+            courier_name=str(body.get("courier_name") or ""), tracking_url=said.tracking_page(awb),
             is_cancelled=body.get("status_code") in CANCELLED_CODES,
         )  # fmt: skip
-        if booking.is_cancelled or booking.awb or body.get("status_code") == FRESH_CODE:
+        if booking.is_cancelled or booking.awb or body.get("status_code") == fresh:
             return booking
         raise ProviderRefused(f"the courier answered with an order that is {body.get('status')}")
 
     def _not_created(self, answer: Answer, reference: str) -> Booking:
         """Refused; a reference that is taken already leads to its order."""
-        if answer.json is None:
-            raise OutcomeUnknown(f"HTTP {answer.status} with a body that is not JSON")
         words = said.failure(answer)
         found = self.find(reference) if "already been taken" in words else None
         if found is None:
             raise ProviderRefused(words, str(answer.status))
         return found
 
-    def assign_awb(self, booking: Booking) -> Booking:
-        """The account's own rule picks the courier; where that one refuses, others that serve the way."""
+    def offers(self, booking: Booking) -> Sequence[LiveRate]:
+        """Serviceability of the booked order."""
+        if self.is_dry_run:
+            return _rehearsed_rates(booking.collect)
+        asked = shiprocket_rates.question_about(booking, self._shop_code(STEP_SECONDS))
+        answer = self._get("/courier/serviceability/", asked)
+        return shiprocket_rates.rates_of(answer, booking.collect)
+
+    def assign_awb(self, booking: Booking, carrier_id: str = "") -> Booking:
+        """The carrier named, else the one of the account's own rule, else others that serve the way."""
         if self.is_dry_run:
             return _rehearsed(booking.reference, awb=True)
         refusal = ""
-        for courier_id in self._candidates(booking):
+        for candidate in self._candidates(booking, carrier_id):
+            wish = {"shipment_id": number(booking.shipment_id)}
             answer = self._post(
-                "/courier/assign/awb",
-                {"shipment_id": _number(booking.shipment_id)}
-                | ({"courier_id": courier_id} if courier_id else {}),
+                "/courier/assign/awb", wish | ({"courier_id": candidate} if candidate else {})
             )
-            if answer.json is None:
-                raise OutcomeUnknown(f"HTTP {answer.status} with a body that is not JSON")
+            body_of(answer)
             awb, refusal = said.awb_of(answer)
             if awb is not None:
-                return replace(booking, awb=awb.awb, courier_name=awb.courier_name)
+                return replace(
+                    booking, awb=awb.awb, courier_name=awb.courier_name,
+                    applied_grams=awb.applied_grams, tracking_url=said.tracking_page(awb.awb),
+                )  # fmt: skip
             if said.is_wallet_empty(answer, refusal):
                 raise WalletEmpty(refusal, str(WALLET_CODE))
             if said.is_done_before(refusal):
                 return self._adopted(booking)
-        raise ProviderRefused(refusal or "no courier took the parcel")
+            if answer.status >= 300:
+                raise ProviderRefused(self._why(booking, refusal), str(answer.status))
+        raise NotServed(refusal or "no courier took the parcel")
 
-    def _candidates(self, booking: Booking) -> Any:
-        """None (the account's rule), then the ids of other couriers, asked for only when needed."""
+    def _candidates(self, booking: Booking, carrier_id: str) -> Iterator[int | None]:
+        """The one picked; else None (the account's rule), then others, asked for only when needed."""
+        if carrier_id:
+            yield number(carrier_id)
+            return
         yield None
-        answer = self._get("/courier/serviceability/", {"order_id": booking.order_id})
-        yield from said.courier_ids(answer)[:OTHER_COURIERS]
+        yield from [int(one.courier_id) for one in self.offers(booking)[:OTHER_COURIERS]]
+
+    def _why(self, booking: Booking, refusal: str) -> str:
+        """A shipment of a cancelled order is refused with misleading words (provider page, 2.5)."""
+        found = self.find(booking.reference)
+        is_cancelled = found is not None and found.is_cancelled
+        return "the order was cancelled at the courier" if is_cancelled else refusal
 
     def _adopted(self, booking: Booking) -> Booking:
         """An earlier try has worked: read what it brought."""
         found = self.find(booking.reference)
         if found is None or not found.awb:
             raise OutcomeUnknown("the waybill number is assigned, but not to be read yet")
-        return replace(booking, awb=found.awb, courier_name=found.courier_name)
+        return replace(
+            booking, awb=found.awb, courier_name=found.courier_name, tracking_url=found.tracking_url
+        )
 
     def schedule_pickup(self, booking: Booking) -> Booking:
         """Ask for pickup."""
         if self.is_dry_run:
             return _rehearsed(booking.reference, awb=True, pickup=True)
-        answer = self._post(
-            "/courier/generate/pickup", {"shipment_id": [_number(booking.shipment_id)]}
-        )
-        body = answer.json if isinstance(answer.json, dict) else {}
+        wish: dict[str, Any] = {"shipment_id": [number(booking.shipment_id)]}
+        day = pickup_day(local(utcnow()), settings().shiprocket_pickup_time)
+        if day is not None:
+            wish["pickup_date"] = [day.isoformat()]
+        answer = self._post("/courier/generate/pickup", wish)
+        body = body_of(answer)
         inner = body.get("response")
         if answer.status < 300 and body.get("pickup_status") == 1 and isinstance(inner, dict):
             return replace(booking, pickup_at=said.moment(inner.get("pickup_scheduled_date")))
-        if answer.json is None:
-            raise OutcomeUnknown(f"HTTP {answer.status} with a body that is not JSON")
         words = said.failure(answer)
         if said.is_done_before(words):
             found = self.find(booking.reference)
@@ -154,23 +184,32 @@ class Shiprocket:
         if self.is_dry_run:
             return _rehearsed(booking.reference, awb=True, pickup=True)
         answer = self._post(
-            "/courier/generate/label", {"shipment_id": [_number(booking.shipment_id)]}
+            "/courier/generate/label", {"shipment_id": [number(booking.shipment_id)]}
         )
-        body = answer.json if isinstance(answer.json, dict) else {}
-        if answer.status >= 400:
-            raise ProviderRefused(said.failure(answer), str(answer.status))
-        if body.get("label_created") != 1 or not body.get("label_url"):
-            raise TryLater(said.failure(answer))
-        return replace(booking, label_url=str(body["label_url"]))
+        return replace(booking, label_url=_paper(answer, "label_created", "label_url"))
 
-    def label_file(self, url: str) -> bytes:
+    def manifest(self, booking: Booking) -> str:
+        """Made once; what was made before is printed again."""
+        answer = self._post("/manifests/generate", {"shipment_id": [number(booking.shipment_id)]})
+        if answer.status == 400 and said.is_manifested(answer):
+            wish = {"order_ids": [number(booking.order_id)]}
+            answer = self._post("/manifests/print", wish)
+            return _paper(answer, "", "manifest_url")
+        return _paper(answer, "status", "manifest_url")
+
+    def invoice(self, booking: Booking) -> str:
+        """Shiprocket's invoice for the goods."""
+        answer = self._post("/orders/print/invoice", {"ids": [number(booking.order_id)]})
+        return _paper(answer, "is_invoice_created", "invoice_url")
+
+    def paper_file(self, url: str) -> bytes:
         """From the storage that the courier names: over TLS, at a public address."""
-        said.check_label_address(url, settings().shiprocket_api_base)
-        answer = call("shiprocket-labels", "GET", url, read_seconds=STEP_SECONDS)
+        said.check_paper_address(url, settings().shiprocket_api_base)
+        answer = call("shiprocket-papers", "GET", url, read_seconds=STEP_SECONDS)
         if answer.status in {403, 404, 410}:
-            raise ProviderRefused("the label is not there any more", str(answer.status))
+            raise ProviderRefused("the paper is not there any more", str(answer.status))
         if answer.status != 200:
-            raise OutcomeUnknown(f"HTTP {answer.status} for the label")
+            raise OutcomeUnknown(f"HTTP {answer.status} for the paper")
         return answer.body
 
     def cancel(self, booking: Booking) -> None:
@@ -180,7 +219,7 @@ class Shiprocket:
         if booking.awb:
             _accepted(self._post("/orders/cancel/shipment/awbs", {"awbs": [booking.awb]}))
         if booking.order_id:
-            _accepted(self._post("/orders/cancel", {"ids": [_number(booking.order_id)]}))
+            _accepted(self._post("/orders/cancel", {"ids": [number(booking.order_id)]}))
 
     def track(self, awb: str) -> Tracking | None:
         """No activity for hours after the assignment is normal: None."""
@@ -215,74 +254,72 @@ class Shiprocket:
             return TrackingHook(hashlib.sha256(body).hexdigest(), "ping", None)
         named = f"{message['awb']}:{message.get('shipment_status_id')}:{message.get('current_timestamp')}"
         event_id = hashlib.sha256(named.encode()).hexdigest()
-        if str(message.get("is_return", 0)) == "1":
-            # "Delivered" would mean: back at the shop. Returns are not made here.
-            return TrackingHook(event_id, "return", None)
+        news = said.tracking_of_hook(message)
+        if str(message.get("is_return", 0)) in {"1", "True"}:
+            # "Delivered" means here: back at the shop.
+            return TrackingHook(event_id, "return", None, returning=news)
         kind = str(message.get("shipment_status") or "tracking").lower()
-        return TrackingHook(event_id, kind, said.tracking_of_hook(message))
+        return TrackingHook(event_id, kind, news)
 
-    def rates(self, postal_code: str, country: str, weight_grams: int) -> Sequence[Any]:
-        """None yet: the shop's own table counts."""
-        return []
+    def rates(self, wish: RateWish) -> Sequence[LiveRate]:
+        """Serviceability by PIN code, weight and box; rupees and India only."""
+        if wish.currency != "INR" or wish.country != "IN":
+            return []
+        if self.is_dry_run:
+            return _rehearsed_rates(wish.collect)
+        asked = shiprocket_rates.question(wish, self._shop_code(RATE_SECONDS, RATES))
+        answer = self.line.get("/courier/serviceability/", asked, RATE_SECONDS, RATES)
+        return shiprocket_rates.rates_of(answer, wish.collect)
+
+    def create_return(self, wish: ReturnParcel) -> Booking:
+        """The customer is picked up at, the shop is shipped to: its pickup location's own address."""
+        if self.is_dry_run:
+            return replace(_rehearsed(wish.reference), is_return=True)
+        sent = shiprocket_returns.return_wish(wish, self._shop(STEP_SECONDS))
+        answer = self._post("/orders/create/return", sent)
+        made = self._made(answer, wish.reference, RETURN_PENDING_CODE)
+        return replace(
+            made, is_return=True, goods_minor=wish.goods_minor,
+            postal_code=wish.collect_from.get("postal_code", ""),
+        )  # fmt: skip
+
+    def _shop(self, read_seconds: float, provider: str = PROVIDER) -> Mapping[str, Any]:
+        return shiprocket_returns.location(
+            lambda: self.line.get("/settings/company/pickup", {}, read_seconds, provider)
+        )
+
+    def _shop_code(self, read_seconds: float, provider: str = PROVIDER) -> int:
+        return said.pin_code(str(self._shop(read_seconds, provider).get("pin_code") or ""))
 
     # --- the line out ---
 
     def _get(
         self, path: str, params: Mapping[str, Any], read_seconds: float = STEP_SECONDS
     ) -> Answer:
-        return self._call("GET", path, read_seconds, params=params)
+        return self.line.get(path, params, read_seconds)
 
     def _post(self, path: str, wish: Any) -> Answer:
-        return self._call("POST", path, STEP_SECONDS, json=wish)
-
-    def _call(self, method: str, path: str, read_seconds: float, **more: Any) -> Answer:
-        """With the token in force. After a 401: one log-in, one repeat, no more."""
-        token = self._token()
-        answer = _call_with(token, method, path, read_seconds, **more)
-        if answer.status == 401:
-            token = self._token(stale=token)
-            answer = _call_with(token, method, path, read_seconds, **more)
-        if answer.status == 401:
-            raise ProviderRefused("the courier refuses a fresh token", "401")
-        return answer
-
-    def _token(self, stale: str = "") -> str:
-        held = settings()
-        credentials = f"{held.shiprocket_email}\n{held.shiprocket_password}"
-        return self.tokens.token(credentials, _log_in, stale)
+        return self.line.post(path, wish, STEP_SECONDS)
 
 
-def _log_in() -> tuple[str, datetime]:
-    """The most dangerous call: several bad ones lock the account. Called by the token store only."""
-    held = settings()
-    wish = {"email": held.shiprocket_email, "password": held.shiprocket_password}
-    answer = call(
-        "shiprocket", "POST", held.shiprocket_api_base + "/auth/login", read_seconds=TRACK_SECONDS, json=wish
-    )  # fmt: skip
-    token = answer.json.get("token") if isinstance(answer.json, dict) else None
-    if answer.status >= 400 or not isinstance(token, str) or not token:
+def _paper(answer: Answer, flag: str, name: str) -> str:
+    """A paper's address. HTTP 200 without one, or with its flag down, means: not yet.
+
+    Of an answer that has no flag, `flag` is empty.
+    """
+    body = body_of(answer)
+    if answer.status >= 300:
         raise ProviderRefused(said.failure(answer), str(answer.status))
-    return token, utcnow() + timedelta(days=TOKEN_DAYS)
-
-
-def _call_with(token: str, method: str, path: str, read_seconds: float, **more: Any) -> Answer:
-    return call(
-        "shiprocket", method, settings().shiprocket_api_base + path, read_seconds=read_seconds,
-        headers={"Authorization": f"Bearer {token}"}, **more,
-    )  # fmt: skip
+    address = str(body.get(name) or "")
+    if not address or (flag and body.get(flag) not in (1, True)):
+        raise TryLater(said.failure(answer))
+    return address
 
 
 def _accepted(answer: Answer) -> None:
     words = said.failure(answer)
     if answer.status >= 300 and "already" not in words.lower():
         raise ProviderRefused(words, str(answer.status))
-
-
-def _number(written: str) -> int:
-    """Shiprocket's ids are integers on the wire."""
-    if not written.isdigit():
-        raise ProviderRefused(f"{written!r} is no id of Shiprocket")
-    return int(written)
 
 
 def _rehearsed(reference: str, *, awb: bool = False, pickup: bool = False) -> Booking:
@@ -297,3 +334,15 @@ def _rehearsed(reference: str, *, awb: bool = False, pickup: bool = False) -> Bo
         pickup_at=in_future(hours=24) if pickup else None,
         estimated_at=in_future(hours=96),
     )
+
+
+def _rehearsed_rates(collect: bool) -> list[LiveRate]:
+    """Two believable carriers; nobody is asked."""
+    rows = (("1", "Dry run surface", 6400, 5), ("2", "Dry run air", 11_800, 2))
+    return [
+        LiveRate(
+            carrier, name, paise + 3000 * collect, days, in_future(hours=24 * days), is_cod=True,
+            is_recommended=carrier == "1",
+        )
+        for carrier, name, paise, days in rows
+    ]  # fmt: skip

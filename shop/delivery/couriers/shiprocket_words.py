@@ -7,16 +7,16 @@ shipment table, in which 18 is. Only the shipment table is read for tracking.
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from shop.clock import utcnow
 from shop.config import settings
-from shop.delivery.couriers.base import Booking, Parcel, Scan, Tracking
+from shop.delivery.couriers.base import Booking, Parcel, ParcelLine, Scan, Tracking
 from shop.providers import Answer, ProviderRefused
 
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -69,28 +69,26 @@ def order_wish(parcel: Parcel) -> dict[str, Any]:
         "billing_customer_name": first,
         "billing_last_name": last,
         "billing_address": to.get("line1", ""),
-        "billing_address_2": ", ".join(
-            part for part in (to.get("line2", ""), to.get("landmark", "")) if part
-        ),
+        "billing_address_2": second_line(to),
         "billing_city": to.get("city", "")[:30],
-        "billing_pincode": _pin_code(to.get("postal_code", "")),
+        "billing_pincode": pin_code(to.get("postal_code", "")),
         "billing_state": to.get("state", ""),
         "billing_country": "India",
         "billing_email": parcel.email,
         "billing_isd_code": "91",
-        "billing_phone": _phone(to.get("phone") or parcel.phone),
+        "billing_phone": phone(to.get("phone") or parcel.phone),
         "shipping_is_billing": True,
-        "order_items": _items(parcel),
+        "order_items": items(parcel.lines),
         "payment_method": "COD" if parcel.collect_minor else "Prepaid",
-        "shipping_charges": _rupees(parcel.shipping_minor),
+        "shipping_charges": rupees(parcel.shipping_minor),
         "giftwrap_charges": 0,
         "transaction_charges": 0,
         # The items' discounts are taken off the sub-total already.
         "total_discount": 0,
-        "sub_total": _rupees(sub_total),
-        "length": max(1, _centimetres(parcel.length_mm)),
-        "breadth": max(1, _centimetres(parcel.width_mm)),
-        "height": max(1, _centimetres(parcel.height_mm)),
+        "sub_total": rupees(sub_total),
+        "length": side(parcel.length_mm),
+        "breadth": side(parcel.width_mm),
+        "height": side(parcel.height_mm),
         "weight": round(parcel.weight_grams / 1000, 3),
     }
 
@@ -104,46 +102,58 @@ def _channel() -> dict[str, int]:
     return {"channel_id": int(channel)} if channel.isdigit() else {}
 
 
-def _items(parcel: Parcel) -> list[dict[str, Any]]:
-    """A SKU may stand once in an order."""
-    items: list[dict[str, Any]] = []
+def items(lines: Iterable[ParcelLine]) -> list[dict[str, Any]]:
+    """What is inside, as the API takes it. A SKU may stand once in an order."""
+    found: list[dict[str, Any]] = []
     used: set[str] = set()
-    for number, line in enumerate(parcel.lines, start=1):
+    for number, line in enumerate(lines, start=1):
         sku = line.sku or f"item-{number}"
         sku = f"{sku}-{number}" if sku in used else sku
         used.add(sku)
-        items.append(
+        found.append(
             {
                 "name": line.name,
                 "sku": sku,
                 "units": line.quantity,
-                "selling_price": _rupees(line.unit_minor),
-                "discount": _rupees(line.discount_minor),
+                "selling_price": rupees(line.unit_minor),
+                "discount": rupees(line.discount_minor),
                 "tax": line.tax_rate_bp / 100,
                 "hsn": line.hsn_code,
             }
         )
-    return items
+    return found
 
 
-def _rupees(minor: int) -> float:
+def rupees(minor: int) -> float:
     """Paise as the JSON number that the API takes: two decimals, exact."""
     return round(minor / 100, 2)
 
 
-def _centimetres(millimetres: int) -> float:
+def centimetres(millimetres: int) -> float:
+    """One decimal is enough for a box."""
     return round(millimetres / 10, 1)
 
 
-def _pin_code(written: str) -> int:
+def side(millimetres: int) -> float:
+    """A side of a box: the API wants more than half a centimetre."""
+    return max(1, centimetres(millimetres))
+
+
+def second_line(to: Mapping[str, str]) -> str:
+    """The rest of an address, with its landmark."""
+    return ", ".join(part for part in (to.get("line2", ""), to.get("landmark", "")) if part)
+
+
+def pin_code(written: str) -> int:
+    """Six digits. Raises ProviderRefused."""
     plain = written.replace(" ", "")
     if not re.fullmatch(r"[1-9][0-9]{5}", plain, re.ASCII):
         raise ProviderRefused("the PIN code has not six digits")
     return int(plain)
 
 
-def _phone(written: str) -> str:
-    """Ten digits, without the country's code."""
+def phone(written: str) -> str:
+    """Ten digits, without the country's code. Raises ProviderRefused."""
     digits = re.sub(r"[^0-9]", "", written)
     if len(digits) < 10:
         raise ProviderRefused("the phone number has not ten digits")
@@ -170,6 +180,14 @@ def is_done_before(words: str) -> bool:
     return "already assigned" in lower or "already in pickup" in lower or "cannot reassign" in lower
 
 
+def is_manifested(answer: Answer) -> bool:
+    """Refused because the manifest was made before."""
+    body = answer.json if isinstance(answer.json, dict) else {}
+    return bool(body.get("already_manifested_shipment_ids")) or "already generated" in str(
+        body.get("message")
+    )
+
+
 def is_wallet_empty(answer: Answer, words: str) -> bool:
     """The account must be topped up."""
     body = answer.json if isinstance(answer.json, dict) else {}
@@ -178,10 +196,11 @@ def is_wallet_empty(answer: Answer, words: str) -> bool:
 
 @dataclass(frozen=True)
 class Assigned:
-    """A waybill number and who carries the parcel."""
+    """A waybill number, who carries the parcel, and by what weight it is billed (grams)."""
 
     awb: str
     courier_name: str
+    applied_grams: int | None
 
 
 def awb_of(answer: Answer) -> tuple[Assigned | None, str]:
@@ -191,19 +210,20 @@ def awb_of(answer: Answer) -> tuple[Assigned | None, str]:
     data = inner.get("data") if isinstance(inner, dict) else None
     data = data if isinstance(data, dict) else {}
     if answer.status < 300 and body.get("awb_assign_status") == 1 and data.get("awb_code"):
-        return Assigned(str(data["awb_code"]), str(data.get("courier_name") or "")), ""
+        carrier = str(data.get("courier_name") or "")
+        return Assigned(str(data["awb_code"]), carrier, _grams(data.get("applied_weight"))), ""
     return None, str(data.get("awb_assign_error") or failure(answer))
 
 
-def courier_ids(answer: Answer) -> list[int]:
-    """The couriers that serve the way, the recommended one first; none when it cannot be told."""
-    body = answer.json if isinstance(answer.json, dict) else {}
-    data = body.get("data")
-    if body.get("status") != 200 or not isinstance(data, dict):
-        return []
-    best = data.get("recommended_courier_company_id")
-    ids = [row.get("courier_company_id") for row in data.get("available_courier_companies") or []]
-    return sorted((one for one in ids if type(one) is int), key=lambda one: one != best)
+def _grams(kilograms: Any) -> int | None:
+    if isinstance(kilograms, bool) or not isinstance(kilograms, int | float) or kilograms <= 0:
+        return None
+    return round(1000 * kilograms)
+
+
+def tracking_page(awb: str) -> str:
+    """Shiprocket's public page about a parcel; the form of `track_url` in its answers."""
+    return f"https://shiprocket.co/tracking/{quote(awb, safe='')}" if awb else ""
 
 
 def booking_of_order(row: Mapping[str, Any], cancelled: set[int]) -> Booking:
@@ -220,6 +240,7 @@ def booking_of_order(row: Mapping[str, Any], cancelled: set[int]) -> Booking:
         pickup_at=moment(shipment.get("pickup_scheduled_date")) if is_picked else None,
         estimated_at=moment(shipment.get("etd")),
         is_cancelled=row.get("status_code") in cancelled,
+        tracking_url=tracking_page(str(shipment.get("awb") or "")),
     )
 
 
@@ -261,7 +282,13 @@ def tracking_of_poll(data: Mapping[str, Any], awb: str) -> Tracking:
     fallback = utcnow().replace(minute=0, second=0, microsecond=0)
     _add_headline(scans, headline, str(track.get("current_status") or ""), at or newest or fallback)
     expected = moment(track.get("edd")) or moment(data.get("etd"))
-    return Tracking(awb, "", scans, expected)
+    return Tracking(awb, "", scans, expected, _https(data.get("track_url")))
+
+
+def _https(written: Any) -> str:
+    """An address that may be linked to; nothing else."""
+    address = str(written or "")
+    return address if address.startswith("https://") and len(address) <= 500 else ""
 
 
 def tracking_of_hook(message: Mapping[str, Any]) -> Tracking:
@@ -319,19 +346,19 @@ def _code(written: Any) -> int:
     return int(text) if text.isascii() and text.isdigit() else -1
 
 
-# --- the label's address ---------------------------------------------------------------------
+# --- the paper's address ---------------------------------------------------------------------
 
 
-def check_label_address(url: str, api_base: str) -> None:
+def check_paper_address(url: str, api_base: str) -> None:
     """Only https to public addresses, or the API's own host: an address may not lead inwards."""
     parts, base = urlsplit(url), urlsplit(api_base)
     if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
         return
     if parts.scheme != "https" or not parts.hostname:
-        raise ProviderRefused("the label's address is not https")
+        raise ProviderRefused("the paper's address is not https")
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise ProviderRefused("the label's host is not known") from error
+        raise ProviderRefused("the paper's host is not known") from error
     if not all(ipaddress.ip_address(entry[4][0]).is_global for entry in found):
-        raise ProviderRefused("the label's address leads inwards")
+        raise ProviderRefused("the paper's address leads inwards")
