@@ -19,6 +19,7 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.gateways.signatures import header_value
+from shop.webhooks import messages
 from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ class NamedByHeader(Protocol):
 
 
 class Source(Protocol):
-    """A gateway or a courier, as far as the inbox needs it."""
+    """A gateway, a courier or a messages' provider, as far as the inbox needs it."""
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Raises BadSignature."""
@@ -44,8 +45,13 @@ class Source(Protocol):
         """Gives event_id and kind. Raises ValueError."""
 
 
-def source_of(name: str) -> Source:
-    """The provider behind a source's name, if it is switched on here. Raises NotFound."""
+def source_of(name: str, url: str = "") -> Source:
+    """The provider behind a source's name, if it is switched on here. Raises NotFound.
+
+    `url` is the public address that it called: some sign it, and some hold a secret in it.
+    """
+    if name.startswith(messages.PREFIX):
+        return messages.ReceiptsFrom(name.removeprefix(messages.PREFIX), url)
     if name.startswith(COURIER_PREFIX):
         key = name.removeprefix(COURIER_PREFIX)
         if key not in COURIERS or (key == "sandbox" and settings().is_production):
@@ -56,13 +62,13 @@ def source_of(name: str) -> Source:
     return gateway(name)
 
 
-def take_in(name: str, body: bytes, headers: Mapping[str, str]) -> None:
+def take_in(name: str, body: bytes, headers: Mapping[str, str], url: str = "") -> None:
     """Verify and store a message; its job is written with it. Raises BadSignature and NotFound.
 
     A message that is verified but cannot be read is stored as failed, with an incident: a repeat
     would not help, so its sender is told that all is well.
     """
-    source = source_of(name)
+    source = source_of(name, url)
     source.verify(body, headers)
     try:
         message = source.parse(body)
@@ -71,7 +77,7 @@ def take_in(name: str, body: bytes, headers: Mapping[str, str]) -> None:
     except ValueError as error:
         event_id, kind, unreadable = _hash_of(name, body), "unreadable", str(error) or "not JSON"
     with transaction():
-        stored = _store(name, event_id[:120], kind[:80], body, headers)
+        stored = _store(name, event_id[:120], kind[:80], body, _kept(headers, url))
         if stored is None:
             _count_repeat(name, event_id[:120])
         elif unreadable:
@@ -93,6 +99,13 @@ def _hash_of(name: str, body: bytes) -> str:
     return hashlib.sha256(name.encode() + b":" + body).hexdigest()
 
 
+def _kept(headers: Mapping[str, str], url: str) -> dict[str, str]:
+    """What is kept beside the body: nothing that proves anything."""
+    kept = {key: headers[key] for key in KEPT_HEADERS if key in headers}
+    reference = messages.reference_in(url)
+    return {**kept, messages.REFERENCE: reference} if reference else kept
+
+
 def _store(
     name: str, event_id: str, kind: str, body: bytes, headers: Mapping[str, str]
 ) -> int | None:
@@ -100,7 +113,7 @@ def _store(
         WebhookEvent,
         {
             "source": name, "event_id": event_id, "kind": kind, "raw_body": body, "received_at": utcnow(),
-            "headers": {key: headers[key] for key in KEPT_HEADERS if key in headers},
+            "headers": dict(headers),
         },
     )  # fmt: skip
     return stored

@@ -15,11 +15,13 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
+from shop.messaging.channels import ses
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import EventKind
 from shop.payments.reconciling import report_unknown
 from shop.providers import TryLater
+from shop.webhooks import messages
 from shop.webhooks.inbox import COURIER_PREFIX
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -57,6 +59,9 @@ class Process:
         if event.source.startswith(COURIER_PREFIX):
             _track(event)
             return None
+        if event.source.startswith(messages.PREFIX):
+            _done(event, messages.apply(event))
+            return None
         return _pay(event)
 
     def call(self, request: Fetching) -> Any:
@@ -81,11 +86,14 @@ class Process:
 def about_message(work: Work) -> About:
     """Money hangs on a gateway's message; a courier's news is asked for again anyway."""
     event = db.session.get(WebhookEvent, work.payload["event_id"]) or WebhookEvent(source="nobody")
-    is_courier = event.source.startswith(COURIER_PREFIX)
+    told, _, name = event.source.rpartition("/")
+    category, severity = {
+        "delivery": (Category.DELIVERY, Severity.MEDIUM), "messages": (Category.API, Severity.LOW),
+    }.get(told, (Category.PAYMENT, Severity.HIGH))  # fmt: skip
     return About(
-        issue=f"A message of {event.source.removeprefix(COURIER_PREFIX)} could not be processed",
-        category=Category.DELIVERY if is_courier else Category.PAYMENT,
-        severity=Severity.MEDIUM if is_courier else Severity.HIGH,
+        issue=f"A message of {name} could not be processed",
+        category=category,
+        severity=severity,
         job_id=work.job_id,
         context={
             "source": event.source, "event": event.event_id, "eventKind": event.kind,
@@ -145,6 +153,27 @@ def _track(event: WebhookEvent) -> None:
 def _done(event: WebhookEvent, status: WebhookStatus) -> None:
     event.status = status
     event.processed_at = utcnow()
+
+
+@handles_outward(
+    "webhooks.confirm_sns",
+    Policy(limit=30, attempts=6, base=10, cap=600, incident=("api", "medium")),
+)
+class ConfirmSns:
+    """Say yes to the subscription by which Amazon's notices of mail come here."""
+
+    def prepare(self, work: Work) -> str | None:
+        """The address, of Amazon's hosts only."""
+        event = db.session.get(WebhookEvent, work.payload["event_id"])
+        return (ses.confirmation_url(event.raw_body) or None) if event else None
+
+    def call(self, request: str) -> str:
+        """Visit it."""
+        ses.confirm(request)
+        return request
+
+    def record(self, work: Work, request: str, answer: str) -> None:
+        """Amazon remembers it; nothing is kept here."""
 
 
 @handles("webhooks.sweep", Policy(limit=30, attempts=3, base=5, cap=60, incident=("api", "medium")))

@@ -1,11 +1,13 @@
-"""Where gateways and couriers post. Machine only: verify, store, answer in milliseconds."""
+"""Where gateways, couriers and messages' providers post. Machine only: verify, store, answer in milliseconds."""
 
 import structlog
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
+from shop.config import settings
+from shop.messaging.channels.whatsapp_cloud import WhatsAppCloud
 from shop.providers import BadSignature
-from shop.webhooks import inbox
+from shop.webhooks import inbox, messages
 
 log = structlog.get_logger()
 bp = Blueprint("webhooks", __name__)
@@ -32,14 +34,36 @@ def from_courier(name: str) -> ResponseReturnValue:
     return _taken(inbox.COURIER_PREFIX + name)
 
 
+@bp.post("/webhooks/messages/<name>")
+@bp.post("/webhooks/messages/<name>/<secret>")
+def from_channel(name: str, secret: str = "") -> ResponseReturnValue:
+    """Receipts of messages. Who signs nothing has a secret in its address."""
+    return _taken(messages.PREFIX + name)
+
+
+@bp.get("/webhooks/messages/cloud")
+def challenge() -> ResponseReturnValue:
+    """Meta asks by this, when the webhook is set up, whether the address is ours."""
+    answer = WhatsAppCloud().challenge(request.args)
+    if answer is None:
+        return Response("not verified", 403, mimetype="text/plain")
+    return Response(answer, mimetype="text/plain")
+
+
 def _taken(name: str) -> ResponseReturnValue:
     request.max_content_length = MAX_BYTES
     # Kept, since a busy database makes the whole view run again.
     body = request.get_data()
     try:
-        inbox.take_in(name, body, dict(request.headers))
+        inbox.take_in(name, body, dict(request.headers), _public_address())
     except BadSignature as error:
         inbox.refuse(name)
         log.warning("webhook.refused", source=name, address=request.remote_addr, reason=str(error))
         return {"error": "not verified"}, 400
     return "", 200
+
+
+def _public_address() -> str:
+    """What was called, as its caller wrote it: by our setting's name, never by headers of the request."""
+    query = request.query_string.decode("latin-1")
+    return f"{settings().public_url}{request.path}{'?' if query else ''}{query}"

@@ -41,6 +41,8 @@ class ReceiptStatus(StrEnum):
     OPTED_OUT = "opted_out"
     #: The recipient wrote START after a STOP.
     OPTED_IN = "opted_in"
+    #: The message failed, because the recipient wants no offers; news of orders still goes.
+    STOPPED_OFFERS = "stopped_offers"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Outgoing:
     template: str = ""
     language: str = "en"
     parameters: tuple[tuple[str, str], ...] = ()
+    #: Where its reader stops such mails (RFC 8058); empty for news of an order, which nobody stops.
+    unsubscribe_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Receipt:
     #: The provider's code and words.
     error: str = ""
     message_id: str = ""
+    #: "sms" or "whatsapp" or "email".
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ class Unreachable(ProviderRefused):
 
 
 class ChannelBroken(ProviderRefused):
-    """The channel itself needs a person: key, sender, template, money. Others fail in the same way."""
+    """The channel needs a person (key, sender, template, money): until then others fail like this one."""
 
 
 class Channel(Protocol):

@@ -87,6 +87,9 @@ def compose(message: Outgoing) -> EmailMessage:
         mail["Message-ID"] = message.message_id
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "All"
+        if message.unsubscribe_url:
+            mail["List-Unsubscribe"] = f"<{message.unsubscribe_url}>"
+            mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         if settings().ses_configuration_set:
             mail["X-SES-CONFIGURATION-SET"] = settings().ses_configuration_set
     except (ValueError, IndexError, MessageError) as error:
