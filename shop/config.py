@@ -160,11 +160,12 @@ class Settings:
     storage_url: str = var("shop", f"file://{INSTANCE / 'files'}", text, "Folder for labels and other files.")
     default_currency: str = var("shop", "INR", currency_code, "The currency of prices and orders.")
     timezone: str = var("shop", "Asia/Kolkata", zone, "Decides the month of order numbers and the times shown.")
-    staff_second_factor: str = var("shop", "optional", one_of("optional", "required"), "`required`: staff enrol a second factor before they reach /admin. `optional`: who has one is asked for it.")
+    staff_second_factor: str = var("shop", "", one_of("", "optional", "required"), "`required` (the default in production): staff enrol a second factor before they reach /admin. `optional` (elsewhere): who has one is asked for it.")
     payment_gateways: tuple[str, ...] = var("shop", ("sandbox", "bank_transfer", "cod", "gift_card"), words, "Payment methods switched on.")
     default_payment_gateway: str = var("shop", "sandbox", text, "The method chosen first at checkout.")
-    courier: str = var("shop", "sandbox", text, "The courier: sandbox or parcel (Shiprocket).")
+    courier: str = var("shop", "sandbox", text, "The courier: sandbox, parcel (Shiprocket) or manual (staff take it to a carrier and type its number).")
     cron_secret: str = var("shop", "", text, "Bearer secret of GET /api/cron/cleanup. Empty: the route answers 404.", secret=True)
+    alert_webhook_url: str = var("shop", "", address, "Where alerts are posted as {\"text\": …}, as Slack takes them. Empty: nowhere.", secret=True)
     metrics_token: str = var("shop", "", text, "Bearer secret of /metrics and of the details of /readyz. Empty: loopback only.", secret=True)
     sandbox_api_base: str = var("sandbox", "", text, "Where the sandbox gateway's API answers. Default: PUBLIC_URL.")
     sandbox_webhook_secret: str = var("sandbox", "", text, "Signs the sandbox's webhooks. Derived from SECRET_KEY when empty.", secret=True)
@@ -238,8 +239,15 @@ class Settings:
     whatsapp_cloud_app_secret: tuple[str, ...] = var("messages", (), words, "The app's secret, signs the webhooks; two while rotating.", secret=True)
     whatsapp_cloud_verify_token: str = var("messages", "", text, "A word of your own, which Meta repeats when the webhook is set up.", secret=True)
     whatsapp_cloud_api_base: str = var("messages", "https://graph.facebook.com/v26.0", address, "Meta's address with the version.")
-    ticket_tracker: str = var("tickets", "jsonl", one_of("jsonl"), "Where incidents go besides the admin.")
+    ticket_tracker: str = var("tickets", "jsonl", one_of("jsonl", "jira"), "Where incidents go besides the admin: a file, or Jira Cloud.")
     incidents_file: str = var("tickets", str(INSTANCE / "incidents.jsonl"), text, "The JSON-lines file of incidents.")
+    ticket_contact_data: str = var("tickets", "masked", one_of("none", "masked", "full"), "What a tracker outside the shop is told of customers' e-mail and phone. The file always holds them whole.")
+    jira_url: str = var("tickets", "", text, "Jira's site, such as https://yours.atlassian.net.")
+    jira_email: str = var("tickets", "", text, "The account's e-mail.")
+    jira_api_token: str = var("tickets", "", text, "Its API token. It ends after a year at most.", secret=True)
+    jira_project: str = var("tickets", "", text, "The key of the project that gets the tickets, such as OPS.")
+    jira_issue_type: str = var("tickets", "Task", text, "The issues' type, by name or (safer, since names are translated) by id.")
+    jira_api_base: str = var("tickets", "", text, "For a token with scopes: https://api.atlassian.com/ex/jira/ and the cloud id. Default: JIRA_URL.")
     log_level: str = var("shop", "INFO", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "How much is logged.")
     # fmt: on
 
@@ -247,6 +255,12 @@ class Settings:
     def is_production(self) -> bool:
         """True where money is real."""
         return self.shop_env == "production"
+
+    @property
+    def staff_need_second_factor(self) -> bool:
+        """True where staff reach /admin only with one."""
+        chosen = self.staff_second_factor
+        return chosen == "required" or (not chosen and self.is_production)
 
     @property
     def public_host(self) -> str:

@@ -113,7 +113,7 @@ def _enrol_page(form: CodeForm, secret: str, status: int = 200) -> Response:
         picture=second_factor.picture(secret, current_user.email),
         # Kept in the page alone until the app has proven that it knows it.
         sealed=seal(f"{current_user.id}:{secret}"),
-        is_required=settings().staff_second_factor == "required",
+        is_required=settings().staff_need_second_factor,
     )
 
 
@@ -168,7 +168,7 @@ def switch_off() -> ResponseReturnValue:
 
 
 def _may_switch_off() -> bool:
-    return not current_user.is_staff or settings().staff_second_factor != "required"
+    return not current_user.is_staff or not settings().staff_need_second_factor
 
 
 def _to_step_up() -> ResponseReturnValue:

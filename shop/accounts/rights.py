@@ -116,7 +116,7 @@ def needs(right: Right) -> Callable[[View], View]:
                     "right.refused", actor=staff_actor(), right=right.name, path=request.path
                 )
                 raise NotAllowed
-            if settings().staff_second_factor == "required" and not current_user.totp_secret:
+            if settings().staff_need_second_factor and not current_user.totp_secret:
                 return _to(url_for("account_factor.enrol"), 403)
             return view(*args, **kwargs)
 

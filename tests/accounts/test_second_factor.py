@@ -82,8 +82,9 @@ def test_the_app_reads_the_secret_from_the_picture_or_a_person_types_it(client, 
     assert SECRET.search(client.get(PAGE).text)[1].replace(" ", "") != secret
 
 
-def test_s37_where_it_is_required_the_admin_opens_after_enrolling_only(client, configure, user):
-    configure(staff_second_factor="required")
+@pytest.mark.parametrize("so", [{"staff_second_factor": "required"}, {"shop_env": "production"}])
+def test_s37_where_it_is_required_the_admin_opens_after_enrolling_only(client, configure, user, so):
+    configure(**so)
     sign_in(client, user)
 
     refused = client.get("/admin/")
