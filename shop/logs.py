@@ -13,7 +13,7 @@ import structlog
 
 #: What stands behind these opens something, so it is no matter for logs.
 TOKEN_IN_PATH = re.compile(
-    r"/(orders|unsubscribe|account/reset|account/confirm|pay/[a-z_]+)/[A-Za-z0-9_-]{20,}"
+    r"/(orders|messages/stop|messages/cart|account/reset|account/confirm|pay/[a-z_]+|webhooks/messages/[a-z0-9]+)/[A-Za-z0-9_.-]{20,}"
 )
 HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
 
@@ -56,3 +56,8 @@ def masked_email(email: str) -> str:
     name, _, domain = email.partition("@")
     host, _, ending = domain.rpartition(".")
     return f"{name[:1]}…@{host[:1]}….{ending}" if ending else "…"
+
+
+def masked_phone(number: str) -> str:
+    """…210: the last three digits."""
+    return f"…{number[-3:]}" if len(number) > 3 else "…"

@@ -94,19 +94,14 @@ def _newest(channel: str, recipient: str, purpose: Purpose) -> ConsentState | No
 def suppress(
     channel: str, recipient: str, reason: SuppressionReason | str, details: str = ""
 ) -> None:
-    """Nothing more goes there. The first reason stays; who opted out has withdrawn all consents too."""
-    known = known_as(channel, recipient)
+    """Nothing more goes there, whatever was agreed, until it is lifted. The first reason stays."""
     insert_ignore(
         Suppression,
         {
-            "channel": channel, "recipient": known, "reason": SuppressionReason(reason),
+            "channel": channel, "recipient": known_as(channel, recipient), "reason": SuppressionReason(reason),
             "details": details[:300], "at": utcnow(),
         },
     )  # fmt: skip
-    if reason == SuppressionReason.OPTED_OUT:
-        for purpose in Purpose:
-            if agreed(channel, known, purpose):
-                withdraw(channel, known, purpose, "receipt")
 
 
 def lift(channel: str, recipient: str) -> bool:
@@ -136,10 +131,14 @@ def suppressions_of(recipients: Iterable[str]) -> list[Suppression]:
     return list(db.session.scalars(query)) if spelt else []
 
 
-def may_send(channel: str, recipient: str, purpose: Purpose | str) -> str:
-    """Empty when a message may go; else why not, in words."""
+FORGIVEN = frozenset({SuppressionReason.BOUNCED, SuppressionReason.BY_HAND})
+"""Reasons that a person may set aside for one message; what the reader asked for is not among them."""
+
+
+def may_send(channel: str, recipient: str, purpose: Purpose | str, *, by_hand: bool = False) -> str:
+    """Empty when a message may go; else why not, in words. `by_hand`: a person asked for it."""
     reason = is_suppressed(channel, recipient)
-    if reason:
+    if reason and not (by_hand and reason in FORGIVEN):
         return WHY_NOT[SuppressionReason(reason)]
     if not agreed(channel, recipient, purpose):
         return f"nobody there agreed to {Purpose(purpose).value} messages by {channel}"

@@ -14,26 +14,27 @@ from shop.extensions import db
 from shop.messaging.models import CartReminder, StockAlert
 from shop.messaging.stop_links import cart_url, stop_url
 from shop.messaging.subjects import KINDS, Subject
-from shop.money import format_minor
+from shop.money import Money
 from shop.stock.models import StockLevel
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A line of the message: a name, the choice and quantity, and a price for people."""
+    """A line of the message: a name, the choice, how many (0: no number is shown), and the price."""
 
     name: str
-    about: str
-    price: str
+    options: str
+    quantity: int = 0
+    price: Money | None = None
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What such a message may state."""
+    """What such a message may state, in no language yet."""
 
     subject: Subject
-    #: Named like the placeholders of shop/messaging/wordings.py.
-    told: dict[str, str]
+    #: Named like the placeholders; amounts and counts are written by shop/messaging/filling.py.
+    told: dict[str, str | int | Money | None]
     things: tuple[Thing, ...] = ()
 
 
@@ -49,9 +50,7 @@ def load_beside(subject: Subject, context: dict[str, Any]) -> Beside:
 def _alert(subject: Subject, alert: StockAlert, message: int | None) -> Beside:
     variant = db.session.get_one(Variant, alert.variant_id)
     thing = _thing(variant)
-    told = {
-        **_of_variant(variant), "price": thing.price, "stop_url": stop_url(message),
-    }  # fmt: skip
+    told = {**_of_variant(variant), "price": thing.price, "stop_url": stop_url(message)}
     return Beside(subject, told, (thing,))
 
 
@@ -60,19 +59,14 @@ def _reminder(subject: Subject, reminder: CartReminder, message: int | None) -> 
     found = contents.read(cart, cart.currency)
     lines = [line for line in found.lines if line.is_sold]
     count = sum(line.quantity for line in lines)
-    told = {
-        "count": f"{count} item" if count == 1 else f"{count} items",
-        "thing": lines[0].name if lines else "",
-        "cart_total": format_minor(found.subtotal_minor, found.currency),
+    told: dict[str, str | int | Money | None] = {
+        "count": count,
+        "cart_total": Money(found.subtotal_minor, found.currency),
         "cart_url": cart_url(message),
         "stop_url": stop_url(message),
     }
     things = tuple(
-        Thing(
-            line.name,
-            ", ".join(filter(None, [line.options, f"quantity {line.quantity}"])),
-            format_minor(line.total_minor, found.currency),
-        )
+        Thing(line.name, line.options, line.quantity, Money(line.total_minor, found.currency))
         for line in lines
     )
     return Beside(subject, told, things)
@@ -88,12 +82,12 @@ def _shelf(subject: Subject, variant: Variant, message: int | None) -> Beside:
     return Beside(subject, told, (_thing(variant),))
 
 
-def _of_variant(variant: Variant) -> dict[str, str]:
+def _of_variant(variant: Variant) -> dict[str, str | int | Money | None]:
     product = variant.product
     name = f"{product.brand.name} {product.name}"
     return {
         "product": name,
-        "thing": f"{name}, {variant.options_text}" if variant.options_text else name,
+        "options": variant.options_text,
         "product_url": f"{settings().public_url}/products/{product.slug}?variant={variant.sku}",
     }
 
@@ -106,8 +100,11 @@ def _thing(variant: Variant) -> Thing:
         )
     )
     product = variant.product
-    shown = format_minor(price, currency) if price is not None else ""
-    return Thing(f"{product.brand.name} {product.name}", variant.options_text, shown)
+    return Thing(
+        f"{product.brand.name} {product.name}",
+        variant.options_text,
+        price=Money(price, currency) if price is not None else None,
+    )
 
 
 _MAKERS: dict[str, Callable[[Subject, Any, int | None], Beside]] = {

@@ -1,21 +1,25 @@
-"""Telling people: which messages an event makes, and sending each once.
+"""Sending messages, each once.
 
-Mail is the one effect without a key at the other side. A message is marked sending and committed,
-then sent with a stored Message-ID, then marked sent. A crash in between leaves it sending: it is
-sent once more, under the same Message-ID, and an incident says so. After that it is never
-repeated by itself.
+A message is marked sending and committed, then handed over under an id that is stored, then marked
+sent. A crash in between leaves it sending, and then the ways part. Mail is sent once more, under
+the same Message-ID, and an incident says so; after that it is never repeated by itself. SMS and
+WhatsApp are never repeated at all: the message is uncertain, the provider is asked where it can be,
+a receipt may tell, and after some hours a person decides.
 """
 
+import re
+import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import make_msgid
 from typing import Any
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
-from shop.database import insert_ignore
+from shop.errors import NotFound
 from shop.extensions import db
 from shop.incidents.facts import gather, tells_about
 from shop.incidents.jobs import when_given_up_tell
@@ -23,15 +27,17 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
-from shop.logs import masked_email
-from shop.messaging.channels import channel
-from shop.messaging.channels.base import Outgoing
-from shop.messaging.events import EVENTS, Audience, Telling, dedupe_key
-from shop.messaging.facts import latest_shipment_id
+from shop.logs import masked_email, masked_phone
+from shop.messaging import consents, writing
+from shop.messaging.channels import channel_by, provider_of
+from shop.messaging.channels.base import Askable, Outgoing, Unreachable
+from shop.messaging.events import EVENTS, Audience, Telling
 from shop.messaging.models import Notification, NotificationStatus
-from shop.messaging.rendering import render
-from shop.orders.models import Order, OrderEvent
-from shop.providers import ProviderRefused, TryLater
+from shop.messaging.quiet_hours import RINGS, rests_until
+from shop.messaging.subjects import row_of, subject_of
+from shop.orders.models import OrderEvent
+from shop.preferences import preference
+from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
 
 log = structlog.get_logger()
 
@@ -39,6 +45,8 @@ LOCAL = Policy(limit=20, attempts=8, base=15, cap=7200, priority=20, incident=("
 STUCK_MINUTES = 10
 #: Nobody can still be at a message that was taken up longer ago.
 SENDING_SECONDS = 60
+#: A mail server's answer that there is no such mailbox (RFC 3463, X.1.n), not that it dislikes us.
+NO_MAILBOX = re.compile(r"55[0-4] 5\.1\.\d")
 
 Status = NotificationStatus
 
@@ -47,48 +55,21 @@ class StillBeingSent(Exception):
     """Another job is sending this message just now."""
 
 
-@handles("messaging.tell", LOCAL)
-def tell(work: Work) -> None:
-    """Make the event's messages. One that was made before is not made again."""
-    payload = dict(work.payload)
-    order = db.session.get_one(Order, payload["order_id"])
-    for telling in EVENTS[payload["event"]]:
-        if "shipment_id" in telling.apart and "shipment_id" not in payload:
-            payload |= {"shipment_id": found} if (found := latest_shipment_id(order.id)) else {}
-        _make(telling, order, payload)
-
-
-def _make(telling: Telling, order: Order, payload: dict[str, Any]) -> None:
-    recipient = order.email if telling.audience == Audience.CUSTOMER else settings().admin_email
-    if not recipient:
-        return
-    notification_id = insert_ignore(
-        Notification,
-        {
-            "order_id": order.id, "user_id": _user(telling, order), "template": telling.template,
-            "channel": telling.channel, "recipient": recipient, "context": payload,
-            "dedupe_key": dedupe_key(payload["event"], order.id, telling, payload),
-        },
-    )  # fmt: skip
-    if notification_id is not None:
-        enqueue_sending(notification_id)
-
-
-def _user(telling: Telling, order: Order) -> int | None:
-    return order.user_id if telling.audience == Audience.CUSTOMER else None
-
-
-def enqueue_sending(notification_id: int) -> None:
+def enqueue_sending(notification_id: int, run_at: datetime | None = None) -> None:
     """Ask for a message to be sent, in the caller's transaction."""
-    enqueue("messaging.send", {"notification_id": notification_id}, key=str(notification_id))
+    wish = {"notification_id": notification_id}
+    enqueue("messaging.send", wish, key=str(notification_id), run_at=run_at)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A message and the channel that it goes by."""
+    """A message, and who carries it."""
 
     channel: str
+    provider: str
     message: Outgoing
+    #: Set when it is not to be sent but asked about: when it was first taken up.
+    asked_since: datetime | None = None
 
 
 @handles_outward(
@@ -107,59 +88,111 @@ class Send:
             return _take_up(found)
         if found.status == Status.SENDING:
             return _take_up_again(found, work)
+        if found.status == Status.UNCERTAIN and found.channel in RINGS:
+            return _question(found)
         return None
 
-    def call(self, request: Request) -> str:
-        """Hand it over; returns the provider's id."""
-        return channel(request.channel).send(request.message)
+    def call(self, request: Request) -> Any:
+        """Hand it over, or ask about it; returns the provider's id, or what it has."""
+        way = channel_by(request.channel, request.provider)
+        if request.asked_since is None:
+            return way.send(request.message)
+        return way.find(request.message, request.asked_since) if isinstance(way, Askable) else None
 
     def record(self, work: Work, request: Any, answer: Any) -> None:
         """It is sent: say so on the message and in the order's timeline."""
         found = db.session.get_one(Notification, work.payload["notification_id"])
+        if request.asked_since is not None:
+            _resolve(found, answer)
+            return
         is_taken = found.status in {Status.SENDING, Status.UNCERTAIN}
-        found.status, found.provider_id, found.error = Status.SENT, answer[:200], None
-        found.sent_at = utcnow()
+        found.provider_id = answer[:200] or None
+        found.error, found.sent_at = None, found.sent_at or utcnow()
         if is_taken:
-            _note(found)
+            found.status = Status.SENT
+            note_sent(found)
         log.info("message.sent", notification=found.id, template=found.template)
 
     def failed_try(self, work: Work, error: Exception) -> None:
         """Certainly not sent: the next try is no repeat. Otherwise the state keeps the doubt."""
+        found = db.session.get(Notification, work.payload["notification_id"])
+        if found is None:
+            return
+        if isinstance(error, OutcomeUnknown) and found.channel in RINGS:
+            doubt(found, str(error))
         if not isinstance(error, TryLater | ProviderRefused):
             return
-        before = {Status.SENDING: Status.QUEUED, Status.UNCERTAIN: Status.SENDING}
-        found = db.session.get(Notification, work.payload["notification_id"])
-        if found is not None and found.status in before:
+        before = {Status.SENDING: Status.QUEUED}
+        if found.channel not in RINGS:
+            before[Status.UNCERTAIN] = Status.SENDING
+        if found.status in before:
             found.status, found.error = before[found.status], str(error)
+        _mark_unreachable(found, error)
 
     def gave_up(self, work: Work, words: str) -> None:
         """Failed; or uncertain, where a try may have come through."""
         found = db.session.get(Notification, work.payload["notification_id"])
-        if found is None or found.status in {Status.SENT, Status.SUPPRESSED}:
+        if found is None or found.status not in {Status.QUEUED, Status.SENDING, Status.UNCERTAIN}:
             return
         found.status = Status.FAILED if found.status == Status.QUEUED else Status.UNCERTAIN
         found.error = words
 
 
 def _take_up(found: Notification) -> Request | None:
-    """Write the message and mark it sending; what is no longer true is suppressed instead."""
-    order = db.session.get_one(Order, found.order_id)
-    if not telling_of(found).is_true(order):
-        _move(found, Status.QUEUED, Status.SUPPRESSED, error="no longer true when its turn came")
+    """Write the message and mark it sending; what may not or need not go is suppressed instead."""
+    why_not = _why_not(found)
+    if why_not:
+        _move(found, Status.QUEUED, Status.SUPPRESSED, error=why_not)
         return None
-    made = render(found.template, order.id, found.context)
+    rests = rests_until(found.channel, utcnow())
+    if rests is not None:
+        _move(found, Status.QUEUED, Status.QUEUED, not_before=rests)
+        enqueue_sending(found.id, rests)
+        return None
+    made = writing.written(found)
     _move(
-        found, Status.QUEUED, Status.SENDING,
-        message_id=found.message_id or make_msgid(domain=settings().public_host),
-        subject=made.subject, body_text=made.text, body_html=made.html,
+        found, Status.QUEUED, Status.SENDING, provider=provider_of(found.channel),
+        message_id=found.message_id or _new_message_id(found),
+        taken_up_at=found.taken_up_at or utcnow(), **made,
     )  # fmt: skip
     return _request(found)
 
 
-def _take_up_again(found: Notification, work: Work) -> Request:
-    """An earlier try ended in between: it may have been sent. Send the same once more, and say so."""
+def _why_not(found: Notification) -> str:
+    """Why it must not go now, or need not; empty when it may."""
+    if not provider_of(found.channel):
+        return f"nobody carries messages by {found.channel}"
+    telling = telling_of(found)
+    if not telling.is_true(row_of(subject_of(found)), found.context):
+        return "no longer true when its turn came"
+    if telling.audience == Audience.OWNER:
+        return ""
+    return consents.may_send(
+        found.channel, found.recipient, found.purpose, by_hand=found.is_by_hand
+    )
+
+
+def telling_of(found: Notification) -> Telling:
+    """The row of the table that the message was made by. Raises NotFound for one that it does not make."""
+    for telling in EVENTS.get(found.context.get("event", ""), ()):
+        if (telling.template, telling.channel) == (found.template, found.channel):
+            return telling
+    raise NotFound("There is no such message.")
+
+
+def _new_message_id(found: Notification) -> str:
+    if found.channel == "email":
+        return make_msgid(domain=settings().public_host)
+    return f"{found.id}-{secrets.token_hex(6)}"
+
+
+def _take_up_again(found: Notification, work: Work) -> Request | None:
+    """An earlier try ended in between: it may have gone. Mail goes once more, the others are asked about."""
     if work.attempt == 1 and found.updated_at > in_future(seconds=-SENDING_SECONDS):
         raise StillBeingSent(f"message {found.id}")
+    if found.channel in RINGS:
+        doubt(found, "a try ended between sending and noting it")
+        return _question(found)
     _move(found, Status.SENDING, Status.UNCERTAIN)
     facts, order_id = gather({"notification_id": found.id})
     open_incident(
@@ -172,6 +205,47 @@ def _take_up_again(found: Notification, work: Work) -> Request:
         f"A try ended between sending and noting it. Sent again with the Message-ID {found.message_id}",
     )  # fmt: skip
     return _request(found)
+
+
+def doubt(found: Notification, words: str) -> None:
+    """Nobody knows whether it went: it is uncertain, and a person hears of it after some hours."""
+    if found.status not in {Status.SENDING, Status.UNCERTAIN}:
+        return
+    if found.status == Status.SENDING:
+        wait = in_future(hours=preference("uncertain_hours"))
+        wish = {"notification_id": found.id}
+        enqueue("messaging.unresolved", wish, key=str(found.id), run_at=wait)
+    found.status, found.error = Status.UNCERTAIN, words
+    db.session.flush()
+
+
+def _question(found: Notification) -> Request | None:
+    """Ask about it, where its provider can be asked; else a receipt or a person tells."""
+    if not isinstance(channel_by(found.channel, found.provider), Askable):
+        return None
+    return _request(found, found.taken_up_at or found.created_at)
+
+
+def _resolve(found: Notification, answer: Any) -> None:
+    """What the provider has of it: nothing yet leaves the doubt, and the sweep asks again."""
+    if answer is None or found.status != Status.UNCERTAIN:
+        return
+    found.provider_id, found.error = answer.provider_id[:200], answer.error or None
+    if answer.status in {"failed", "bounced"}:
+        found.status = Status.FAILED
+        return
+    found.status, found.sent_at = Status.SENT, found.sent_at or utcnow()
+    note_sent(found)
+
+
+def _mark_unreachable(found: Notification, error: Exception) -> None:
+    """Nothing more goes to an address or number that does not exist. The shop's own is let be."""
+    if telling_of(found).audience == Audience.OWNER:
+        return
+    if isinstance(error, Unreachable):
+        consents.suppress(found.channel, found.recipient, error.reason, str(error))
+    elif found.channel == "email" and NO_MAILBOX.match(str(error)):
+        consents.suppress("email", found.recipient, "bounced", str(error))
 
 
 def _move(found: Notification, source: Status, target: Status, **values: Any) -> None:
@@ -187,26 +261,24 @@ def _move(found: Notification, source: Status, target: Status, **values: Any) ->
     db.session.refresh(found)
 
 
-def _request(found: Notification) -> Request:
-    message = Outgoing(
-        recipient=found.recipient, message_id=found.message_id or "", subject=found.subject,
-        text=found.body_text or "", html=found.body_html or "",
-    )  # fmt: skip
-    return Request(found.channel, message)
+def _request(found: Notification, asked_since: datetime | None = None) -> Request:
+    message = writing.outgoing(found, telling_of(found).is_stoppable)
+    return Request(found.channel, found.provider, message, asked_since)
 
 
-def telling_of(found: Notification) -> Telling:
-    """The row of the table that the message was made by."""
-    tellings = EVENTS[found.context["event"]]
-    return next(telling for telling in tellings if telling.template == found.template)
+SAID_AS = {"email": "Mail", "sms": "SMS", "whatsapp": "WhatsApp message"}
 
 
-def _note(found: Notification) -> None:
+def note_sent(found: Notification) -> None:
+    """A line in the order's timeline, without the whole address."""
+    if found.order_id is None:
+        return
+    mask = masked_email if found.channel == "email" else masked_phone
+    words = f"{SAID_AS[found.channel]} to {mask(found.recipient)}: {found.subject}"
     db.session.add(
         OrderEvent(
             order_id=found.order_id, kind="message", actor="system", for_customer=False,
-            text=f"Mail to {masked_email(found.recipient)}: {found.subject}",
-            details={"notification_id": found.id, "template": found.template},
+            text=words, details={"notification_id": found.id, "template": found.template},
             occurred_at=utcnow(),
         )
     )  # fmt: skip
@@ -214,11 +286,19 @@ def _note(found: Notification) -> None:
 
 @handles("messaging.sweep", LOCAL)
 def sweep(work: Work) -> None:
-    """Messages that nobody is at are asked for again."""
+    """Messages that nobody is at are asked for again, and uncertain ones asked about."""
+    is_resting = Notification.not_before > utcnow()
+    is_doubtful = and_(
+        Notification.status == Status.UNCERTAIN,
+        Notification.channel.in_(RINGS),
+        Notification.created_at > in_future(hours=-preference("uncertain_hours")),
+    )
+    is_left = Notification.status.in_([Status.QUEUED, Status.SENDING])
     stuck = (
         select(Notification.id)
         .where(
-            Notification.status.in_([Status.QUEUED, Status.SENDING]),
+            or_(is_left, is_doubtful),
+            or_(Notification.not_before.is_(None), ~is_resting),
             Notification.updated_at < in_future(minutes=-STUCK_MINUTES),
         )
         .order_by(Notification.id)
@@ -228,13 +308,32 @@ def sweep(work: Work) -> None:
         enqueue_sending(notification_id)
 
 
+@handles("messaging.unresolved", LOCAL)
+def hand_over_doubt(work: Work) -> None:
+    """A message that is uncertain for hours is a person's: it stands on the desk, and an incident says so."""
+    found = db.session.get(Notification, work.payload["notification_id"])
+    if found is None or found.status != Status.UNCERTAIN:
+        return
+    facts, order_id = gather({"notification_id": found.id})
+    open_incident(
+        About(
+            issue=f"Nobody knows whether the {SAID_AS[found.channel]} {found.template} was sent",
+            category=Category.API, severity=Severity.LOW, order_id=order_id, job_id=work.job_id,
+            context=facts,
+        ),
+        f"message_uncertain:{found.id}",
+        found.error or "",
+    )  # fmt: skip
+
+
 @when_given_up_tell("messaging.send")
 def _unsent(work: Work) -> About:
     """A lost confirmation leaves a buyer without word; the others can be read on the order's page."""
     facts, order_id = gather(work.payload)
     is_confirmation = facts.get("template") == "order_confirmed"
+    of_order = f" of order {facts['orderId']}" if "orderId" in facts else ""
     return About(
-        issue=f"The message {facts.get('template', '')} of order {facts.get('orderId', '')} could not be sent",
+        issue=f"The message {facts.get('template', '')}{of_order} could not be sent",
         category=Category.API,
         severity=Severity.MEDIUM if is_confirmation else Severity.LOW,
         order_id=order_id,
@@ -247,4 +346,7 @@ def _unsent(work: Work) -> About:
 def _of_notification(notification_id: int) -> dict[str, Any]:
     """Which message it was, and its order."""
     found = db.session.get(Notification, notification_id)
-    return {"template": found.template, "order_id": found.order_id} if found else {}
+    if found is None:
+        return {}
+    of_order = {"order_id": found.order_id} if found.order_id else {}
+    return {"template": found.template, "channel": found.channel, **of_order}

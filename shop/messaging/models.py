@@ -40,6 +40,7 @@ class Notification(Row):
     __tablename__ = "notifications"
     __table_args__ = (
         Index("ix_notifications_status_id", "status", "id"),
+        Index("ix_notifications_created_at", "created_at"),
         Index("ix_notifications_subject", "subject_kind", "subject_id"),
     )
 
@@ -74,9 +75,16 @@ class Notification(Row):
     error: Mapped[str | None] = mapped_column(Text)
     #: It rests until then (quiet hours).
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When it was first handed to a channel, whatever came of it.
+    taken_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def is_by_hand(self) -> bool:
+        """A person asked for it once more."""
+        return ":resend-" in self.dedupe_key
 
 
 class ConsentState(StrEnum):
@@ -181,3 +189,18 @@ class CartReminder(Row):
     locale: Mapped[str] = mapped_column(String(12), default="en")
     #: When the reminder was made; there is no second one.
     told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class MessageWording(Row):
+    """What the owner made of a message's words, and when. Rows are added, never changed: the newest counts."""
+
+    __tablename__ = "message_wordings"
+    __table_args__ = (UniqueConstraint("template", "channel", "language", "version"),)
+
+    template: Mapped[str] = mapped_column(String(60))
+    channel: Mapped[str] = mapped_column(String(30))
+    language: Mapped[str] = mapped_column(String(12))
+    version: Mapped[int]
+    #: Part → words, for the parts that differ from the built-in ones. Empty: all as built in.
+    parts: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    changed_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))

@@ -8,37 +8,63 @@ from shop.extensions import db
 from shop.messaging.events import Audience
 from shop.messaging.jobs import enqueue_sending, telling_of
 from shop.messaging.models import Notification, NotificationStatus
+from shop.messaging.subjects import row_of, subject_of
+from shop.messaging.telling import recipient_of
 from shop.orders.locking import lock_order
 
 
 def resend(notification_id: int, actor: str) -> Notification:
     """A new message like the old one, written anew from what is true now, in the caller's transaction.
 
-    It goes to the order's present address. One that failed or is uncertain is dealt with by this
-    and leaves its list. Raises NotFound.
+    It goes by the same way, to the order's present address or number, and also where mail bounced;
+    not to who asked for no more. One that failed or is uncertain is dealt with by this and leaves
+    its list. Raises NotFound, also for mails about an account, whose links are made only once.
     """
     old = db.session.get(Notification, notification_id)
-    if old is None or old.order_id is None:
+    if old is None or not (old.order_id or old.subject_id):
         raise NotFound("There is no such message.")
-    order = lock_order(old.order_id)
+    subject = subject_of(old)
+    row = lock_order(old.order_id) if old.order_id else row_of(subject)
+    telling = telling_of(old)
     first_key = old.dedupe_key.partition(":resend-")[0]
-    earlier = db.session.scalars(
-        select(Notification.dedupe_key).where(Notification.order_id == order.id)
-    )
-    number = 1 + sum(key.startswith(f"{first_key}:resend-") for key in earlier)
-    is_customers = telling_of(old).audience == Audience.CUSTOMER
     new = Notification(
-        order_id=old.order_id, user_id=old.user_id, template=old.template, channel=old.channel,
-        recipient=order.email if is_customers else old.recipient,
-        context=old.context, dedupe_key=f"{first_key}:resend-{number}",
+        order_id=old.order_id, user_id=old.user_id, subject_kind=old.subject_kind,
+        subject_id=old.subject_id, template=old.template, channel=old.channel, purpose=old.purpose,
+        locale=old.locale, recipient=_recipient(old, row), context=_asked(old),
+        dedupe_key=f"{first_key}:resend-{_next_number(first_key)}",
     )  # fmt: skip
     db.session.add(new)
     db.session.flush()
     if old.status in {NotificationStatus.FAILED, NotificationStatus.UNCERTAIN}:
         old.status, old.error = NotificationStatus.SUPPRESSED, f"sent anew as message {new.id}"
+    is_customers = telling.audience == Audience.CUSTOMER
     audit.write(
-        actor, "message.resent", f"order:{order.number}",
-        after={"template": new.template, "message": new.id, "instead_of": old.id},
+        actor, "message.resent",
+        f"order:{row.number}" if old.order_id else f"{subject.kind}:{subject.id}",
+        after={
+            "template": new.template, "channel": new.channel, "message": new.id,
+            "instead_of": old.id, "to": "customer" if is_customers else "owner",
+        },
     )  # fmt: skip
     enqueue_sending(new.id)
     return new
+
+
+def _recipient(old: Notification, row: object) -> str:
+    if row is None:
+        return old.recipient
+    return recipient_of(telling_of(old), row) or old.recipient
+
+
+def _asked(old: Notification) -> dict[str, object]:
+    """What the old one was asked to tell, without what it was then told."""
+    return {name: value for name, value in old.context.items() if name != "whatsapp"}
+
+
+def _next_number(first_key: str) -> int:
+    earlier = db.session.scalars(
+        select(Notification.dedupe_key).where(
+            Notification.dedupe_key.startswith(f"{first_key}:resend-", autoescape=True)
+        )
+    )
+    return 1 + sum(1 for _ in earlier)

@@ -7,11 +7,12 @@ failure gives it back. The gateway gets one key for one refund, however often it
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select, update
 
 from shop.audit import recording as audit
-from shop.clock import utcnow
+from shop.clock import in_future, utcnow
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -83,8 +84,21 @@ def request_refund(
         _refill_card(refund, payment, order, actor)
     else:
         enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
+        # That it has begun is told when it takes its time; many are done in less.
+        _message("refund_started", refund, in_future(minutes=2))
     _change_sales(order, lines, -1)
     return refund
+
+
+def _message(event: str, refund: Refund, run_at: datetime | None = None) -> None:
+    enqueue(
+        "messaging.tell",
+        {
+            "event": event, "order_id": refund.order_id, "refund_id": refund.id,
+            "amount_minor": refund.amount_minor,
+        },
+        key=f"{event}:{refund.id}", run_at=run_at,
+    )  # fmt: skip
 
 
 def _refill_card(refund: Refund, payment: Payment, order: Order, actor: str) -> None:
@@ -315,14 +329,7 @@ def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> 
     shown = format_minor(refund.amount_minor, payment.currency)
     _tell(order, actor.name, f"{shown} refunded")
     _move_order(order, actor)
-    enqueue(
-        "messaging.tell",
-        {
-            "event": "refunded", "order_id": order.id, "refund_id": refund.id,
-            "amount_minor": refund.amount_minor,
-        },
-        key=f"refunded:{refund.id}",
-    )  # fmt: skip
+    _message("refunded", refund)
     return "refunded"
 
 

@@ -7,6 +7,7 @@ from shop.clock import utcnow
 from shop.database import insert_ignore
 from shop.errors import Refused
 from shop.extensions import db
+from shop.stock.crossings import came_back, ran_low
 from shop.stock.models import MovementReason, StockLevel, StockMovement
 
 
@@ -39,6 +40,7 @@ def move(variant_id: int, delta: int, reason: MovementReason, actor: str, note: 
     )
     if not result.rowcount:  # type: ignore[attr-defined]
         raise NotOnShelf(variant=variant_id, delta=delta)
+    _tell(variant_id, delta)
     db.session.add(
         StockMovement(variant_id=variant_id, delta=delta, reason=reason, actor=actor, note=note)
     )
@@ -78,4 +80,15 @@ def restock_line(
         .values(on_hand=StockLevel.on_hand + units, updated_at=utcnow())
         .execution_options(synchronize_session="fetch")
     )
+    _tell(variant_id, units)
     return units
+
+
+def _tell(variant_id: int, delta: int) -> None:
+    """Whoever waits for this shelf to fill, or to run low, hears of it."""
+    level = select(StockLevel.on_hand, StockLevel.reserved, StockLevel.low_threshold)
+    on_hand, reserved, threshold = db.session.execute(
+        level.where(StockLevel.variant_id == variant_id)
+    ).one()
+    came_back(variant_id, on_hand - delta - reserved, on_hand - reserved)
+    ran_low(variant_id, on_hand - delta, on_hand, threshold)

@@ -13,6 +13,7 @@ from shop.clock import utcnow
 from shop.database import table_of
 from shop.errors import Refused
 from shop.extensions import db
+from shop.stock.crossings import came_back, ran_low
 from shop.stock.models import (
     MovementReason,
     Reservation,
@@ -141,7 +142,8 @@ def _end(order_id: int, state: ReservationState) -> list[tuple[int, int]]:
 
 
 def _change_level(variant_id: int, *, reserved: int, on_hand: int) -> None:
-    db.session.execute(
+    """Add both to the level; whoever waits for it to fill, or to run low, hears of it."""
+    now = db.session.execute(
         update(StockLevel)
         .where(StockLevel.variant_id == variant_id)
         .values(
@@ -149,8 +151,12 @@ def _change_level(variant_id: int, *, reserved: int, on_hand: int) -> None:
             on_hand=StockLevel.on_hand + on_hand,
             updated_at=utcnow(),
         )
+        .returning(StockLevel.on_hand, StockLevel.reserved, StockLevel.low_threshold)
         .execution_options(synchronize_session=False)
-    )
+    ).one()
+    free = now.on_hand - now.reserved
+    came_back(variant_id, free - on_hand + reserved, free)
+    ran_low(variant_id, now.on_hand - on_hand, now.on_hand, now.low_threshold)
 
 
 def has_active_hold(order_id: int) -> bool:
