@@ -51,6 +51,18 @@ def codes(pattern: str) -> Callable[[str], str]:
     return read
 
 
+LANGUAGES = ("en", "hi", "sv", "fr")
+"""The languages of shop/messaging/languages, by their codes."""
+
+
+def some_languages(value: str) -> str:
+    """Codes of languages with commas between, at least one."""
+    found = [code.strip().lower() for code in value.split(",") if code.strip()]
+    if not found or set(found) - set(LANGUAGES):
+        raise ValueError("must be of " + ", ".join(LANGUAGES) + ", with commas between")
+    return ", ".join(dict.fromkeys(found))
+
+
 def time_of_day(value: str) -> str:
     """A time on the shop's clock, as 21:00; empty stays empty."""
     if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value.strip(), re.ASCII):
@@ -108,11 +120,23 @@ PREFERENCES = {
     "refund_by_hand_days": Preference(
         3, number(1, 60), "Days until a refund that a person must send is an incident."
     ),
+    "return_days": Preference(
+        30, number(0, 365), "How many days after delivery a return may be asked for. 0: none."
+    ),
+    "return_send_days": Preference(
+        14, number(1, 90), "How many days an approved return may take to be sent, until it lapses."
+    ),
+    "return_address": Preference(
+        "", short_text(300), "Where customers send returns that no courier fetches, in one line."
+    ),
     "free_shipping_minor": _money(500_000, 10**10, "Standard delivery is free from here."),
     "standard_shipping_minor": _money(9900, 10**8, "Standard delivery."),
     "express_shipping_minor": _money(24900, 10**8, "Express delivery."),
     "support_refund_minor": _money(
         200_000, 10**10, "The largest refund that the support role may make."
+    ),
+    "digest_hour": Preference(
+        8, number(0, 23), "The hour at which staff are mailed what is open of incidents."
     ),
     "archive_days": Preference(90, number(1, 3650), "When a finished order is archived."),
     "webhook_days": Preference(30, number(7, 365), "How long webhook bodies are kept."),
@@ -141,11 +165,59 @@ PREFERENCES = {
     "estimated_delivery": Preference(
         "3-5 business days", short_text(60), "What messages say of a parcel whose day is not known yet."
     ),
+    "default_language": Preference(
+        "en", one_of(*LANGUAGES), "The language of messages where the customer's own is not offered: en, hi, sv or fr."
+    ),
+    "whatsapp_languages": Preference(
+        "en", some_languages, "Languages in which your WhatsApp templates are approved; others get the first."
+    ),
     "cart_reminder_hours": Preference(
         4, number(1, 72), "Hours after the last change until a cart's owner who agreed is reminded of it."
     ),
     "uncertain_hours": Preference(
         6, number(1, 72), "Hours until an SMS or WhatsApp message of unknown outcome is an incident."
+    ),
+    "alert_payment_success_percent": Preference(
+        90, number(0, 100), "Alert when fewer percent of an hour's payments succeed. 0: never."
+    ),
+    "alert_payment_minimum": Preference(
+        10, number(1, 10_000), "Fewer payments than these in the hour alarm nobody."
+    ),
+    "alert_webhook_failure_percent": Preference(
+        5, number(0, 100), "Alert when more percent of an hour's webhooks fail. 100: never."
+    ),
+    "alert_webhook_minimum": Preference(
+        20, number(1, 10_000), "Fewer webhooks than these in the hour alarm nobody."
+    ),
+    "alert_hold_expiry_percent": Preference(
+        20, number(0, 100), "Alert when more percent of a day's holds expire unpaid. 100: never."
+    ),
+    "alert_hold_minimum": Preference(
+        20, number(1, 10_000), "Fewer ended holds than these in the day alarm nobody."
+    ),
+    "alert_shipment_failure_percent": Preference(
+        5, number(0, 100), "Alert when more percent of a day's parcels cannot be booked. 100: never."
+    ),
+    "alert_shipment_minimum": Preference(
+        10, number(1, 10_000), "Fewer parcels than these in the day alarm nobody."
+    ),
+    "alert_errors": Preference(
+        5, number(0, 100_000), "Alert when more unforeseen errors come in 5 minutes."
+    ),
+    "alert_mail_failure_percent": Preference(
+        5, number(0, 100), "Alert when more percent of an hour's mails fail. 100: never."
+    ),
+    "alert_mail_minimum": Preference(
+        10, number(1, 10_000), "Fewer mails than these in the hour alarm nobody."
+    ),
+    "alert_low_stock": Preference(
+        0, number(0, 100_000), "Alert when more variants are at or under their own threshold."
+    ),
+    "alert_worker_minutes": Preference(
+        2, number(1, 60), "Alert when no worker has been seen for so many minutes."
+    ),
+    "alert_repeat_hours": Preference(
+        6, number(1, 168), "How often an alert that lasts is told again."
     ),
 }  # fmt: skip
 

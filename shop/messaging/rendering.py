@@ -1,79 +1,143 @@
-"""Making a message from its wording and the database: subject, text and HTML, with the same facts."""
+"""Making a message from its wording and the database: mail in two twins, an SMS, WhatsApp's parameters."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import css_inline
-from babel import Locale
 from flask import current_app
 
 from shop.config import ROOT, settings
-from shop.messaging import facts
-from shop.messaging.facts import Rows
-from shop.messaging.wordings import WORDINGS, Wording
-from shop.orders.models import OrderLine
+from shop.messaging import facts, filling, overrides, sections
+from shop.messaging.facts_beside import Beside
+from shop.messaging.languages import ENGLISH, LANGUAGES, Language
+from shop.messaging.sms_text import sendable
+from shop.messaging.subjects import Subject
+from shop.messaging.whatsapp_templates import WHATSAPP
+from shop.messaging.wordings import PARTS, Wording, filled_in
 
-WHY_CUSTOMER = (
-    "You get this email because you placed an order at {shop_name}. It carries no marketing."
-)
-WHY_OWNER = "You get this email because new orders of {shop_name} are sent to this address."
+UNKNOWN = "-"
+"""What stands for a parameter without a value: WhatsApp takes no empty one."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent: one line of subject, and the same content twice."""
+    """A mail: one line of subject, and the same content twice."""
 
     subject: str
     text: str
     html: str
+    preheader: str = ""
 
 
 @dataclass(frozen=True)
-class Item:
-    """A line of an order or a parcel, as a message shows it."""
+class WhatsApp:
+    """What WhatsApp sends: an approved template by name, its language, its values in their order."""
 
     name: str
-    about: str
-    price: str
+    language: str
+    parameters: tuple[tuple[str, str], ...]
 
 
-def render(template: str, order_id: int, context: dict[str, Any]) -> Message:
-    """Make the message from what is committed now. Raises KeyError for an unknown template.
+@dataclass(frozen=True)
+class Block:
+    """A table in a mail that is about no order. A row's address may be empty: then it is no link."""
 
-    `context` names what the message is about beside the order: refund_id, shipment_id, payment_id.
+    caption: str
+    #: (label, value, address)
+    rows: tuple[tuple[str, str, str], ...] = ()
+    #: A sentence above the table.
+    note: str = ""
+
+
+def render(
+    template: str,
+    about: int | Subject,
+    context: dict[str, Any],
+    language: str = "en",
+    words: Mapping[str, str] | None = None,
+) -> Message:
+    """Make the mail from what is committed now. Raises KeyError for an unknown template.
+
+    `about` is an order's id, or another subject. `context` names what the message is about beside
+    it: refund_id, shipment_id, payment_id, return_id. `words` stand in for those that are kept (a
+    preview of what is not saved).
     """
-    wording = WORDINGS[template]
-    rows = facts.load(order_id, context)
-    filled = facts.placeholders(rows, context)
-    reason = WHY_OWNER if template == "admin_new_order" else WHY_CUSTOMER
-    return _drawn(
-        wording,
-        filled,
-        reason,
-        number=rows.order.number,
-        **_contents(rows, wording, filled, context),
+    spoken = LANGUAGES[overrides.spoken(template, "email", language)]
+    wording = overrides.wording_of(template, spoken.code).with_words(words or {})
+    rows = facts.load(_subject(about), context)
+    filled = filling.filled(rows, context, spoken)
+    reason = spoken.say(wording.reason, shop_name=settings().shop_name)
+    if isinstance(rows, Beside):
+        shown: dict[str, Any] = {
+            "items": sections.goods(rows, spoken),
+            "stop_url": filled.get("stop_url", ""),
+        }
+        return _drawn(wording, filled, reason, spoken, **shown)
+    made = sections.About(rows, context, filled, spoken)
+    shown = {"number": rows.order.number, **sections.contents(made, wording.sections)}
+    return _drawn(wording, filled, reason, spoken, **shown)
+
+
+def render_sms(
+    template: str,
+    about: int | Subject,
+    context: dict[str, Any],
+    language: str = "en",
+    words: Mapping[str, str] | None = None,
+) -> str:
+    """The text of an SMS. Raises KeyError where the template has none."""
+    spoken = LANGUAGES[overrides.spoken(template, "sms", language)]
+    kept = overrides.sms_of(template, spoken.code)
+    filled = filling.filled(facts.load(_subject(about), context), context, spoken)
+    return sendable(filled_in((words or {}).get("text") or kept, filled))
+
+
+def whatsapp(
+    template: str,
+    about: int | Subject,
+    context: dict[str, Any],
+    language: str = "en",
+    words: Mapping[str, str] | None = None,
+) -> WhatsApp:
+    """What WhatsApp is told. Raises KeyError where the template has no approved counterpart."""
+    spoken = LANGUAGES[overrides.spoken(template, "whatsapp", language)]
+    name = (words or {}).get("name") or overrides.whatsapp_name_of(template, spoken.code)
+    filled = filling.filled(facts.load(_subject(about), context), context, spoken)
+    values = tuple(
+        (parameter, filled_in(filled[placeholder], {}) or UNKNOWN)
+        for parameter, placeholder in WHATSAPP[template].parameters
     )
+    return WhatsApp(name, spoken.code, values)
 
 
-def render_plain(wording: Wording, url: str, reason: str) -> Message:
-    """A message that is about no order: its words, one button, and why it was sent."""
-    return _drawn(wording, {"url": url}, reason)
+def render_plain(
+    wording: Wording, url: str, reason: str, blocks: tuple[Block, ...] = ()
+) -> Message:
+    """A mail that is about no order, in English: its words, one button, tables, and why it was sent."""
+    said = filled_in(reason, {"shop_name": settings().shop_name})
+    filled = {"url": url, "shop_name": settings().shop_name}
+    return _drawn(wording, filled, said, ENGLISH, blocks=blocks)
 
 
-def _drawn(wording: Wording, filled: dict[str, str], reason: str, **contents: Any) -> Message:
+def _subject(about: int | Subject) -> Subject:
+    return Subject("order", about) if isinstance(about, int) else about
+
+
+def _drawn(
+    wording: Wording, filled: dict[str, str], reason: str, language: Language, **contents: Any
+) -> Message:
     shown = {
+        "language": language.code,
+        "say": language.say,
         "shop_name": settings().shop_name,
         "support_email": settings().support_email,
         "site": settings().public_url.partition("://")[2],
         "public_url": settings().public_url,
-        "reason": reason.format(shop_name=settings().shop_name),
-        "wording": {
-            part: _fill(getattr(wording, part), filled)
-            for part in ("subject", "preheader", "headline", "sentence", "button", "caption")
-        },
+        "reason": reason,
+        "wording": {part: filled_in(getattr(wording, part), filled) for part in PARTS},
         "url": filled[wording.link],
         "sections": wording.sections,
         **contents,
@@ -81,109 +145,8 @@ def _drawn(wording: Wording, filled: dict[str, str], reason: str, **contents: An
     environment = current_app.jinja_env
     page = environment.get_template("messages/skeleton.html").render(shown)
     text = environment.get_template("messages/skeleton.txt").render(shown)
-    return Message(shown["wording"]["subject"], _tidy(text), _inliner().inline(page))
-
-
-def _fill(words: str, filled: dict[str, str]) -> str:
-    """Put the facts in. Blanks and line breaks in them become one blank: a name cannot break a line."""
-    return " ".join(words.format_map(filled).split())
-
-
-def _contents(
-    rows: Rows, wording: Wording, filled: dict[str, str], context: dict[str, Any]
-) -> dict[str, Any]:
-    """What the sections of this wording show."""
-    made: dict[str, Callable[[], dict[str, Any]]] = {
-        "lines": lambda: {"items": [_item(rows, line, line.quantity) for line in rows.order.lines]},
-        "parcel_lines": lambda: {"items": _parcel_items(rows)},
-        "totals": lambda: {"totals": _totals(rows), "total": _total(rows), "tax": _tax(rows)},
-        "address": lambda: {"address": _address(rows.order.shipping_address)},
-        "parcel": lambda: {"parcel": _parcel(filled, rows)},
-        "refund": lambda: {"refund": _refund(rows, context)},
-        "instructions": lambda: {"instructions": _instructions(rows)},
-        "contact": lambda: {"email": rows.order.email, "phone": rows.order.phone},
-    }
-    found: dict[str, Any] = {"order_url": filled["order_url"]}
-    for section in wording.sections:
-        if section in made:
-            found |= made[section]()
-    return found
-
-
-def _item(rows: Rows, line: OrderLine, quantity: int) -> Item:
-    about = ", ".join(filter(None, [line.options, f"quantity {quantity}"]))
-    price = rows.money(line.total_minor) if quantity == line.quantity else ""
-    return Item(line.name, about, price)
-
-
-def _parcel_items(rows: Rows) -> list[Item]:
-    if rows.shipment is None or not rows.shipment.lines:
-        return [_item(rows, line, line.quantity) for line in rows.order.lines]
-    return [_item(rows, held.order_line, held.quantity) for held in rows.shipment.lines]
-
-
-def _totals(rows: Rows) -> list[tuple[str, str]]:
-    """The rows above the total; those of nothing are left out, but delivery is always told."""
-    order = rows.order
-    count = sum(line.quantity for line in order.lines)
-    label = order.shipping_label
-    delivery = label if "delivery" in label.lower() else f"{label} delivery".strip().capitalize()
-    free = "Free" if order.shipping_minor == 0 else rows.money(order.shipping_minor)
-    told = [(f"Items ({count})", rows.money(order.subtotal_minor))]
-    if order.discount_minor:
-        told.append(("Discount", f"−{rows.money(order.discount_minor)}"))
-    told.append((delivery, free))
-    if order.fee_minor:
-        told.append(("Fee for paying at the door", rows.money(order.fee_minor)))
-    if order.tax_minor:
-        told.append(("Tax", rows.money(order.tax_minor)))
-    return told
-
-
-def _total(rows: Rows) -> tuple[str, str]:
-    return facts.total_label(rows), rows.money(rows.order.total_minor)
-
-
-def _tax(rows: Rows) -> str:
-    order = rows.order
-    if not order.tax_included_minor:
-        return ""
-    name = "GST" if order.currency == "INR" else "tax"
-    return f"Includes {rows.money(order.tax_included_minor)} {name}."
-
-
-def _address(address: dict[str, str]) -> list[str]:
-    """The address as it stands on the parcel."""
-    city = " ".join(filter(None, [address.get("city"), address.get("postal_code")]))
-    country = Locale("en").territories.get(address.get("country", ""), "")
-    place = ", ".join(filter(None, [city, address.get("state"), country]))
-    rows = [address.get(name, "") for name in ("recipient", "line1", "line2", "landmark")]
-    return [" ".join(row.split()) for row in [*rows, place] if row]
-
-
-def _parcel(filled: dict[str, str], rows: Rows) -> list[tuple[str, str]]:
-    shipment = rows.shipment
-    told = [("Courier", filled["courier"]), ("Tracking number", filled["awb"])]
-    if shipment and shipment.estimated_at:
-        told.append(("Expected", facts.long_day(shipment.estimated_at)))
-    return [(label, value) for label, value in told if value]
-
-
-def _refund(rows: Rows, context: dict[str, Any]) -> list[tuple[str, str]]:
-    payment = rows.refund.payment if rows.refund else rows.payment
-    told = [("Refunded", rows.money(facts.refunded_minor(rows, context)))]
-    if payment is not None:
-        told += [
-            ("Paid by", facts.method_name(payment)),
-            ("Paid", rows.money(payment.captured_minor)),
-        ]
-    return told
-
-
-def _instructions(rows: Rows) -> list[tuple[str, str]]:
-    """The rows as they were frozen on the attempt."""
-    step = rows.payment.next_step if rows.payment else {}
-    return [(label, value) for label, value in step.get("rows", [])]
+    said: dict[str, str] = shown["wording"]
+    return Message(said["subject"], _tidy(text), _inliner().inline(page), said["preheader"])
 
 
 @cache

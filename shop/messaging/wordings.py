@@ -1,10 +1,32 @@
 """What the messages say, with named placeholders: plain data, never a template.
 
-Placeholders are the fields that shop/messaging/facts.py works out. Both twins of a mail, HTML and
-text, are made from the same wording, so they cannot disagree.
+Placeholders are named in shop/messaging/placeholders.py and worked out in filling.py. Both twins of
+a mail, HTML and text, are made from the same wording, so they cannot disagree. Other languages are
+in shop/messaging/languages, and what the owner changed in the database (overrides.py).
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+BLANKS = re.compile(r"[^\S\u00a0\u202f]+")
+"""Blanks and line breaks, but for those that hold an amount together."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences of a mail, without what it is made of."""
+
+    subject: str
+    #: The line that mail programs show beside the subject.
+    preheader: str
+    headline: str
+    sentence: str
+    button: str
+    #: Above the lines, where there are such.
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,6 +44,27 @@ class Wording:
     sections: tuple[str, ...]
     #: Above the lines, where there are such.
     caption: str = "What you ordered"
+    #: A phrase that says why the reader gets it.
+    reason: str = "why_customer"
+
+    def with_words(self, words: Words | Mapping[str, str]) -> "Wording":
+        """The same message in other words; what they leave empty or out stays."""
+        given = asdict(words) if isinstance(words, Words) else words
+        said: dict[str, Any] = {part: words for part, words in given.items() if words}
+        return replace(self, **said)
+
+
+PARTS = ("subject", "preheader", "headline", "sentence", "button", "caption")
+"""What of a wording is words."""
+
+
+def filled_in(words: str, values: Mapping[str, str]) -> str:
+    """Put the values in, and nothing else: no template, no formatting, no second round.
+
+    Blanks and line breaks in them become one blank: a name cannot break a line. Raises KeyError for
+    a placeholder without a value.
+    """
+    return BLANKS.sub(" ", PLACEHOLDER.sub(lambda found: values[found[1]], words)).strip()
 
 
 WORDINGS = {
@@ -43,6 +86,7 @@ WORDINGS = {
         link="admin_url",
         sections=("lines", "totals", "address", "contact"),
         caption="What was ordered",
+        reason="why_owner",
     ),
     "payment_instructions": Wording(
         subject="Send {to_send} by {due_day} for order {number}",
@@ -146,5 +190,120 @@ WORDINGS = {
         link="order_url",
         sections=("questions",),
     ),
+    "coming_back": Wording(
+        subject="Order {number} is coming back to us",
+        preheader="{courier} could not hand it over.",
+        headline="Your parcel is coming back to us",
+        sentence="{courier} could not hand it over and brings it back. When it is here we write, and send it again or give your money back.",
+        button="See your order",
+        link="order_url",
+        sections=("parcel", "address", "questions"),
+    ),
+    "refund_started": Wording(
+        subject="We are sending back {refund}",
+        preheader="{refund_for}",
+        headline="We are sending back {refund}",
+        sentence="{refund_for} We write again when it has left.",
+        button="See the refund",
+        link="order_url",
+        sections=("refund", "questions"),
+    ),
+    "return_requested": Wording(
+        subject="We have your return of order {number}",
+        preheader="We look at it and answer soon.",
+        headline="We have your return",
+        sentence="We look at it and answer soon. Please keep the items until then.",
+        button="See your return",
+        link="return_url",
+        sections=("return_lines", "questions"),
+    ),
+    "return_approved": Wording(
+        subject="Your return of order {number} is approved",
+        preheader="Here is how the items get to us.",
+        headline="Your return is approved",
+        sentence="{return_note} Pack the items well. How they get to us stands on the page of your order.",
+        button="See what to do",
+        link="return_url",
+        sections=("return_lines", "questions"),
+    ),
+    "return_refused": Wording(
+        subject="We cannot take back your return of order {number}",
+        preheader="{return_note}",
+        headline="We cannot take this return",
+        sentence="{return_note} Reply to this email if you see it otherwise.",
+        button="See your return",
+        link="return_url",
+        sections=("return_lines", "questions"),
+    ),
+    "return_received": Wording(
+        subject="Your return of order {number} has reached us",
+        preheader="We look at the items now.",
+        headline="Your return has reached us",
+        sentence="We look at the items, and then refund or exchange them.",
+        button="See your return",
+        link="return_url",
+        sections=("return_lines", "questions"),
+    ),
+    "return_closed": Wording(
+        subject="Your return of order {number} is settled",
+        preheader="{return_note}",
+        headline="Your return is settled",
+        sentence="{return_note} There is nothing more to do for you.",
+        button="See your return",
+        link="return_url",
+        sections=("return_lines", "questions"),
+    ),
+    "exchange_sent": Wording(
+        subject="The exchange for order {number} is on its way",
+        preheader="{courier}, tracking number {awb}. {arrival}",
+        headline="Your exchange is on its way",
+        sentence="{courier} has your parcel. {arrival}",
+        button="Track your parcel",
+        link="track_url",
+        sections=("parcel", "parcel_lines", "address", "questions"),
+        caption="In this parcel",
+    ),
+    "admin_return_requested": Wording(
+        subject="Return asked for: order {number}",
+        preheader="{recipient} wants to send items back.",
+        headline="A return is asked for",
+        sentence="{recipient} wants to send back items of order {number}. {return_note}",
+        button="Open the order",
+        link="admin_url",
+        sections=("return_lines", "contact"),
+        reason="why_staff",
+    ),
+    "back_in_stock": Wording(
+        subject="{product} is back",
+        preheader="You asked us to tell you.",
+        headline="{product} is back",
+        sentence="You asked us to tell you: {thing} can be bought again. None is held for you.",
+        button="See it",
+        link="product_url",
+        sections=("goods",),
+        caption="Back on the shelf",
+        reason="why_asked",
+    ),
+    "abandoned_cart": Wording(
+        subject="Your cart is still here",
+        preheader="{count}, {cart_total}.",
+        headline="Your cart is still here",
+        sentence="You left {count} in it. Prices and stock may change; nothing is held.",
+        button="Back to the cart",
+        link="cart_url",
+        sections=("goods",),
+        caption="In your cart",
+        reason="why_asked",
+    ),
+    "admin_low_stock": Wording(
+        subject="Low stock: {product}",
+        preheader="{free} free of {sku}.",
+        headline="{free} left",
+        sentence="{thing} ({sku}) has {free} free units; its threshold is {threshold}.",
+        button="Open the stock",
+        link="stock_url",
+        sections=(),
+        reason="why_staff",
+    ),
 }
-"""Template → its words."""
+"""Template → its words in English."""
