@@ -50,9 +50,13 @@ LIMITS = {
     # Ten renewals and more within an order's day; a script does not keep the last units for ever.
     "renew_hold": Limit(15, 86_400),
     "find_order": Limit(10, 60),
+    # A request may hold 25 MB of pictures.
+    "return": Limit(10, 3600),
     "gift_card": Limit(10, 60),
     "gift_card_day": Limit(50, 86_400),
     "find_order_day": Limit(50, 86_400),
+    # Questions to the courier's computers; who asks more is told the shop's own prices.
+    "live_rates": Limit(20, 60),
 }
 
 

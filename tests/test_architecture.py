@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "errors", "start_checks", "config", "extensions", "clock", "database", "migrating", "money", "limits", "preferences",
     "secret_box", "logs", "providers", "headers", "pages", "guards", "jobs", "audit", "incidents",
-    "accounts", "stock", "catalog", "promotions", "cart", "orders", "payments", "delivery", "returns", "messaging", "webhooks",
-    "checkout", "operations", "books", "admin", "sandbox", "cli",
+    "accounts", "stock", "shipping_prices", "catalog", "promotions", "cart", "orders", "payments", "delivery", "returns", "messaging", "webhooks",
+    "checkout", "alerts", "operations", "books", "admin", "sandbox", "cli",
 )  # fmt: skip
 #: Leaves: they know no table, no request and no other provider.
 LEAVES = ("payments/gateways", "delivery/couriers", "messaging/channels", "incidents/trackers")
@@ -95,7 +95,7 @@ def test_transactions_are_opened_at_the_edge_only():
     """Views, jobs' runner, commands and the few use cases that call a gateway between two of them."""
     edges = re.compile(
         r"(views|cli|runner|schedule|queue|limits|numbers|placing|attempts|inbox|beat|embedded|dispatcher"
-        r"|maintenance|operations|guards|courier_tokens|signing_in|gateway|api|mailbox|shop/admin/|database)"
+        r"|maintenance|operations|alerts/counting|alerts/web_side|guards|courier_tokens|live_quotes|signing_in|gateway|api|mailbox|shop/admin/|database)"
     )
     for path in modules():
         if "with transaction()" in path.read_text(encoding="utf-8"):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import Row, bindparam, case, func, select
 
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant, VariantPrice
@@ -12,6 +13,8 @@ from shop.catalog.tax import rate_bp
 from shop.extensions import db
 from shop.money import format_minor, tax_included
 from shop.preferences import preferences
+from shop.shipping_prices.goods import Goods, Size, packed
+from shop.shipping_prices.tariff import ZONE_COUNTRIES
 from shop.stock.models import StockLevel
 
 FEW_LEFT = 3
@@ -42,6 +45,8 @@ class Line:
     tax_rate_bp: int
     #: When it was first put in, in microseconds since 1970.
     since: int
+    weight_grams: int
+    size_mm: Size
 
     @property
     def total_minor(self) -> int:
@@ -71,8 +76,11 @@ class Contents:
     currency: str
     lines: Sequence[Line]
     line_limit: int
+    #: Standard delivery is free from here; 0 where that depends on the zone.
     free_from_minor: int
     hold_minutes: int
+    #: Where the shop's own zones lie; None without zones.
+    zone_countries: str | None
 
     @property
     def count(self) -> int:
@@ -85,14 +93,16 @@ class Contents:
         return sum(line.total_minor for line in self.lines)
 
     @property
+    def goods(self) -> Goods:
+        """What would be delivered."""
+        sold = [line for line in self.lines if line.is_sold]
+        items = [(line.quantity, line.weight_grams, line.size_mm) for line in sold]
+        return packed(items, self.subtotal_minor, self.currency)
+
+    @property
     def tax_minor(self) -> int:
         """The tax inside it."""
         return sum(tax_included(line.total_minor, line.tax_rate_bp) for line in self.lines)
-
-    @property
-    def to_free_delivery_minor(self) -> int:
-        """What is missing for free standard delivery; 0 when it is reached."""
-        return max(0, self.free_from_minor - self.subtotal_minor)
 
     @property
     def moved(self) -> list[str]:
@@ -109,12 +119,15 @@ class Contents:
 def read(cart: Cart | None, currency: str) -> Contents:
     """The cart's lines in the order in which they were put in. Two statements."""
     chosen = preferences("line_limit", "free_shipping_minor", "hold_minutes")
+    rows = _rows(cart.id, cart.currency) if cart else []
+    zone_countries = rows[0].zone_countries if rows else None
     return Contents(
         currency=cart.currency if cart else currency,
-        lines=_lines(cart.id, cart.currency) if cart else [],
+        lines=[_line(row) for row in rows],
         line_limit=chosen["line_limit"],
-        free_from_minor=chosen["free_shipping_minor"],
+        free_from_minor=chosen["free_shipping_minor"] if zone_countries is None else 0,
         hold_minutes=chosen["hold_minutes"],
+        zone_countries=zone_countries,
     )
 
 
@@ -150,6 +163,8 @@ _LINES = (
         .correlate(Product)
         .scalar_subquery()
         .label("picture"),
+        Variant.weight_grams, Variant.length_mm, Variant.width_mm, Variant.height_mm,
+        ZONE_COUNTRIES.label("zone_countries"),
     )
     .join(Variant, Variant.id == CartLine.variant_id)
     .join(Product, Product.id == Variant.product_id)
@@ -161,23 +176,25 @@ _LINES = (
 )  # fmt: skip
 
 
-def _lines(cart_id: int, currency: str) -> list[Line]:
-    rows = db.session.execute(_LINES, {"cart_id": cart_id, "currency": currency})
-    return [
-        Line(
-            id=row.id,
-            variant_id=row.variant_id,
-            slug=row.slug,
-            sku=row.sku,
-            name=f"{row.brand} {row.name}",
-            options=", ".join((row.options or {}).values()),
-            picture=row.picture or "",
-            quantity=row.quantity,
-            price_minor=row.amount_minor if row.status == ProductStatus.ACTIVE else None,
-            price_seen_minor=row.price_seen_minor,
-            free=max(0, row.free or 0),
-            tax_rate_bp=rate_bp(row.tax_class),
-            since=since(row.created_at),
-        )
-        for row in rows
-    ]
+def _rows(cart_id: int, currency: str) -> Sequence[Any]:
+    return db.session.execute(_LINES, {"cart_id": cart_id, "currency": currency}).all()
+
+
+def _line(row: Row[Any]) -> Line:
+    return Line(
+        id=row.id,
+        variant_id=row.variant_id,
+        slug=row.slug,
+        sku=row.sku,
+        name=f"{row.brand} {row.name}",
+        options=", ".join((row.options or {}).values()),
+        picture=row.picture or "",
+        quantity=row.quantity,
+        price_minor=row.amount_minor if row.status == ProductStatus.ACTIVE else None,
+        price_seen_minor=row.price_seen_minor,
+        free=max(0, row.free or 0),
+        tax_rate_bp=rate_bp(row.tax_class),
+        since=since(row.created_at),
+        weight_grams=row.weight_grams,
+        size_mm=(row.length_mm, row.width_mm, row.height_mm),
+    )

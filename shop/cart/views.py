@@ -29,13 +29,16 @@ from shop.cart.changing import BadQuantity, Outcome, Removed, SoldOut
 from shop.cart.models import Cart
 from shop.catalog.freshness import read_stamp
 from shop.catalog.models import Product, Variant
-from shop.catalog.views import load_product, product_context, rendered
+from shop.catalog.product_page import goods_of
+from shop.catalog.views import load_product, product_context, rendered, with_estimate
 from shop.config import settings
 from shop.database import transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.money import format_minor
 from shop.pages import page, wants_fragment
+from shop.shipping_prices import deliver_to
+from shop.shipping_prices.estimating import estimate
 
 bp = Blueprint("cart", __name__)
 
@@ -70,9 +73,10 @@ def _cart_page(
     found: contents.Contents, said: dict[str, Any], status: int = 200, **more: Any
 ) -> Response:
     g.cart_count = found.count
+    told = estimate(deliver_to.asked(), found.goods, found.zone_countries) if found.lines else None
     return page(
-        "cart/cart.html", status, cart=found, said=said, out_of_band=wants_fragment(), **more
-    )
+        "cart/cart.html", status, cart=found, said=said, out_of_band=wants_fragment(), estimate=told, **more
+    )  # fmt: skip
 
 
 @bp.post("/cart/items")
@@ -117,6 +121,8 @@ def _add_refused(refusal: Refused, variant_id: int, typed: str) -> Response:
         else {"fault": str(refusal)}
     )
     content = rendered("catalog/_product.html", **product_context(stamp, found), **faults)
+    goods = goods_of(found, settings().default_currency)
+    content = with_estimate(stamp, content, place.slug, place.sku, goods)
     return page(
         "catalog/product.html", refusal.status, content=content, title=f"Error: {found.full_name}",
         department=found.path[0].slug,

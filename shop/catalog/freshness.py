@@ -19,6 +19,7 @@ from shop.clock import utcnow
 from shop.config import ROOT, settings
 from shop.extensions import db
 from shop.preferences import PREFERENCES, Setting
+from shop.shipping_prices.tariff import ZONE_COUNTRIES
 from shop.stock.models import StockLevel
 
 T = TypeVar("T")
@@ -29,8 +30,9 @@ GOODS = (Product, Variant, VariantPrice, Picture, StockLevel)
 NEWEST = select(
     *(select(func.max(table.updated_at)).scalar_subquery() for table in (*SHELVES, *GOODS)),
     select(Setting.value).where(Setting.key == "free_shipping_minor").scalar_subquery(),
+    ZONE_COUNTRIES,
 )
-"""The newest change of each table, from its index, and the one preference that pages show."""
+"""The newest change of each table, from its index, and what pages show of delivery."""
 
 SETTLING = timedelta(seconds=20)
 """Longer than any transaction lasts: see `read_stamp`."""
@@ -47,8 +49,10 @@ class Stamp:
     shelves: str
     #: Of everything that a catalogue page shows.
     goods: str
-    #: Standard delivery is free from here.
+    #: Standard delivery is free from here; 0 where that depends on the zone.
     free_shipping_minor: int
+    #: Where the shop's own zones lie; None without zones.
+    zone_countries: str | None
 
 
 def read_stamp() -> Stamp:
@@ -58,12 +62,17 @@ def read_stamp() -> Stamp:
     commit would then be hidden behind the newer moment. So while the newest change is fresh,
     the stamp also changes every two seconds; once it is older than any transaction, it stands.
     """
-    *moments, free_from = db.session.execute(NEWEST).one()
-    row = PREFERENCES["free_shipping_minor"]
-    free_shipping_minor = row.default if free_from is None else row.read(free_from)
+    *moments, free_from, zone_countries = db.session.execute(NEWEST).one()
+    free_shipping_minor = _free_from(free_from) if zone_countries is None else 0
     shelves = _text(moments[: len(SHELVES)])
-    goods = f"{shelves} {_text(moments[len(SHELVES) :])} {free_shipping_minor}"
-    return Stamp(shelves, goods, free_shipping_minor)
+    goods = f"{shelves} {_text(moments[len(SHELVES) :])} {free_shipping_minor} {zone_countries}"
+    return Stamp(shelves, goods, free_shipping_minor, zone_countries)
+
+
+def _free_from(stored: str | None) -> int:
+    row = PREFERENCES["free_shipping_minor"]
+    found: int = row.default if stored is None else row.read(stored)
+    return found
 
 
 def _text(moments: Sequence[datetime | None]) -> str:

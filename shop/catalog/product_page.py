@@ -12,6 +12,7 @@ from shop.catalog.shelves import Shelf, Shelves
 from shop.catalog.tax import rate_bp
 from shop.errors import NotFound
 from shop.extensions import db
+from shop.shipping_prices.goods import Goods, Size, packed
 from shop.stock.models import StockLevel
 
 FEW_ENOUGH_TO_SAY = 10
@@ -33,6 +34,8 @@ class Choice:
     before_minor: int | None
     #: Units that can still be sold.
     free: int
+    weight_grams: int
+    size_mm: Size
 
     @property
     def is_sold(self) -> bool:
@@ -79,6 +82,14 @@ class ProductPage:
         return "In stock"
 
 
+def goods_of(found: ProductPage, currency: str) -> Goods | None:
+    """One unit of the chosen variant as a parcel; None when it is not sold."""
+    choice = found.chosen
+    if choice is None or choice.price_minor is None or not choice.is_sold:
+        return None
+    return packed([(1, choice.weight_grams, choice.size_mm)], choice.price_minor, currency)
+
+
 def load(slug: str, sku: str, shelves: Shelves, currency: str) -> ProductPage:
     """The page of an active product with this variant chosen. Two statements.
 
@@ -120,6 +131,7 @@ def _statement(slug: str, currency: str) -> Any:
             Variant.id.label("variant_id"), Variant.sku, Variant.options,
             VariantPrice.amount_minor, VariantPrice.compare_at_minor,
             (StockLevel.on_hand - StockLevel.reserved).label("free"),
+            Variant.weight_grams, Variant.length_mm, Variant.width_mm, Variant.height_mm,
             Picture.storage_key, Picture.alt_text,
         )
         .outerjoin(Variant, Variant.product_id == Product.id)
@@ -141,6 +153,7 @@ def _choices(rows: Sequence[Row[Any]]) -> list[Choice]:
             found[row.variant_id] = Choice(
                 row.variant_id, row.sku, ", ".join((row.options or {}).values()),
                 row.amount_minor, row.compare_at_minor, max(0, row.free or 0),
+                row.weight_grams, (row.length_mm, row.width_mm, row.height_mm),
             )  # fmt: skip
     return list(found.values())
 

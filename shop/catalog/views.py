@@ -16,8 +16,14 @@ from shop.catalog.freshness import Stamp, page_version, read_stamp, remembered
 from shop.catalog.shelves import Shelves, departments, shelves
 from shop.config import settings
 from shop.pages import asset_url, not_modified, page, tagged, wants_fragment, with_etag
+from shop.shipping_prices import deliver_to
+from shop.shipping_prices.estimating import estimate
+from shop.shipping_prices.goods import Goods
 
 bp = Blueprint("catalog", __name__)
+
+ESTIMATE = Markup("<!-- estimate -->")
+"""Where a kept product page leaves room for the reader's own estimate."""
 
 
 def picture_url(storage_key: str) -> str:
@@ -51,7 +57,7 @@ def product(slug: str) -> Response:
 def _answer(make: Any) -> Response:
     """An anonymous reader's page has a tag, and is not made again while that stands."""
     stamp = read_stamp()
-    if request.cookies:
+    if request.cookies or deliver_to.is_asked():
         made: Response = make(stamp)
         return made
     kind = "fragment" if wants_fragment() else "page"
@@ -136,10 +142,27 @@ def _product_page(stamp: Stamp, slug: str) -> Response:
     def make() -> dict[str, Any]:
         found = load_product(stamp, slug, sku)
         content = rendered(template, **product_context(stamp, found))
-        return {"content": content, "title": found.full_name, "department": found.path[0].slug}
+        goods = product_page.goods_of(found, settings().default_currency)
+        return {
+            "content": content, "goods": goods, "sku": found.chosen.sku if found.chosen else "",
+            "title": found.full_name, "department": found.path[0].slug,
+        }  # fmt: skip
 
     kept = remembered(f"{template} {slug} {sku}", stamp.goods, make)
-    return page("catalog/product.html", **kept)
+    content = with_estimate(stamp, kept["content"], slug, kept["sku"], kept["goods"])
+    return page("catalog/product.html", **{**kept, "content": content})
+
+
+def with_estimate(
+    stamp: Stamp, content: Markup, slug: str, sku: str, goods: Goods | None
+) -> Markup:
+    """The product with what delivery would cost this reader, which is nobody else's."""
+    if goods is None:
+        return content.replace(ESTIMATE, Markup())
+    told = estimate(deliver_to.asked(), goods, stamp.zone_countries)
+    return content.replace(
+        ESTIMATE, rendered("catalog/_estimate.html", estimate=told, slug=slug, sku=sku)
+    )
 
 
 def load_product(stamp: Stamp, slug: str, sku: str) -> product_page.ProductPage:
@@ -153,4 +176,5 @@ def product_context(stamp: Stamp, found: product_page.ProductPage) -> dict[str, 
         "product": found,
         "free_from": stamp.free_shipping_minor,
         "currency": settings().default_currency,
+        "estimate_here": ESTIMATE,
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import func, literal_column, or_, select
 
-from shop.checkout.addresses import country_name
+from shop.accounts.addresses import country_name
 from shop.delivery.models import Shipment, ShipmentStatus
 from shop.extensions import db
 from shop.money import format_minor

@@ -6,7 +6,7 @@ from functools import cache
 
 from markupsafe import Markup
 
-from shop.checkout.addresses import (
+from shop.accounts.addresses import (
     Rules,
     countries,
     meant_email,

@@ -8,10 +8,10 @@ from babel.dates import format_date
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
-from shop.checkout.addresses import country_name
+from shop.accounts.addresses import country_name
 from shop.clock import local, utcnow
 from shop.delivery import story
-from shop.delivery.models import NOT_HANDED_OVER, Shipment, TrackingEvent
+from shop.delivery.models import NOT_HANDED_OVER, Shipment, ShipmentStatus, TrackingEvent
 from shop.delivery.story import Story
 from shop.errors import NotFound
 from shop.extensions import db
@@ -29,6 +29,9 @@ from shop.payments.models import (
     PaymentPart,
     Refund,
 )
+from shop.returns import asking, claims
+from shop.returns.exchanging import METHOD as REPLACEMENT
+from shop.returns.models import ReturnRequest
 
 S = OrderStatus
 A = AttemptStatus
@@ -59,6 +62,9 @@ class OrderPage:
     is_owner: bool
     #: In which parts it is paid; one, as a rule.
     parts: Sequence[PaymentPart]
+    returns: Sequence[ReturnRequest] = ()
+    #: Something of it was delivered lately enough to be sent back.
+    may_return: bool = False
 
     @property
     def headline(self) -> Headline:
@@ -111,6 +117,8 @@ class OrderPage:
     def may_cancel(self) -> bool:
         """The shopper may cancel: unpaid by the link alone, paid only by its signed-in owner (S53)."""
         if not may(self.order, "cancelled_by_customer", Who.SHOPPER) or self.is_asking:
+            return False
+        if self.order.payment_method == REPLACEMENT:
             return False
         if self.order.is_unpaid:
             return True
@@ -175,21 +183,25 @@ def find(token: str) -> Order:
 
 
 def read(order: Order, is_owner: bool) -> OrderPage:
-    """All that the page draws: six statements, however many lines and parcels."""
+    """All that the page draws: some ten statements, however many lines and parcels."""
     order = db.session.scalars(
         select(Order).where(Order.id == order.id).options(selectinload(Order.lines))
     ).one()
     events = select(OrderEvent).where(
         OrderEvent.order_id == order.id, OrderEvent.for_customer.is_(True)
     )
+    parcels = story.stories_of(order.id)
+    has_come = any(one.shipment.status == ShipmentStatus.DELIVERED for one in parcels)
     return OrderPage(
         order=order,
         events=list(db.session.scalars(events.order_by(OrderEvent.id))),
         payment=attempts.latest(order.id),
         parts=parts.of_order(order.id),
         refunds=list(db.session.scalars(select(Refund).where(Refund.order_id == order.id))),
-        parcels=story.stories_of(order.id),
+        parcels=parcels,
         is_owner=is_owner,
+        returns=asking.of_order(order.id) if parcels else (),
+        may_return=has_come and bool(claims.returnable(order)),
     )
 
 
@@ -206,6 +218,7 @@ def version_of(order: Order) -> str:
             select(func.max(Refund.updated_at)).where(Refund.order_id == order.id).scalar_subquery(),
             select(func.max(Shipment.updated_at)).where(Shipment.order_id == order.id).scalar_subquery(),
             select(func.max(TrackingEvent.id)).where(TrackingEvent.shipment_id.in_(shipments)).scalar_subquery(),
+            select(func.max(ReturnRequest.updated_at)).where(ReturnRequest.order_id == order.id).scalar_subquery(),
         )
     ).one()  # fmt: skip
     return f"{order.version}:{order.updated_at}:{':'.join(map(str, newest))}"

@@ -47,6 +47,8 @@ class Wish:
     by_deposit: bool = False
     #: What the button said would be charged now; None when the form did not say.
     quoted_now_minor: int | None = None
+    #: The courier's answer from which the page's prices came; empty without one.
+    live_token: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ class StockGone(FiguresMoved):
     """Something sold out. Nothing was charged, and your cart holds what is left."""
 
 
+class NotDelivered(Refused):
+    """We cannot deliver there yet. Try another address."""
+
+
 class CartGone(Refused):
     """This checkout has ended. Your cart is still here."""
 
@@ -81,7 +87,7 @@ class CartGone(Refused):
 def place(wish: Wish) -> Placed:
     """Place the order once, however often it is asked. Opens its own transactions.
 
-    Raises FiguresMoved or StockGone (nothing was placed), CartGone, or Refused with a reason.
+    Raises FiguresMoved or StockGone (nothing was placed), NotDelivered, CartGone, or Refused with a reason.
     """
     placed = already_placed(wish.idempotency_key)
     if placed:
@@ -154,7 +160,7 @@ def _write(wish: Wish, number: str) -> _Step:
     now = quote(
         wish.cart_id, country=wish.shipping_address["country"],
         postal_code=wish.shipping_address["postal_code"], rate=wish.rate, method=wish.method,
-        gift_code=wish.gift_code, by_deposit=wish.by_deposit,
+        gift_code=wish.gift_code, by_deposit=wish.by_deposit, live_token=wish.live_token,
         customer=Customer(wish.user_id, wish.email, wish.phone) if wish.method == "cod" else None,
     )  # fmt: skip
     _check(wish, now)
@@ -214,6 +220,8 @@ def _check(wish: Wish, now: Quote) -> None:
         raise reservations.OutOfStock({line.variant_id: line.free for line in now.shortages})
     if any(line.quantity > now.chosen["line_limit"] for line in now.lines):
         raise Refused(f"Not more than {now.chosen['line_limit']} of one thing in an order.")
+    if not now.rates:
+        raise NotDelivered(now.offer.refusal)
     _check_method(wish, now)
     if now.total_minor <= 0:
         raise Refused("This order would cost nothing. Please write to us.")
@@ -242,6 +250,7 @@ def _order(wish: Wish, number: str, now: Quote) -> Order:
         tax_minor=now.tax_minor, tax_included_minor=now.tax_included_minor, total_minor=now.total_minor,
         shipping_address=wish.shipping_address, billing_address=wish.billing_address,
         shipping_method=now.rate, shipping_label=now.shipping_label, payment_method=now.method,
+        expected_by=now.delivery.by if now.delivery else None,
         locale=wish.locale, idempotency_key=wish.idempotency_key, placed_at=utcnow(),
         expires_at=in_future(hours=_cancel_hours(wish, now)),
         payment_status=PaymentStatus.NOT_PAID if wish.method == "cod" else PaymentStatus.PENDING,
@@ -293,8 +302,9 @@ def _adjusted(wish: Wish) -> StockGone:
         before = quote(wish.cart_id, rate=wish.rate, method=wish.method)
         changes = [_reduce(wish.cart_id, line) for line in before.shortages]
         after = quote(
-            wish.cart_id, country=wish.shipping_address["country"], rate=wish.rate,
-            method=wish.method, gift_code=wish.gift_code, by_deposit=wish.by_deposit,
+            wish.cart_id, country=wish.shipping_address["country"],
+            postal_code=wish.shipping_address["postal_code"], rate=wish.rate, method=wish.method,
+            gift_code=wish.gift_code, by_deposit=wish.by_deposit, live_token=wish.live_token,
         )  # fmt: skip
     if after.lines:
         changes.append(f"Your new total is {format_minor(after.total_minor, after.currency)}.")

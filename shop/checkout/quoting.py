@@ -12,8 +12,6 @@ from shop.catalog.models import Brand, Picture, Product, ProductStatus, Variant,
 from shop.catalog.tax import rate_bp
 from shop.checkout import at_the_door
 from shop.checkout.at_the_door import Customer, Place
-from shop.checkout.rates import PREFERENCES as RATE_PREFERENCES
-from shop.checkout.rates import Rate, rates_for
 from shop.config import settings
 from shop.extensions import db
 from shop.money import format_minor, tax_included
@@ -21,9 +19,13 @@ from shop.payments import parts
 from shop.payments.gateways import switched_on
 from shop.preferences import preferences
 from shop.promotions import gift_cards
+from shop.shipping_prices import tariff
+from shop.shipping_prices.goods import packed
+from shop.shipping_prices.places import Place as ShippedTo
+from shop.shipping_prices.tariff import Offer, Rate
 from shop.stock.models import StockLevel
 
-READ = (*RATE_PREFERENCES, *parts.PREFERENCES, *at_the_door.PREFERENCES, "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
+READ = (*tariff.PREFERENCES, *parts.PREFERENCES, *at_the_door.PREFERENCES, "line_limit", "hold_minutes", "bank_hold_hours", "unpaid_cancel_hours")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Quote:
 
     currency: str
     lines: Sequence[QuoteLine]
-    rates: Sequence[Rate]
+    #: The chosen way of delivery; empty where there is none.
     rate: str
     methods: Sequence[Method]
     method: str
@@ -103,6 +105,13 @@ class Quote:
     gift: Gift = NO_GIFT
     #: A deposit now and the rest later, as chosen.
     by_deposit: bool = False
+    #: Where the rates come from, or why there are none.
+    offer: Offer = tariff.NOTHING
+
+    @property
+    def rates(self) -> Sequence[Rate]:
+        """The ways of delivery."""
+        return self.offer.rates
 
     @property
     def count(self) -> int:
@@ -120,14 +129,19 @@ class Quote:
         return 0
 
     @property
-    def shipping_minor(self) -> int:
+    def delivery(self) -> Rate | None:
         """The chosen delivery."""
-        return next((rate.price_minor for rate in self.rates if rate.key == self.rate), 0)
+        return next((rate for rate in self.rates if rate.key == self.rate), None)
+
+    @property
+    def shipping_minor(self) -> int:
+        """What the chosen delivery costs."""
+        return self.delivery.price_minor if self.delivery else 0
 
     @property
     def shipping_label(self) -> str:
         """The chosen delivery in words."""
-        return next((rate.label for rate in self.rates if rate.key == self.rate), "")
+        return self.delivery.label if self.delivery else ""
 
     @property
     def fee_minor(self) -> int:
@@ -222,29 +236,50 @@ def quote(
     gift_code: str = "",
     by_deposit: bool = False,
     customer: Customer | None = None,
+    live_token: str = "",
 ) -> Quote:
-    """Work out the cart. Two statements, three with a gift card's code.
+    """Work out the cart. Two statements, three with a gift card's code, one more for a shop's own zones.
 
     `customer` is named where what the person did with earlier parcels counts: one statement more,
     and only where the order could be paid at the door. An unknown rate or method falls back to the first.
+    `live_token` names the courier's answer that the page shows (shop/shipping_prices/live_quotes.py).
     """
     rows = db.session.execute(_LINES, {"cart_id": cart_id}).all()
     chosen = preferences(*READ)
     lines = [_line(row) for row in rows]
     currency = rows[0].currency if rows else ""
     goods = sum(line.total_minor for line in lines)
-    rates = rates_for(goods, chosen)
-    the_rate = rate if rate in {one.key for one in rates} else rates[0].key
-    shipping = next(one.price_minor for one in rates if one.key == the_rate)
+    offer = _offer(rows, lines, ShippedTo(country, postal_code), chosen, live_token)
+    the_rate = _the_rate(offer, rate)
+    shipping = next((one.price_minor for one in offer.rates if one.key == the_rate), 0)
     gift = _gift(gift_code, currency)
     place = Place(country, postal_code, customer)
     methods = _methods(currency, place, max(goods + shipping - gift.balance_minor, 1), chosen)
     if gift.balance_minor >= goods + shipping:
         # The card pays all of it: nothing is left for another way to pay, nor for its fee.
-        return Quote(currency, lines, rates, the_rate, [], "gift_card", chosen, gift)
+        return Quote(currency, lines, the_rate, [], "gift_card", chosen, gift, offer=offer)
     usable = [way.key for way in methods if way.unavailable is None]
     the_method = method if method in usable else (usable[0] if usable else "")
-    return Quote(currency, lines, rates, the_rate, methods, the_method, chosen, gift, by_deposit)
+    return Quote(currency, lines, the_rate, methods, the_method, chosen, gift, by_deposit, offer)
+
+
+def _offer(
+    rows: Sequence[Row[Any]], lines: Sequence[QuoteLine], place: ShippedTo, chosen: Mapping[str, Any], live_token: str
+) -> Offer:  # fmt: skip
+    """The ways of delivery for these lines to this place."""
+    if not rows:
+        return tariff.NOTHING
+    items = [(line.quantity, line.weight_grams, line.size_mm) for line in lines]
+    goods = packed(items, sum(line.total_minor for line in lines), rows[0].currency)
+    return tariff.offer(place, goods, chosen, rows[0].has_zones, live_token)
+
+
+def _the_rate(offer: Offer, wanted: str | None) -> str:
+    """The way of delivery that was chosen where it is offered, else the first."""
+    keys = [one.key for one in offer.rates]
+    if wanted in keys:
+        return str(wanted)
+    return keys[0] if keys else ""
 
 
 def _gift(code: str, currency: str) -> Gift:
@@ -277,7 +312,7 @@ _LINES: Any = (
         Variant.height_mm, Variant.hsn_code, Product.name.label("product"), Product.slug,
         Product.seller_id, Product.tax_class, Brand.name.label("brand"), VariantPrice.amount_minor,
         (db.func.coalesce(StockLevel.on_hand - StockLevel.reserved, 0)).label("free"),
-        _FIRST_PICTURE.label("picture"),
+        _FIRST_PICTURE.label("picture"), tariff.HAS_ZONES.label("has_zones"),
     )
     .join(Cart, CartLine.cart_id == Cart.id)
     .join(Variant, CartLine.variant_id == Variant.id)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,12 +10,12 @@ from flask import Blueprint, Response, abort, request, session, url_for
 from flask_login import current_user
 from sqlalchemy import select
 
+from shop.accounts.addresses import countries, read_country
 from shop.cart.carts import current_cart, ordered_cart_id
 from shop.cart.views import SAID
 from shop.checkout import fields, placing
-from shop.checkout.addresses import countries, read_country
 from shop.checkout.at_the_door import Customer
-from shop.checkout.placing import CartGone, FiguresMoved, StockGone, Wish, place
+from shop.checkout.placing import CartGone, FiguresMoved, NotDelivered, StockGone, Wish, place
 from shop.checkout.quoting import Quote, gift_cards_are_taken, quote
 from shop.checkout.wishes import (
     first_values,
@@ -32,6 +33,7 @@ from shop.limits import count_try
 from shop.orders.models import Order, OrderStatus
 from shop.pages import leave_for, page, wants_fragment
 from shop.payments.gateways import gateway, switched_on
+from shop.shipping_prices.estimating import asked_token
 
 bp = Blueprint("checkout", __name__)
 bp.add_app_template_filter(fields.options_html, "options")
@@ -88,9 +90,12 @@ def _place(wish: Wish, form: Form) -> Response:
     try:
         placed = place(wish)
     except FiguresMoved as moved:
-        return _moved(moved, form)
+        return _moved(moved, form, wish.cart_id)
     except CartGone as gone:
         return _to_cart(str(gone))
+    except NotDelivered as refused:
+        figures = _figures(wish.cart_id, form)
+        return _checkout(figures, form, {"postal_code": str(refused)}, 422)
     except Refused as refused:
         return _checkout(
             _figures(wish.cart_id, form), form, {}, 422,
@@ -102,10 +107,16 @@ def _place(wish: Wish, form: Form) -> Response:
     return leave_for(placed.url)
 
 
-def _moved(moved: FiguresMoved, form: Form) -> Response:
+def _moved(moved: FiguresMoved, form: Form, cart_id: int) -> Response:
     """Nothing was placed: the new figures, and what moved, at the top."""
     if not moved.quote.lines:
         return _to_cart(" ".join(moved.changes))
+    if moved.quote.offer.wish is not None:
+        # The price that the page showed is too old; what the courier says now is not known yet.
+        return _checkout(
+            _figures(cart_id, form), form, {}, 409, headline="The figures changed",
+            changes=["The price of delivery was asked for again."],
+        )  # fmt: skip
     headline = "Some of it has sold out" if isinstance(moved, StockGone) else "The figures changed"
     return _checkout(
         moved.quote, form, {}, 409, changes=moved.changes, headline=headline
@@ -132,22 +143,48 @@ def validate(name: str) -> Response:
     """One field with what is wrong with it. Changes nothing."""
     if name not in fields.CHECKED:
         abort(404)
+    if name == "postal_code":
+        return _postal_code(request.form)
     form = {**request.form, "email": request.form.get("use_email") or request.form.get("email", "")}
     return page("checkout/field.html", field=fields.checked_field(name, form))
 
 
+def _postal_code(form: Form) -> Response:
+    """The code decides what delivery costs, and whether there is any: the figures come along."""
+    field = fields.checked_field("postal_code", form)
+    cart = current_cart()
+    figures = _figures(cart.id, form) if cart and not field.error else None
+    if figures is None or not figures.lines:
+        return page("checkout/field.html", field=field)
+    if figures.offer.refusal and field.value.strip():
+        field = replace(field, error=figures.offer.refusal, is_good=False)
+    return page("checkout/postal_code.html", field=field, **_context(figures, form, {}))
+
+
 def _figures(cart_id: int, form: Form) -> Quote:
+    """The figures for this form. Asks the courier what it takes, where its price is wanted and not known."""
+    figures = _quoted(cart_id, form, form.get("live_token", "")[:64])
+    if figures.offer.wish is not None:
+        token = asked_token(figures.offer.wish)
+        figures = _quoted(cart_id, form, token) if token else figures
+    _count_gift_codes(figures)
+    return figures
+
+
+def _quoted(cart_id: int, form: Form, live_token: str) -> Quote:
     gift_code = "" if form.get("update") == "no_gift" else form.get("gift_code", "")[:40]
-    figures = quote(
+    return quote(
         cart_id, country=read_country(form), postal_code=form.get("postal_code", ""),
         rate=form.get("rate"), method=form.get("method"), gift_code=gift_code,
-        by_deposit=form.get("plan") == "deposit", customer=_customer(),
+        by_deposit=form.get("plan") == "deposit", customer=_customer(), live_token=live_token,
     )  # fmt: skip
+
+
+def _count_gift_codes(figures: Quote) -> None:
     if figures.gift.error:
         # Who tries out codes is stopped (S47).
         count_try("gift_card", f"address:{request.remote_addr}")
         count_try("gift_card_day", f"address:{request.remote_addr}")
-    return figures
 
 
 def _customer() -> Customer | None:
@@ -172,7 +209,7 @@ def _context(figures: Quote, form: Form, errors: dict[str, str]) -> dict[str, An
     dropped = [
         words
         for name, now, words in (
-            ("rate", figures.rate, "That delivery method is not offered here, so we chose another."),
+            ("rate", figures.rate or form.get("rate"), "That delivery method is not offered here, so we chose another."),
             ("method", figures.method if figures.methods else form.get("method"), "That way to pay does not fit here, so we chose another."),
         )
         if form.get(name) and form[name] != now

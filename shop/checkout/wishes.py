@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from flask_login import current_user
 
 from shop.accounts import address_book
-from shop.checkout.addresses import read_address, read_country, read_email
+from shop.accounts.addresses import read_address, read_country, read_email
 from shop.checkout.placing import Wish
-from shop.config import settings
+from shop.shipping_prices import deliver_to
 
 Form = Mapping[str, str]
 
 KEY = re.compile(r"[A-Za-z0-9_-]{20,64}")
-HOME_OF = {"INR": "IN", "SEK": "SE", "NGN": "NG", "USD": "US", "GBP": "GB", "EUR": "DE"}
-"""The country that the form begins with, by the currency of the shop."""
 
 
 def read_wish(form: Form, cart_id: int, user_id: int | None) -> tuple[Wish, dict[str, str]]:
@@ -37,6 +35,7 @@ def read_wish(form: Form, cart_id: int, user_id: int | None) -> tuple[Wish, dict
         idempotency_key=form.get("idempotency_key", ""), quoted_total_minor=_total(form, "quoted_total"),
         gift_code=form.get("gift_code", "")[:40], by_deposit=form.get("plan") == "deposit",
         quoted_now_minor=_total(form, "quoted_now") if "quoted_now" in form else None,
+        live_token=form.get("live_token", "")[:64],
     )  # fmt: skip
     return wish, errors
 
@@ -57,13 +56,13 @@ def _total(form: Form, name: str) -> int:
 
 
 def first_values() -> dict[str, str]:
-    """What a form begins with: a signed-in customer's address, else the shop's own country."""
-    country = HOME_OF.get(settings().default_currency, "IN")
+    """What a form begins with: a signed-in customer's address, else the place asked about before."""
+    place = deliver_to.remembered()
+    values = {"country": place.country, "postal_code": place.postal_code}
     if not current_user.is_authenticated:
-        return {"country": country}
-    values = {
+        return values
+    values |= {
         "email": current_user.email, "name": current_user.name, "tel": current_user.phone or "",
-        "country": country,
     }  # fmt: skip
     book = address_book.addresses_of(current_user.id)
     if not book:

@@ -1,10 +1,19 @@
 """Orders, their lines and their timeline."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from shop.database import BigId, Row, UtcDateTime, stored
@@ -133,6 +142,8 @@ class Order(Row):
     billing_address: Mapped[dict[str, str]] = mapped_column(JSON)
     shipping_method: Mapped[str] = mapped_column(String(40))
     shipping_label: Mapped[str] = mapped_column(String(80), default="")
+    #: The last day on which it should arrive, as it was told at checkout.
+    expected_by: Mapped[date | None] = mapped_column(Date)
     #: The payment method chosen last (a key of payments/gateways).
     payment_method: Mapped[str] = mapped_column(String(40))
     locale: Mapped[str] = mapped_column(String(12), default="en_IN")
@@ -176,7 +187,9 @@ class OrderLine(Row):
         CheckConstraint("refunded_minor >= 0 AND refunded_minor <= total_minor", name="refunded"),
         # Nothing leaves that was not bought or was given back (reliability.md, I29).
         CheckConstraint("shipped_quantity >= 0 AND shipped_quantity <= quantity", name="shipped"),
-        CheckConstraint("returned_quantity >= 0 AND returned_quantity <= quantity", name="returned"),
+        CheckConstraint(
+            "returned_quantity >= 0 AND returned_quantity <= quantity", name="returned"
+        ),
     )
 
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))

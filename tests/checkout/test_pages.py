@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from shop.accounts import address_book
+from shop.accounts.addresses import COUNTRIES
 from shop.cart.models import CartLine
 from shop.catalog.models import VariantPrice
-from shop.checkout.addresses import COUNTRIES
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
@@ -304,7 +304,7 @@ def test_without_javascript_the_update_button_does_the_same(client):
 
 @pytest.mark.parametrize("country", COUNTRIES)
 def test_each_country_can_be_delivered_to(client, country):
-    from tests.checkout.test_addresses import GOOD
+    from tests.accounts.test_addresses import GOOD
 
     put_in_cart(client, make_product())
     fields = {"state": "", **open_form(client), **GOOD[country], "country": country}

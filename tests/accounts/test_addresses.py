@@ -2,7 +2,7 @@
 
 import pytest
 
-from shop.checkout.addresses import (
+from shop.accounts.addresses import (
     COUNTRIES,
     countries,
     free_text,

@@ -1,0 +1,1 @@
+"""What delivery costs and how long it takes: zones with prices, live prices, and the estimate."""

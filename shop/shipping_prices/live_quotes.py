@@ -1,0 +1,160 @@
+"""The courier's own prices: asked with no transaction open, kept, and read back while placing.
+
+The courier stands later in the order of the parts, so it registers how it is asked. What it told
+is kept by way (place, weight band) for every shopper, and by token for the one whose page shows
+it: placing reads the row, so that no price comes from a form and no call is made in a transaction.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import structlog
+from flask import Flask, current_app
+from sqlalchemy import bindparam, delete, select
+
+from shop.clock import in_future, utcnow
+from shop.database import end_reading, transaction
+from shop.extensions import db
+from shop.providers import ProviderError
+from shop.shipping_prices.models import LiveQuote
+
+log = structlog.get_logger()
+
+BAND_GRAMS = 500
+"""Couriers price by steps of half a kilogram."""
+
+VOLUMETRIC_DIVISOR = 5000
+"""Cubic centimetres that count as a kilogram."""
+
+HELD_MINUTES = 30
+"""So long a page may be filled in at the price that it shows."""
+
+FRESH_SECONDS = {"told": 600, "not_served": 600, "failed": 60}
+"""How long an answer stands for other shoppers, by its outcome."""
+
+KEPT_HOURS = 24
+
+
+class NobodyCarries(Exception):
+    """No courier carries this parcel to that place. Raised by who asks the courier."""
+
+
+@dataclass(frozen=True)
+class LiveWish:
+    """A parcel and its way, as the courier is asked. Grams, millimetres, minor units."""
+
+    country: str
+    postal_code: str
+    weight_grams: int
+    size_mm: tuple[int, int, int]
+    goods_minor: int
+    currency: str
+
+    @property
+    def band_grams(self) -> int:
+        """What is billed, of weight and volume the greater, up to the end of its half kilogram."""
+        length, width, height = self.size_mm
+        volumetric = -(-length * width * height // VOLUMETRIC_DIVISOR)
+        return max(1, -(-max(self.weight_grams, volumetric) // BAND_GRAMS)) * BAND_GRAMS
+
+    @property
+    def way(self) -> str:
+        """What makes two questions one."""
+        return f"{self.country} {self.postal_code} {self.band_grams} {self.currency}"
+
+
+@dataclass(frozen=True)
+class LiveOffer:
+    """One carrier's price, in minor units, and the day by which it would arrive, if told."""
+
+    price_minor: int
+    by: date | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """A kept answer. `outcome` is told, failed or not_served."""
+
+    token: str
+    outcome: str
+    offers: Sequence[LiveOffer]
+
+
+Asker = Callable[[LiveWish], Sequence[LiveOffer]]
+
+
+def register(app: Flask, ask: Asker) -> None:
+    """Name who asks the courier. It raises NobodyCarries or shop.providers' errors."""
+    app.extensions["live_rates"] = ask
+
+
+_NEWEST = (
+    select(LiveQuote)
+    .where(LiveQuote.way == bindparam("way"), LiveQuote.created_at > bindparam("since"))
+    .order_by((LiveQuote.token == bindparam("token")).desc(), LiveQuote.id.desc())
+    .limit(1)
+)
+
+
+def kept(wish: LiveWish, token: str = "") -> Told | None:
+    """The answer that the page with this token shows, else a fresh one; None when there is neither.
+
+    A token of another way counts for nothing. One statement.
+    """
+    asked = {"way": wish.way, "since": in_future(hours=-HELD_MINUTES / 60), "token": token}
+    row = db.session.scalars(_NEWEST, asked).first()
+    if row is None or (row.token != token and not _is_fresh(row)):
+        return None
+    return _told(row)
+
+
+def _is_fresh(row: LiveQuote) -> bool:
+    age = utcnow() - row.created_at
+    return age.total_seconds() < FRESH_SECONDS[row.outcome]
+
+
+def _told(row: LiveQuote) -> Told:
+    offers = [
+        LiveOffer(one["price_minor"], date.fromisoformat(one["by"]) if one["by"] else None)
+        for one in row.offers
+    ]
+    return Told(row.token, row.outcome, offers)
+
+
+def ask(wish: LiveWish) -> Told:
+    """Ask the courier and keep what it tells. Opens its own transaction; none may be open."""
+    end_reading()
+    outcome, offers = _answer(wish)
+    told = Told(secrets.token_urlsafe(32), outcome, offers)
+    with transaction() as session:
+        session.add(
+            LiveQuote(way=wish.way, token=told.token, outcome=outcome, offers=_as_json(offers))
+        )
+    return told
+
+
+def _answer(wish: LiveWish) -> tuple[str, Sequence[LiveOffer]]:
+    asker: Asker = current_app.extensions["live_rates"]
+    try:
+        offers = asker(wish)
+    except NobodyCarries:
+        return "not_served", []
+    except ProviderError as error:
+        log.warning("live_rates.failed", way=wish.way, error=type(error).__name__)
+        return "failed", []
+    return ("told", offers) if offers else ("failed", [])
+
+
+def _as_json(offers: Sequence[LiveOffer]) -> list[dict[str, Any]]:
+    return [
+        {"price_minor": one.price_minor, "by": one.by.isoformat() if one.by else None}
+        for one in offers
+    ]
+
+
+def forget_old() -> None:
+    """Delete what was told a day ago. In the caller's transaction."""
+    db.session.execute(delete(LiveQuote).where(LiveQuote.created_at < in_future(hours=-KEPT_HOURS)))
