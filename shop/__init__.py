@@ -65,6 +65,7 @@ PARTS = (
     "messaging.stock_alerts",
     "messaging.cart_reminders",
     "messaging.account_mail",
+    "messaging.short_links",
     "messaging.staff_mail",
     "webhooks.models",
     "webhooks.jobs",
