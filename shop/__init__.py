@@ -64,6 +64,7 @@ PARTS = (
     "messaging.telling",
     "messaging.stock_alerts",
     "messaging.cart_reminders",
+    "messaging.views",
     "messaging.account_mail",
     "messaging.short_links",
     "messaging.staff_mail",

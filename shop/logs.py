@@ -13,7 +13,7 @@ import structlog
 
 #: What stands behind these opens something, so it is no matter for logs.
 TOKEN_IN_PATH = re.compile(
-    r"/(orders|messages/stop|messages/cart|account/reset|account/confirm|pay/[a-z_]+|webhooks/messages/[a-z0-9]+)/[A-Za-z0-9_.-]{20,}"
+    r"/(orders|o|messages/stop|messages/cart|account/reset|account/confirm|pay/[a-z_]+|webhooks/messages/[a-z0-9]+)/[A-Za-z0-9_.-]{20,}"
 )
 HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
 

@@ -41,6 +41,7 @@ class Right(StrEnum):
     SEE_STOCK = "see stock"
     COUNT_STOCK = "count stock"
     CHANGE_CATALOG = "change products, stock and promotions"
+    CHANGE_WORDS = "change the words of messages"
     PICKING_LISTS = "export picking lists"
     EXPORT = "export personal data"
     SEE_INCIDENTS = "see incidents"

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 
+from flask import request
 from flask_login import current_user
 
 from shop.accounts import address_book
 from shop.accounts.addresses import read_address, read_country, read_email
 from shop.checkout.placing import Wish
+from shop.messaging.languages import first_offered
 from shop.shipping_prices import deliver_to
 
 Form = Mapping[str, str]
@@ -35,6 +37,7 @@ def read_wish(form: Form, cart_id: int, user_id: int | None) -> tuple[Wish, dict
         idempotency_key=form.get("idempotency_key", ""), quoted_total_minor=_total(form, "quoted_total"),
         gift_code=form.get("gift_code", "")[:40], by_deposit=form.get("plan") == "deposit",
         quoted_now_minor=_total(form, "quoted_now") if "quoted_now" in form else None,
+        locale=first_offered(request.accept_languages.values()),
         live_token=form.get("live_token", "")[:64],
     )  # fmt: skip
     return wish, errors

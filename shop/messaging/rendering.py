@@ -16,7 +16,7 @@ from shop.messaging.languages import ENGLISH, LANGUAGES, Language
 from shop.messaging.sms_text import sendable
 from shop.messaging.subjects import Subject
 from shop.messaging.whatsapp_templates import WHATSAPP
-from shop.messaging.wordings import PARTS, Wording, filled_in
+from shop.messaging.wordings import BLANKS, PARTS, Wording, filled_in
 
 UNKNOWN = "-"
 """What stands for a parameter without a value: WhatsApp takes no empty one."""
@@ -116,10 +116,13 @@ def whatsapp(
 def render_plain(
     wording: Wording, url: str, reason: str, blocks: tuple[Block, ...] = ()
 ) -> Message:
-    """A mail that is about no order, in English: its words, one button, tables, and why it was sent."""
+    """A mail that is about no order, in English: its words, one button, tables, and why it was sent.
+
+    The words are whole: braces in them are braces. Only `reason` may name {shop_name}.
+    """
     said = filled_in(reason, {"shop_name": settings().shop_name})
-    filled = {"url": url, "shop_name": settings().shop_name}
-    return _drawn(wording, filled, said, ENGLISH, blocks=blocks)
+    words = {part: BLANKS.sub(" ", getattr(wording, part)).strip() for part in PARTS}
+    return _laid_out(words, wording, url, said, ENGLISH, blocks=blocks)
 
 
 def _subject(about: int | Subject) -> Subject:
@@ -129,6 +132,18 @@ def _subject(about: int | Subject) -> Subject:
 def _drawn(
     wording: Wording, filled: dict[str, str], reason: str, language: Language, **contents: Any
 ) -> Message:
+    words = {part: filled_in(getattr(wording, part), filled) for part in PARTS}
+    return _laid_out(words, wording, filled[wording.link], reason, language, **contents)
+
+
+def _laid_out(
+    words: dict[str, str],
+    wording: Wording,
+    url: str,
+    reason: str,
+    language: Language,
+    **contents: Any,
+) -> Message:
     shown = {
         "language": language.code,
         "say": language.say,
@@ -137,16 +152,15 @@ def _drawn(
         "site": settings().public_url.partition("://")[2],
         "public_url": settings().public_url,
         "reason": reason,
-        "wording": {part: filled_in(getattr(wording, part), filled) for part in PARTS},
-        "url": filled[wording.link],
+        "wording": words,
+        "url": url,
         "sections": wording.sections,
         **contents,
     }
     environment = current_app.jinja_env
     page = environment.get_template("messages/skeleton.html").render(shown)
     text = environment.get_template("messages/skeleton.txt").render(shown)
-    said: dict[str, str] = shown["wording"]
-    return Message(said["subject"], _tidy(text), _inliner().inline(page), said["preheader"])
+    return Message(words["subject"], _tidy(text), _inliner().inline(page), words["preheader"])
 
 
 @cache

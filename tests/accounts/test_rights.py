@@ -23,6 +23,7 @@ TABLE = {
     Right.REFUND: "support manager owner",
     Right.RECORD_MONEY: "manager owner",
     Right.CHANGE_CATALOG: "manager owner",
+    Right.CHANGE_WORDS: "manager owner",
     Right.COUNT_STOCK: "fulfilment manager owner",
     Right.EXPORT: "manager owner",
     Right.PICKING_LISTS: "fulfilment manager owner",
