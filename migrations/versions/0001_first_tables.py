@@ -622,6 +622,7 @@ def upgrade():
             sa.Enum(
                 "reset",
                 "confirm",
+                "move",
                 name="linkpurpose",
                 native_enum=False,
                 create_constraint=True,
@@ -631,6 +632,7 @@ def upgrade():
         ),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("new_email", sa.String(length=254), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

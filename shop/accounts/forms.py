@@ -81,6 +81,12 @@ class EmailForm(Form):
     email = StringField("Email", filters=[tidy], validators=[wanted("Enter your email address."), email_address])  # fmt: skip
 
 
+class ChangeEmailForm(EmailForm):
+    """Another address, against the present password."""
+
+    proof = PasswordField("Present password", validators=[wanted("Enter your present password.")])
+
+
 class NewPasswordForm(Form):
     """A new password, by a mailed link."""
 

@@ -65,6 +65,7 @@ def set_password(token: str) -> ResponseReturnValue:
         person = links.use(token, LinkPurpose.RESET)
         if person is not None:
             people.reset_password(person, password_hash)
+            enqueue("messaging.account_mail", {"mail": "password_changed", "email": email})
     if person is None:
         return _over(LinkPurpose.RESET)
     sign_in_limits.forget(email)
@@ -91,6 +92,30 @@ def confirm_now(token: str) -> ResponseReturnValue:
         return _over(LinkPurpose.CONFIRM)
     flash("Your email address is confirmed.")
     return leave_for(url_for("accounts.sign_in"))
+
+
+@bp.get("/move/<token>")
+def move(token: str) -> ResponseReturnValue:
+    """The page of the link to another address: a button."""
+    new = links.new_address(token)
+    if new is None:
+        return _over(LinkPurpose.MOVE)
+    return _unreferred(page("account/move.html", link=token, email=new))
+
+
+@bp.post("/move/<token>")
+def move_now(token: str) -> ResponseReturnValue:
+    """The account has the new address from here on, and the old one is told. Nobody is signed in by it."""
+    with transaction():
+        new, person = links.new_address(token), links.use(token, LinkPurpose.MOVE)
+        if new and person is not None:
+            old = person.email
+            people.move_email(person, new)
+            enqueue("messaging.account_mail", {"mail": "email_moved", "email": new, "to": old})
+    if not new or person is None:
+        return _over(LinkPurpose.MOVE)
+    flash(f"Your email address is {new} now, and all sign-ins have ended. Sign in with it.")
+    return forget(leave_for(url_for("accounts.sign_in")))
 
 
 def _over(purpose: LinkPurpose) -> Response:

@@ -1,4 +1,4 @@
-"""Mailed links: a new password, a confirmed address (security.md, S36).
+"""Mailed links: a new password, a confirmed address, another address (security.md, S35, S36).
 
 256 random bits, kept hashed, for a short time, once, and void when a newer one was made. Nothing
 here commits.
@@ -18,11 +18,12 @@ from shop.extensions import db
 LIVES = {
     LinkPurpose.RESET: timedelta(minutes=30),
     LinkPurpose.CONFIRM: timedelta(days=3),
+    LinkPurpose.MOVE: timedelta(hours=2),
 }
 
 
-def make(person: User, purpose: LinkPurpose) -> str:
-    """A new link's token; earlier ones for the same purpose end."""
+def make(person: User, purpose: LinkPurpose, new_email: str | None = None) -> str:
+    """A new link's token; earlier ones for the same purpose end. `new_email`: to move to."""
     end_all(person.id, purpose)
     token, now = secrets.token_urlsafe(32), utcnow()
     db.session.add(
@@ -31,6 +32,7 @@ def make(person: User, purpose: LinkPurpose) -> str:
             purpose=purpose,
             token_hash=hashed(token),
             email=person.email,
+            new_email=new_email,
             expires_at=now + LIVES[purpose],
         )
     )
@@ -55,8 +57,14 @@ def use(token: str, purpose: LinkPurpose) -> User | None:
     return None if user_id is None else db.session.get_one(User, user_id)
 
 
+def new_address(token: str) -> str | None:
+    """The address that a live link moves to. Uses nothing up."""
+    found = select(MailedLink.new_email).where(*_live(token, LinkPurpose.MOVE))
+    return db.session.scalar(found)
+
+
 def _live(token: str, purpose: LinkPurpose) -> list[ColumnElement[bool]]:
-    """Of an active person who still has the address that it was sent to."""
+    """Of an active person who still has the address that they had when it was sent."""
     person = aliased(User)
     same = select(person.id).where(
         person.id == MailedLink.user_id, person.active, person.email == MailedLink.email

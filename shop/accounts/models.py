@@ -90,6 +90,7 @@ class LinkPurpose(StrEnum):
 
     RESET = "reset"
     CONFIRM = "confirm"
+    MOVE = "move"
 
 
 class MailedLink(Row):
@@ -100,8 +101,10 @@ class MailedLink(Row):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     purpose: Mapped[LinkPurpose] = mapped_column(stored(LinkPurpose))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    #: Where it was sent: void once the person has another address.
+    #: The person's address: void once they have another.
     email: Mapped[str] = mapped_column(String(254))
+    #: The address to move to, where the link was sent.
+    new_email: Mapped[str | None] = mapped_column(String(254))
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     #: Used, or replaced by a newer one.
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -8,6 +8,7 @@ from shop.accounts import address_book, passwords, people, signing_in
 from shop.accounts.factor_views import owes_code
 from shop.accounts.forms import (
     AddressForm,
+    ChangeEmailForm,
     ChangePasswordForm,
     PasswordForm,
     RegisterForm,
@@ -23,6 +24,7 @@ from shop.pages import leave_for, page, safe_next
 
 bp = Blueprint("accounts", __name__, url_prefix="/account")
 
+MAIL = "messaging.account_mail"
 NOT_RIGHT = "Email or password is not right."
 PASSWORD_NOT_RIGHT = "That is not your password."  # noqa: S105  (a sentence)
 
@@ -79,7 +81,7 @@ def register() -> ResponseReturnValue:
     with transaction():
         made = people.register(email, form.name.data or "", password_hash)
         mail = "account_exists" if made is None else "email_confirm"
-        enqueue("messaging.account_mail", {"mail": mail, "email": email})
+        enqueue(MAIL, {"mail": mail, "email": email})
     flash(
         "Thank you. If this email address had no account yet, it has one now: sign in to go on. "
         "We have sent you a mail about it."
@@ -185,14 +187,19 @@ def delete_address(address_id: int) -> ResponseReturnValue:
 @login_required
 def security() -> ResponseReturnValue:
     """The password and the open sign-ins."""
-    return _security_page(ChangePasswordForm(formdata=None))
+    return _security_page()
 
 
-def _security_page(form: ChangePasswordForm, status: int = 200) -> Response:
+def _security_page(
+    password_form: ChangePasswordForm | None = None,
+    email_form: ChangeEmailForm | None = None,
+    status: int = 200,
+) -> Response:
     return page(
         "account/security.html",
         status,
-        form=form,
+        form=password_form or ChangePasswordForm(formdata=None),
+        email_form=email_form or ChangeEmailForm(formdata=None),
         sign_ins=signing_in.open_sign_ins(current_user.id),
         this=current_sign_in(),
     )
@@ -204,21 +211,43 @@ def change_password() -> ResponseReturnValue:
     """A new password, against the present one. All sign-ins end; this browser gets a new one."""
     form = ChangePasswordForm()
     if not form.validate():
-        return _security_page(form, 422)
+        return _security_page(form, status=422)
     if not _knows_password(form.present.data):
         form.present.errors = [PASSWORD_NOT_RIGHT]
-        return _security_page(form, 422)
+        return _security_page(form, status=422)
     new = form.password.data or ""
     fault = passwords.fault(new, current_user.email, is_staff=current_user.is_staff)
     if fault:
         form.password.errors = [fault]
-        return _security_page(form, 422)
+        return _security_page(form, status=422)
     password_hash = passwords.hashed(new)
     with transaction():
         people.change_password(current_user.id, password_hash)
         token = signing_in.start_row(current_user)
+        enqueue(MAIL, {"mail": "password_changed", "email": current_user.email})
     flash("Your password is changed. All other sign-ins have ended.")
     return _with_token(leave_for(url_for("accounts.security")), token)
+
+
+@bp.post("/security/email")
+@login_required
+def change_email() -> ResponseReturnValue:
+    """Another address, against the password. It counts once the link sent to it is followed.
+
+    Whether somebody has that address already is not told here: the job finds out.
+    """
+    form = ChangeEmailForm()
+    if not form.validate():
+        return _security_page(email_form=form, status=422)
+    if not _knows_password(form.proof.data):
+        form.proof.errors = [PASSWORD_NOT_RIGHT]
+        return _security_page(email_form=form, status=422)
+    new = form.email.data or ""
+    count_try("reset", f"address:{request.remote_addr}", f"account:{current_user.email}")
+    with transaction():
+        enqueue(MAIL, {"mail": "email_move", "email": current_user.email, "new_email": new})
+    flash(f"A mail with a link is on its way to {new}. Your address changes when you follow it.")
+    return leave_for(url_for("accounts.security"))
 
 
 @bp.post("/security/sign-ins/<int:sign_in_id>/end")

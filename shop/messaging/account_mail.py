@@ -36,6 +36,7 @@ class Mail:
 
 
 ASKED_FOR = "You get this email because somebody asked for it at {shop_name}. If that was not you, do nothing."
+TOLD = "You get this email because it concerns the safety of your account at {shop_name}."
 MAILS = {
     "password_reset": Mail(
         Wording(
@@ -73,6 +74,42 @@ MAILS = {
         ),
         None, "/account/sign-in", ASKED_FOR,
     ),
+    "email_move": Mail(
+        Wording(
+            subject="Confirm your new email address",
+            preheader="Your account changes to it when you follow the link.",
+            headline="Is this your new address?",
+            sentence="Then your account is reached by it from now on. The link works once, for two hours.",
+            button="Change to this address",
+            link="url",
+            sections=(),
+        ),
+        LinkPurpose.MOVE, "/account/move/", ASKED_FOR,
+    ),
+    "email_moved": Mail(
+        Wording(
+            subject="Your account has another email address",
+            preheader="If that was not you, write to us at once.",
+            headline="Your email address was changed",
+            sentence="Your account is no longer reached by this address. If that was not you, answer this mail at once.",
+            button="Sign in",
+            link="url",
+            sections=(),
+        ),
+        None, "/account/sign-in", TOLD,
+    ),
+    "password_changed": Mail(
+        Wording(
+            subject="Your password was changed",
+            preheader="If that was not you, choose a new one at once.",
+            headline="Your password was changed",
+            sentence="All sign-ins have ended. If that was not you, choose a new password at once.",
+            button="Choose a new password",
+            link="url",
+            sections=(),
+        ),
+        None, "/account/reset", TOLD,
+    ),
 }  # fmt: skip
 """By their names in jobs."""
 
@@ -90,7 +127,10 @@ class Sending:
     Policy(limit=30, attempts=5, base=10, cap=300, priority=10, incident=("api", "medium")),
 )
 class SendAccountMail:
-    """Write and send {"mail", "email"}. An address without an account gets nothing."""
+    """Write and send {"mail", "email"}, whose account it is. An address without one gets nothing.
+
+    It goes there, or to the "new_email" that the account is to move to, or "to" the one it had.
+    """
 
     def prepare(self, work: Work) -> Sending | None:
         """Find out whose address it is, and make the link."""
@@ -99,7 +139,7 @@ class SendAccountMail:
         )
         if person is None:
             return None
-        return Sending(person.id, _written(MAILS[work.payload["mail"]], person))
+        return Sending(person.id, _written(work.payload, person))
 
     def call(self, request: Sending) -> str:
         """Hand it over; returns the provider's id."""
@@ -121,10 +161,16 @@ class SendAccountMail:
         )  # fmt: skip
 
 
-def _written(mail: Mail, person: User) -> Outgoing:
-    token = links.make(person, mail.purpose) if mail.purpose else ""
+def _written(payload: dict[str, Any], person: User) -> Outgoing:
+    """The mail with its link. Who has the address to move to already is told so, and nothing moves."""
+    name, new = payload["mail"], payload.get("new_email")
+    if new and db.session.scalar(select(User.id).where(User.email == new)):
+        name = "account_exists"
+    mail = MAILS[name]
+    token = links.make(person, mail.purpose, new) if mail.purpose else ""
     made = render_plain(mail.wording, f"{settings().public_url}{mail.path}{token}", mail.reason)
     return Outgoing(
-        recipient=person.email, message_id=make_msgid(domain=settings().public_host),
+        recipient=new or payload.get("to") or person.email,
+        message_id=make_msgid(domain=settings().public_host),
         subject=made.subject, text=made.text, html=made.html,
     )  # fmt: skip

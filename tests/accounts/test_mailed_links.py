@@ -17,7 +17,7 @@ from shop.orders.models import Order
 from tests.factories import PASSWORD, make_order, make_user, sign_in
 
 NEW = "several quite plain words"
-LINK = re.compile(r"http://[^\s\"<>]+/account/(?:reset|confirm)/[\w-]+")
+LINK = re.compile(r"http://[^\s\"<>]+/account/(?:reset|confirm|move)/[\w-]+")
 OVER = "This link is over"
 
 
@@ -273,3 +273,85 @@ def test_s33_who_registers_again_is_told_by_mail_alone(client, new_client, run_j
         user.email: "You have an account already",
         "new@shop.example": "Confirm your email address",
     }
+
+
+MOVED = "fresh@example.com"
+
+
+def move(client, email=MOVED, proof=PASSWORD):
+    fields = {"email": email, "proof": proof}
+    return client.post_form("/account/security/email", fields, page="/account/security")
+
+
+@pytest.fixture
+def moving(client, run_jobs, smtp_server):
+    """A signed-in customer who asked for another address, and the link's path."""
+    user = make_user()
+    sign_in(client, user)
+    assert move(client).status_code == 303
+    run_jobs()
+    mail = smtp_server.messages[-1]
+    assert mail["To"] == MOVED
+    return user.id, user.email, path_in(mail)
+
+
+def test_s35_another_address_counts_once_its_link_is_followed_and_the_old_one_is_told(
+    client, new_client, run_jobs, smtp_server, moving
+):
+    user_id, old, path = moving
+    assert db.session.get_one(User, user_id).email == old
+    assert MOVED in client.get(path).text
+    assert db.session.get_one(User, user_id).email == old
+
+    answer = new_client().post_form(path)
+    assert answer.headers["Location"] == "/account/sign-in"
+    run_jobs()
+    person = db.session.get_one(User, user_id, populate_existing=True)
+    assert person.email == MOVED
+    assert person.email_confirmed_at is not None
+    assert smtp_server.messages[-1]["To"] == old
+    assert client.get("/account/orders").status_code == 303
+    assert new_client().post_form(path, page="/account/sign-in").status_code == 410
+    assert sign_in(new_client(), person).status_code == 303
+
+
+def test_s35_changing_the_address_needs_the_present_password(client, run_jobs, smtp_server):
+    sign_in(client, make_user())
+    refused = move(client, proof="not the password")
+    assert refused.status_code == 422
+    assert "That is not your password." in refused.text
+    assert f'value="{MOVED}"' in refused.text
+    assert move(client, email="nowhere").status_code == 422
+    run_jobs()
+    assert not smtp_server.messages
+
+
+def test_s33_an_address_that_is_taken_is_told_by_mail_alone_and_nothing_moves(
+    client, run_jobs, smtp_server
+):
+    other, user = make_user(email="taken@example.com"), make_user()
+    sign_in(client, user)
+    assert move(client, email=other.email).status_code == 303
+    run_jobs()
+    assert smtp_server.messages[-1]["To"] == other.email
+    assert smtp_server.messages[-1]["Subject"] == "You have an account already"
+    assert not db.session.scalar(sa.select(MailedLink.id))
+
+
+def test_an_address_taken_meanwhile_is_refused_and_the_link_can_be_used_up_no_more(
+    client, new_client, moving
+):
+    user_id, old, path = moving
+    make_user(email=MOVED)
+    assert new_client().post_form(path).status_code == 409
+    assert db.session.get_one(User, user_id, populate_existing=True).email == old
+
+
+def test_s35_a_changed_password_is_told_by_mail(client, run_jobs, smtp_server):
+    user = make_user()
+    sign_in(client, user)
+    fields = {"present": PASSWORD, "password": NEW}
+    client.post_form("/account/security/password", fields, page="/account/security")
+    run_jobs()
+    assert smtp_server.messages[-1]["Subject"] == "Your password was changed"
+    assert smtp_server.messages[-1]["To"] == user.email
