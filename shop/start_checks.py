@@ -66,7 +66,7 @@ IN_ADDRESSES = ("msg91_webhook_secret", "wati_webhook_secret", "ses_webhook_secr
 
 def faults(found: "Settings") -> list[str]:
     """Every reason not to start, as a sentence each."""
-    rules = [_gateways, _keys, _swish, _couriers, _messages]
+    rules = [_gateways, _keys, _swish, _couriers, _messages, _tracker]
     if found.is_production:
         rules.insert(0, _production)
     return [sentence for rule in rules for sentence in rule(found)]
@@ -207,3 +207,18 @@ def warnings(found: "Settings") -> Iterator[str]:
         yield (
             f"MESSAGES_DRY_RUN is true: no SMS and no WhatsApp message leaves by {' or '.join(chosen)}."
         )
+
+
+def _tracker(found: "Settings") -> Iterator[str]:
+    """A tracker that is chosen without what it needs."""
+    if found.ticket_tracker != "jira":
+        return
+    for name in ("jira_url", "jira_email", "jira_api_token", "jira_project"):
+        if not getattr(found, name):
+            yield f"{name.upper()} is missing, and TICKET_TRACKER is jira."
+    if found.jira_project and not re.fullmatch(r"[A-Z][A-Z0-9_]{1,9}", found.jira_project):
+        yield "JIRA_PROJECT must be a project's key, such as OPS."
+    for name in ("jira_url", "jira_api_base"):
+        value = getattr(found, name)
+        if found.is_production and value and not value.startswith("https://"):
+            yield f"{name.upper()} must begin with https://."

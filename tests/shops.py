@@ -170,7 +170,8 @@ class Shop:
         schedule._taken.clear()
         runner.held.clear()
         limiter.enabled = False
-        (self.folder / "incidents.jsonl").unlink(missing_ok=True)
+        for kept in self.folder.glob("incidents*.jsonl"):
+            kept.unlink()
         self.app.extensions.pop("redis", None)
         self.app.extensions["settings"] = self.first_settings
 

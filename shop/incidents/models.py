@@ -39,6 +39,16 @@ class IncidentStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+class TicketState(StrEnum):
+    """How far the ticket at the outside tracker is."""
+
+    NONE = "none"
+    #: It was asked for, and nobody has told yet whether it was made.
+    CREATING = "creating"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 class Incident(Row):
     """One fault on one thing. Repeats while it is not resolved are counted, not added."""
 
@@ -66,10 +76,20 @@ class Incident(Row):
     job_id: Mapped[int | None] = mapped_column(BigId)
     repeats: Mapped[int] = mapped_column(default=0)
     last_seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: When staff were last mailed about it.
+    mailed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The ticket's key and link at the outside tracker.
     tracker_key: Mapped[str | None] = mapped_column(String(60))
     tracker_url: Mapped[str | None] = mapped_column(String(300))
+    ticket_state: Mapped[TicketState] = mapped_column(stored(TicketState), default=TicketState.NONE)
+    #: When the ticket was last asked for.
+    ticket_asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: How many repeats the ticket tells of, and since when it does.
+    told_repeats: Mapped[int] = mapped_column(default=0)
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status: Mapped[IncidentStatus] = mapped_column(
         stored(IncidentStatus), default=IncidentStatus.OPEN
     )
     resolved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: How it was dealt with, in the words of who resolved it.
+    note: Mapped[str] = mapped_column(Text, default="")

@@ -348,15 +348,18 @@ def _give_up(
 def _mark_failed(
     work: Work, handler: Handler | None, claim: Claim, error: Exception, words: str
 ) -> None:
-    """`failed`, its incident and what follows from it, in one transaction (reliability.md, I24)."""
-    fallback = Handler(work.kind, HANDLERS["jobs.unknown"].policy)
+    """`failed`, its incident and what follows from it, in one transaction (reliability.md, I24).
+
+    Without a handler the hooks get one that is not registered: nothing else is to be called.
+    """
+    bare = Handler(work.kind, HANDLERS.get(work.kind, HANDLERS["jobs.unknown"]).policy)
     with transaction() as session:
         for noted in handler.on_failed_try if handler else []:
             noted(work, error)
         for changed in handler.on_give_up if handler else []:
             changed(work, words)
         for hook in _give_up_hooks:
-            hook(work, handler or HANDLERS.get(work.kind) or fallback, error)
+            hook(work, handler or bare, error)
         _finish(session, claim, JobStatus.FAILED, words + "\n" + _stack(error))
 
 

@@ -35,6 +35,8 @@ SCHEDULE = (
     Task("delivery.poll", 1_800),
     Task("messaging.sweep", 300),
     Task("jobs.overdue", 60),
+    Task("incidents.sweep", 3_600),
+    Task("incidents.digest", 900),
     Task("books.light", 3_600),
     Task("books.full", 86_400),
     Task("orders.archive", 86_400),

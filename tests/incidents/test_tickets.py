@@ -7,6 +7,7 @@ import pytest
 
 from shop.database import transaction
 from shop.extensions import db
+from shop.incidents import handling
 from shop.incidents.models import Category, Incident, Severity
 from shop.incidents.opening import About, open_incident
 from shop.incidents.trackers import ticket_of
@@ -107,8 +108,24 @@ def test_the_first_incident_of_a_fresh_database_is_not_taken_for_an_older_one(ap
     JsonLines().file(first)
     incident.created_at = incident.created_at.replace(year=2031)
     assert ticket_of(incident).id != first.id
-    assert JsonLines().find(ticket_of(incident).id) is None
-    assert JsonLines().find(first.id).key == first.id
+    assert JsonLines().find(ticket_of(incident)) is None
+    assert JsonLines().find(first).key == first.id
+
+
+def test_what_is_resolved_has_a_line_in_a_second_file_once(app, file, run_jobs):
+    incident = make_incident()
+    run_jobs()
+    with transaction():
+        handling.resolve(incident.id, "user:1", "  The courier took it. ")
+    run_jobs()
+    JsonLines().close(incident.tracker_key, ticket_of(incident))
+    assert len(lines(file)) == 1
+    [line] = lines(file.with_suffix(".resolved.jsonl"))
+    db.session.refresh(incident)
+    assert line == {
+        "id": incident.tracker_key, "resolvedAt": incident.resolved_at.isoformat(),
+        "note": "The courier took it.",
+    }  # fmt: skip
 
 
 def test_a_file_that_cannot_be_written_ends_in_one_incident_not_in_a_flood(

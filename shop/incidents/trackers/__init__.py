@@ -4,11 +4,15 @@ from importlib import import_module
 from typing import Any
 
 from shop.config import settings
+from shop.incidents import catalogue
 from shop.incidents.models import Incident
 from shop.incidents.trackers.base import Ticket, Tracker
 from shop.money import to_decimal
 
-TRACKERS = {"jsonl": "shop.incidents.trackers.jsonl:JsonLines"}
+TRACKERS = {
+    "jsonl": "shop.incidents.trackers.jsonl:JsonLines",
+    "jira": "shop.incidents.trackers.jira:Jira",
+}
 
 CONTEXT = (
     "orderId", "customerId", "paymentId", "gatewayOrderId", "amount", "customerEmail",
@@ -24,8 +28,8 @@ def tracker() -> Tracker:
     return made
 
 
-def ticket_of(incident: Incident) -> Ticket:
-    """The incident in a tracker's terms.
+def ticket_of(incident: Incident, earlier: tuple[str, ...] = ()) -> Ticket:
+    """The incident in a tracker's terms; `earlier` are the tickets that the same fault had before.
 
     The id holds the moment as well: a fresh database counts from 1 again, and its first incident
     must not be taken for the first of the one before.
@@ -43,6 +47,14 @@ def ticket_of(incident: Incident) -> Ticket:
         context=context,
         created_at=incident.created_at,
         environment=settings().shop_env,
+        fault=f"{settings().public_url} {incident.fingerprint}",
+        times=incident.repeats + 1,
+        last_seen_at=incident.last_seen_at,
+        to_do=catalogue.to_do(incident.fingerprint),
+        url=f"{settings().public_url}/admin/incidents/{incident.id}",
+        earlier=earlier,
+        note=incident.note,
+        resolved_at=incident.resolved_at,
     )
 
 

@@ -13,13 +13,21 @@ from shop.providers import TryLater
 
 
 class JsonLines:
-    """Appends to INCIDENTS_FILE. A line is whole on the disk before the ticket counts as filed."""
+    """Appends to INCIDENTS_FILE. A line is whole on the disk before the ticket counts as filed.
 
-    def find(self, ticket_id: str) -> Filed | None:
+    A line is never changed. What was dealt with has a line of its own in a second file beside it,
+    NAME.resolved.jsonl: the ticket's id, when, and how.
+    """
+
+    takes_comments = False
+    settles_in = 0
+    finds_within = 0
+
+    def find(self, ticket: Ticket) -> Filed | None:
         """Look through the file for the line."""
         try:
             with _path().open("rb") as file:
-                return Filed(ticket_id) if _holds(file, ticket_id) else None
+                return Filed(ticket.id) if _holds(file, ticket.id) else None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -27,13 +35,26 @@ class JsonLines:
 
     def file(self, ticket: Ticket) -> Filed:
         """Append the line, unless another process has just done so."""
-        line = json.dumps(_as_dict(ticket), ensure_ascii=False, default=str).encode() + b"\n"
-        try:
-            _path().parent.mkdir(parents=True, exist_ok=True)
-            _append(_path(), line, ticket.id)
-        except OSError as error:
-            raise TryLater(f"the incidents file: {error.strerror}") from error
+        _write(_path(), _as_dict(ticket))
         return Filed(ticket.id)
+
+    def comment(self, key: str, ticket: Ticket) -> None:
+        """Nothing: a line is never changed. How often it was seen stands in the admin."""
+
+    def close(self, key: str, ticket: Ticket) -> None:
+        """Append to the second file that it is dealt with, once."""
+        resolved_at = ticket.resolved_at.isoformat() if ticket.resolved_at else None
+        done = _path().with_suffix(".resolved.jsonl")
+        _write(done, {"id": key, "resolvedAt": resolved_at, "note": ticket.note})
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    line = json.dumps(values, ensure_ascii=False, default=str).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _append(path, line, values["id"])
+    except OSError as error:
+        raise TryLater(f"the incidents file: {error.strerror}") from error
 
 
 def _path() -> Path:
