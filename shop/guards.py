@@ -24,13 +24,15 @@ log = structlog.get_logger()
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
-SERVERS_ONLY = ("webhooks.", "sandbox_api.", "sandbox_api_parcels.", "payments.come_back")
-"""Endpoints (or their beginnings) that other servers call, or that a gateway's page posts to.
+SERVERS_ONLY = (
+    "webhooks.", "sandbox_api.", "sandbox_api_parcels.", "payments.come_back", "messages.stop",
+)  # fmt: skip
+"""Endpoints (or their beginnings) that other servers call, or that a gateway's page or a mail program posts to.
 
 They read no cookie and believe nothing that is not signed, so neither token nor origin is asked.
 """
 
-WITHOUT_TOKEN = frozenset({"cart.add", "preferences.currency"})
+WITHOUT_TOKEN = frozenset({"cart.add", "preferences.currency", "messages.want_back"})
 """Endpoints judged by their origin alone, so that catalogue pages stay free of cookies (S12)."""
 
 STRICT = (
@@ -41,12 +43,15 @@ STRICT = (
     "admin.desk_",
     "admin.gift_card_",
     "admin.order_",
+    "admin.return_",
     "admin.statement_",
     "admin.takings_",
     "cart.",
     "checkout.",
+    "messages.",
     "orders.",
     "payments.",
+    "returns.",
 )
 """Where rights or money depend on the form: every field once, and nothing in the query (S18)."""
 
@@ -61,6 +66,9 @@ UNCOUNTED = (
 """Endpoints (or their beginnings) that no limit counts; the sandbox's API is the shop's own call."""
 
 WEBHOOK_BYTES = 256 * 1024
+PICTURE_BYTES = 26 * 1024 * 1024
+"""Five pictures of 5 MB and the form around them; what is no picture stays within MAX_FORM_MEMORY_SIZE."""
+WITH_PICTURES = frozenset({"returns.request_return"})
 WEBHOOK_PATHS = ("/webhooks/", "/api/webhooks/", "/payment/webhook")
 
 
@@ -114,9 +122,11 @@ def refuse_trace() -> None:
 
 
 def limit_body() -> None:
-    """Webhooks are small; what is larger gets 413 before it is read."""
+    """Webhooks are small, pictures large; what is larger gets 413 before it is read."""
     if request.path.startswith(WEBHOOK_PATHS):
         request.max_content_length = WEBHOOK_BYTES
+    elif request.endpoint in WITH_PICTURES:
+        request.max_content_length = PICTURE_BYTES
 
 
 def refuse_foreign() -> None:

@@ -50,6 +50,8 @@ LIMITS = {
     # Ten renewals and more within an order's day; a script does not keep the last units for ever.
     "renew_hold": Limit(15, 86_400),
     "find_order": Limit(10, 60),
+    # Addresses that are left for an alert or a reminder, which may be somebody else's.
+    "stock_alert": Limit(20, 3600),
     # A request may hold 25 MB of pictures.
     "return": Limit(10, 3600),
     "gift_card": Limit(10, 60),

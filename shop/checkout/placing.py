@@ -17,6 +17,8 @@ from shop.clock import in_future, utcnow
 from shop.database import is_passing, table_of, transaction
 from shop.errors import Conflict, Refused
 from shop.extensions import db
+from shop.messaging import consents
+from shop.messaging.models import Purpose
 from shop.money import format_minor
 from shop.orders.effects import WORDS
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
@@ -49,6 +51,8 @@ class Wish:
     quoted_now_minor: int | None = None
     #: The courier's answer from which the page's prices came; empty without one.
     live_token: str = ""
+    #: By which of these the shopper wants to hear of the delivery: "sms", "whatsapp".
+    news_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ def _write(wish: Wish, number: str) -> _Step:
         insert(table_of(OrderLine)), [_order_line(order.id, line) for line in now.lines]
     )
     _tell(order)
+    for kind in wish.news_by:
+        consents.grant(kind, wish.phone, Purpose.TRANSACTIONAL, "checkout", wish.user_id)
     planned = parts.add(order.id, now.shares)
     asked = planned[1:] if now.gift_minor else planned
     until = attempts.hold_until(now.method, now.chosen)

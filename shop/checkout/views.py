@@ -21,6 +21,7 @@ from shop.checkout.wishes import (
     first_values,
     has_key,
     is_billed_to_delivery,
+    news_kinds,
     read_wish,
     save_address,
 )  # fmt: skip
@@ -30,6 +31,8 @@ from shop.errors import Refused
 from shop.extensions import db
 from shop.headers import allow_forms_to
 from shop.limits import count_try
+from shop.messaging.cart_reminders import agree
+from shop.messaging.choices import NAMES
 from shop.orders.models import Order, OrderStatus
 from shop.pages import leave_for, page, wants_fragment
 from shop.payments.gateways import gateway, switched_on
@@ -73,6 +76,10 @@ def place_order() -> Response:
     user_id = current_user.id if current_user.is_authenticated else None
     wish, errors = read_wish(form, cart.id, user_id)
     if errors:
+        if form.get("remind") and wish.email and "email" not in errors:
+            # The box was ticked without JavaScript, so it is heard of here first.
+            with transaction():
+                agree(cart.id, wish.email, "checkout", user_id, wish.locale)
         return _checkout(_figures(cart.id, form), form, errors, 422)
     _count(wish)
     return _place(wish, form)
@@ -221,6 +228,7 @@ def _context(figures: Quote, form: Form, errors: dict[str, str]) -> dict[str, An
         "contact": fields.contact_fields(form, errors), "address": fields.address_fields(form, errors),
         "extras": fields.extra_fields(form, errors), "is_billed_to_delivery": is_billed_to_delivery(form),
         "billing": fields.address_fields(form, errors, "billing_"),
+        "news_by": " and ".join(NAMES[kind] for kind in news_kinds()),
         "country_changed": form.get("address_for", read_country(form)) != read_country(form),
         "billing_country_changed": form.get("billing_address_for") != read_country(form, "billing_"),
     }  # fmt: skip

@@ -9,6 +9,7 @@ from flask_login import current_user
 from shop.accounts import address_book
 from shop.accounts.addresses import read_address, read_country, read_email
 from shop.checkout.placing import Wish
+from shop.messaging.channels import is_switched_on
 from shop.messaging.languages import first_offered
 from shop.shipping_prices import deliver_to
 
@@ -38,9 +39,14 @@ def read_wish(form: Form, cart_id: int, user_id: int | None) -> tuple[Wish, dict
         gift_code=form.get("gift_code", "")[:40], by_deposit=form.get("plan") == "deposit",
         quoted_now_minor=_total(form, "quoted_now") if "quoted_now" in form else None,
         locale=first_offered(request.accept_languages.values()),
-        live_token=form.get("live_token", "")[:64],
+        live_token=form.get("live_token", "")[:64], news_by=tuple(news_kinds()) if form.get("news") else (),
     )  # fmt: skip
     return wish, errors
+
+
+def news_kinds() -> list[str]:
+    """What somebody carries that needs the shopper's word: WhatsApp first, since it costs them nothing."""
+    return [kind for kind in ("whatsapp", "sms") if is_switched_on(kind)]
 
 
 def has_key(form: Form) -> bool:

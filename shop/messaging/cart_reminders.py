@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import exists, func, select, update
 
 from shop.accounts.models import User
+from shop.cart.carts import put
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import Product, ProductStatus, Variant
 from shop.clock import in_future, utcnow
@@ -14,7 +15,7 @@ from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
 from shop.messaging import consents
-from shop.messaging.models import CartReminder, Consent, ConsentState, Purpose
+from shop.messaging.models import CartReminder, Consent, ConsentState, Notification, Purpose
 from shop.orders.models import Order
 from shop.preferences import preference
 
@@ -48,6 +49,38 @@ def disagree(cart_id: int) -> None:
 def of_cart(cart_id: int) -> CartReminder | None:
     """The reminder that was agreed to for this cart."""
     return db.session.scalar(select(CartReminder).where(CartReminder.cart_id == cart_id))
+
+
+def of_message(message: Notification) -> CartReminder | None:
+    """The reminder that a mail was about; None when its cart is gone or was ordered."""
+    if message.subject_kind != "cart_reminder" or message.subject_id is None:
+        return None
+    found = db.session.get(CartReminder, message.subject_id)
+    cart = db.session.get(Cart, found.cart_id) if found else None
+    return found if cart is not None and cart.ordered_at is None else None
+
+
+def needs_sign_in(reminder: CartReminder, user_id: int | None) -> bool:
+    """A customer's own cart is shown to them alone, however the link was come by."""
+    owner_id = db.session.scalar(select(Cart.user_id).where(Cart.id == reminder.cart_id))
+    return owner_id is not None and owner_id != user_id
+
+
+def bring_back(reminder: CartReminder, into: Cart) -> None:
+    """Put the reminder's lines into the cart of who asks; of a variant in both, the higher number counts."""
+    if into.id == reminder.cart_id:
+        return
+    limit = preference("line_limit")
+    held = dict(
+        db.session.execute(
+            select(CartLine.variant_id, CartLine.quantity).where(CartLine.cart_id == into.id)
+        ).all()
+    )
+    lines = select(CartLine).where(CartLine.cart_id == reminder.cart_id).order_by(CartLine.id)
+    for line in db.session.scalars(lines).all():
+        missing = min(line.quantity, limit) - held.get(line.variant_id, 0)
+        if missing > 0:
+            put(into.id, line.variant_id, missing, line.price_seen_minor, limit)
 
 
 @handles("messaging.left_carts", SWEEP)
@@ -87,7 +120,13 @@ def _agreed_by_account(left_before: datetime) -> None:
     rows = db.session.execute(
         select(Cart.id, User.id, User.email, User.locale)
         .join(User, User.id == Cart.user_id)
-        .where(User.active, said == ConsentState.GRANTED, ~has_one, *_was_left(left_before))
+        .where(
+            User.active,
+            User.email_confirmed_at.is_not(None),
+            said == ConsentState.GRANTED,
+            ~has_one,
+            *_was_left(left_before),
+        )
         .order_by(Cart.id)
         .limit(AT_ONCE)
     ).all()

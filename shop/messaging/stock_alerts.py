@@ -61,11 +61,15 @@ def tell_who_waits(work: Work) -> None:
         enqueue("messaging.back_in_stock", {"variant_id": variant_id}, key=str(variant_id))
 
 
-def stop(alert_id: int) -> None:
-    """Its owner wants no more of these: every alert of the address that waits, or was just told."""
-    alert = db.session.get_one(StockAlert, alert_id)
-    _end(AlertState.STOPPED, StockAlert.email == alert.email)
-    alert.state = AlertState.STOPPED
+def stop(email: str) -> None:
+    """This address wants no more of these: neither those that wait nor one that is about to go."""
+    known = consents.known_as("email", email)
+    _end(AlertState.STOPPED, StockAlert.email == known)
+    db.session.execute(
+        update(StockAlert)
+        .where(StockAlert.email == known, StockAlert.state == AlertState.TOLD)
+        .values(state=AlertState.STOPPED, updated_at=utcnow())
+    )
 
 
 def _end(state: AlertState, *which: Any) -> int:
