@@ -15,6 +15,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.messaging import consents
 from shop.messaging.channels.base import Receipt, ReceiptStatus
+from shop.messaging.jobs import note_sent
 from shop.messaging.models import Notification, NotificationStatus, Purpose, SuppressionReason
 
 log = structlog.get_logger()
@@ -126,8 +127,9 @@ def _move(found: Notification, target: Status, receipt: Receipt, provider: str) 
     at = receipt.occurred_at or utcnow()
     found.status = target
     found.error = (receipt.error or receipt.status.value)[:500] if target == Status.FAILED else None
-    if target != Status.FAILED:
-        found.sent_at = found.sent_at or at
+    if target != Status.FAILED and not found.sent_at:
+        found.sent_at = at
+        note_sent(found)
     if target in {Status.DELIVERED, Status.READ}:
         found.delivered_at = found.delivered_at or at
     if target == Status.READ:
