@@ -4,6 +4,7 @@
 is not stopped by it.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ IN_ADDRESSES = ("msg91_webhook_secret", "wati_webhook_secret", "ses_webhook_secr
 
 def faults(found: "Settings") -> list[str]:
     """Every reason not to start, as a sentence each."""
-    rules = [_gateways, _keys, _swish, _couriers, _messages, _tracker]
+    rules = [_gateways, _keys, _swish, _couriers, _messages, _tracker, _alert_webhook]
     if found.is_production:
         rules.insert(0, _production)
     return [sentence for rule in rules for sentence in rule(found)]
@@ -222,3 +223,26 @@ def _tracker(found: "Settings") -> Iterator[str]:
         value = getattr(found, name)
         if found.is_production and value and not value.startswith("https://"):
             yield f"{name.upper()} must begin with https://."
+
+
+def _alert_webhook(found: "Settings") -> Iterator[str]:
+    """Outside development alerts go to the outside, encrypted. The address is a secret: not named here."""
+    if not found.alert_webhook_url or found.shop_env == "development":
+        return
+    parts = urlsplit(found.alert_webhook_url)
+    if parts.scheme != "https":
+        yield "ALERT_WEBHOOK_URL must begin with https://."
+    if parts.username or is_inner_host(parts.hostname or ""):
+        yield "ALERT_WEBHOOK_URL must name a public host, with no user or password."
+
+
+def is_inner_host(host: str) -> bool:
+    """Whether a name or address leads into this machine or its own network (by how it is written)."""
+    if host == "localhost" or ("." not in host.strip(".") and ":" not in host):
+        return True
+    if host.endswith((".local", ".internal", ".localhost")):
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False

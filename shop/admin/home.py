@@ -1,6 +1,7 @@
-"""Home: what needs a person now, and the latest orders."""
+"""Home: what needs a person now, the alerts and the pace, and the latest orders."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from flask import url_for
@@ -10,6 +11,10 @@ from sqlalchemy import func, select
 from shop.accounts.rights import Right, needs
 from shop.admin import bp, desks_lists, order_lists
 from shop.admin.rendering import can, is_low, needs_answer, screen
+from shop.alerts import evaluating, pace, telling
+from shop.alerts.measures import Measured
+from shop.alerts.models import Alert, AlertState
+from shop.alerts.rules import Rule, sentence_of, shown
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
@@ -38,7 +43,7 @@ class Desk:
 @needs(Right.ENTER)
 def home() -> ResponseReturnValue:
     """The desks with their counts, deadlines and defaults."""
-    waiting = _counts()
+    waiting, sees_machinery = _counts(), can(Right.SEE_JOBS)
     rows = (
         db.session.scalars(select(Order).order_by(Order.id.desc()).limit(LATEST)).all()
         if can(Right.SEE_ORDERS)
@@ -52,7 +57,72 @@ def home() -> ResponseReturnValue:
         disputes=_disputes() if waiting["disputes"] and can(Right.SEE_MONEY) else [],
         rows=rows,
         facts=order_lists.facts_of(list(rows)),
+        alerts=_alerts() if sees_machinery else [],
+        figures=_figures() if sees_machinery else [],
+        alert_host=telling.webhook_host(),
     )
+
+
+@dataclass(frozen=True)
+class Light:
+    """An alert as it stands."""
+
+    rule: Rule
+    is_firing: bool
+    #: The figure and its limit, in words: "84 %, limit 90 %".
+    figure: str
+    limit: str
+    sentence: str
+    since: datetime | None
+
+
+def _alerts() -> list[Light]:
+    """Every alert, those that fire first."""
+    return [_light(rule, row) for _key, rule, row in evaluating.states()]
+
+
+def _light(rule: Rule, row: Alert | None) -> Light:
+    if row is None:
+        return Light(rule, False, "", "", "Not measured yet.", None)
+    figure, limit = shown(row.value, rule.unit), shown(row.threshold, rule.unit)
+    sentence = sentence_of(rule, row.value, row.sample, row.threshold)
+    return Light(rule, row.state == AlertState.FIRING, figure, limit, sentence, row.since)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the figures that the shop is held to."""
+
+    words: str
+    value: str
+    about: str
+    is_missed: bool
+    address: str
+
+
+def _figures() -> list[Figure]:
+    """Webhook time, shipment time and failing shipments of a day, each beside its target."""
+    found = pace.paces()
+    jobs = url_for("admin.webhooks")
+    parcels = url_for("admin.incidents", category="delivery")
+    return [
+        _pace("Webhook to its effect", found.webhooks, pace.WEBHOOK_TARGET, "webhooks", jobs),
+        _pace("Paid to parcel made", found.shipments, pace.SHIPMENT_TARGET, "parcels", parcels),
+        _failing(found.failures, parcels),
+    ]
+
+
+def _pace(words: str, found: pace.Pace, target: float, of: str, address: str) -> Figure:
+    if found.p50 is None or found.p95 is None:
+        return Figure(words, "–", f"none in 24 h, target {target:g} s", False, address)
+    about = f"95 of 100 within {found.p95:.1f} s, target {target:g} s ({found.count} {of})"
+    return Figure(words, f"{found.p50:.1f} s", about, found.p95 > target, address)
+
+
+def _failing(found: Measured, address: str) -> Figure:
+    about = f"of {found.sample} parcels in 24 h, target {pace.FAILURE_TARGET:g} %"
+    is_missed = found.value is not None and found.value > pace.FAILURE_TARGET
+    return Figure("Parcels not made in time", shown(found.value, "%"), about, is_missed, address)
 
 
 def _counts() -> dict[str, int]:

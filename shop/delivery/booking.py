@@ -222,7 +222,7 @@ def _store(shipment: Shipment, request: Doing, answer: Booking) -> bool:
     if STEPS.index(step) >= STEPS.index(Step.PICKUP_SCHEDULED):
         values["status"] = ShipmentStatus.PICKUP_SCHEDULED
     if step == Step.LABELLED:
-        values["booked_by_job"] = None
+        values |= {"booked_by_job": None, "made_at": utcnow()}
     result = db.session.execute(
         update(Shipment)
         .where(

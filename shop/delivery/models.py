@@ -64,6 +64,7 @@ class Shipment(Row):
         UniqueConstraint("courier", "awb"),
         UniqueConstraint("courier", "reference"),
         Index("ix_shipments_news", "status", "last_news_at"),
+        Index("ix_shipments_created_at", "created_at"),
     )
 
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
@@ -82,6 +83,8 @@ class Shipment(Row):
         stored(ShipmentStatus), default=ShipmentStatus.PENDING
     )
     step: Mapped[Step] = mapped_column(stored(Step), default=Step.RESERVED)
+    #: When the courier had taken every step, label and all.
+    made_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: True when the dry run made it: nothing was booked.
     is_dry_run: Mapped[bool] = mapped_column(default=False)
     weight_grams: Mapped[int] = mapped_column(default=0)

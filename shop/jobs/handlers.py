@@ -69,6 +69,9 @@ class Handler:
 
 HANDLERS: dict[str, Handler] = {}
 
+ON_ERROR: list[Callable[[BaseException], None]] = []
+"""Who hears of every exception that ended a try, once its row is settled."""
+
 F = TypeVar("F", bound=Callable[[Work], None])
 C = TypeVar("C", bound=type)
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, aliased
 from shop.clock import utcnow
 from shop.database import UtcDateTime, db_now, is_passing, retried, table_of, transaction
 from shop.extensions import db
-from shop.jobs.handlers import HANDLERS, Handler, Outward, Work
+from shop.jobs.handlers import HANDLERS, ON_ERROR, Handler, Outward, Work
 from shop.jobs.models import Job, JobStatus
 from shop.providers import BREAKER_SECONDS, BreakerOpen, ProviderRefused, TryLater
 
@@ -187,6 +187,8 @@ def _perform(work: Work, handler: Handler | None, claim: Claim, job: dict[str, A
         # The one place where everything is caught: the row must say what happened.
         db.session.rollback()
         _after_failure(work, handler, claim, job, error)
+        for heard in ON_ERROR:
+            heard(error)
 
 
 def _run_local(handler: Handler, work: Work, claim: Claim) -> None:

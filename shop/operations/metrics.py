@@ -13,6 +13,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import func, select
 
+from shop.alerts import evaluating, pace
+from shop.alerts.models import AlertState
 from shop.clock import utcnow
 from shop.extensions import db
 from shop.jobs.models import Job, JobStatus, WorkerPresence
@@ -72,8 +74,39 @@ class _Tables:
                 WebhookEvent.source, WebhookEvent.status
             ),
         )  # fmt: skip
+        yield from self._alerts()
+        yield from self._paces()
         workers = db.session.scalar(select(func.count()).select_from(WorkerPresence)) or 0
         yield GaugeMetricFamily("shop_workers", "Workers that said they live", value=workers)
+
+    def _alerts(self) -> Iterator[Metric]:
+        firing = GaugeMetricFamily("shop_alert_firing", "1 while it fires", labels=("alert",))
+        values = GaugeMetricFamily(
+            "shop_alert_value", "As measured last: percent, or a count", labels=("alert",)
+        )
+        for key, _rule, row in evaluating.states():
+            firing.add_metric((key,), int(row is not None and row.state == AlertState.FIRING))
+            if row is not None and row.value is not None:
+                values.add_metric((key,), row.value)
+        return iter((firing, values))
+
+    def _paces(self) -> Iterator[Metric]:
+        """The figures of the dashboard: the last 24 hours, 500 at most."""
+        found = pace.paces()
+        for name, words, one in (
+            ("shop_webhook_seconds", "From a webhook received to its effect", found.webhooks),
+            ("shop_shipment_seconds", "From an order paid to its parcel made", found.shipments),
+        ):
+            seconds = GaugeMetricFamily(name, words, labels=("quantile",))
+            for quantile, value in (("0.5", one.p50), ("0.95", one.p95)):
+                if value is not None:
+                    seconds.add_metric((quantile,), value)
+            yield seconds
+        if found.failures.value is not None:
+            yield GaugeMetricFamily(
+                "shop_shipment_failure_ratio", "Parcels of 24 h not made in time, of all",
+                value=found.failures.value / 100,
+            )  # fmt: skip
 
     def _jobs(self) -> Iterator[Metric]:
         counts = GaugeMetricFamily("shop_jobs", "Jobs that are not done", labels=("kind", "status"))

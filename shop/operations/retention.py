@@ -3,6 +3,7 @@
 from sqlalchemy import delete, select
 
 from shop.accounts import links, sign_in_limits, signing_in
+from shop.alerts import counting
 from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
 from shop.extensions import db
@@ -29,6 +30,7 @@ def run(work: Work) -> None:
     signing_in.forget_old()
     sign_in_limits.forget_old()
     links.forget_old()
+    counting.forget_old()
 
 
 def forget_webhooks(days: int) -> int:

@@ -6,14 +6,15 @@ from functools import cache
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from shop.alerts.models import Alert, AlertState
 from shop.clock import in_future
 from shop.config import ROOT, settings
-from shop.database import db_now
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles
-from shop.jobs.models import Job, JobStatus, WorkerPresence
+from shop.jobs.models import Job, JobStatus
+from shop.jobs.presence import SEEN_SECONDS, is_worker_seen
 
 OVERDUE_SECONDS = 60
 
@@ -26,7 +27,7 @@ def report_overdue(work: Work) -> None:
             Job.status == JobStatus.QUEUED, Job.run_at < in_future(seconds=-OVERDUE_SECONDS)
         )
     ).one()
-    if waiting[0]:
+    if waiting[0] and not _tells_no_worker():
         about = About(
             issue=f"{waiting[0]} jobs have been waiting for more than a minute",
             category=Category.UNKNOWN,
@@ -36,13 +37,22 @@ def report_overdue(work: Work) -> None:
         open_incident(about, "jobs_overdue")
 
 
+def _tells_no_worker() -> bool:
+    """Whether the missing workers were told of just now: what waited for them is told with that."""
+    found = db.session.scalar(select(Alert).where(Alert.key == "no_worker"))
+    if found is None or found.last_told_at is None:
+        return False
+    is_fresh = found.since > in_future(seconds=-2 * OVERDUE_SECONDS)
+    return found.state == AlertState.FIRING or is_fresh
+
+
 def readiness() -> dict[str, str]:
     """What is wrong, part by part: "ok" or a reason. Ready when all are ok."""
     try:
         found = {
             "database": "ok",
             "migrations": _migrations(),
-            "worker": "ok" if is_worker_seen() else f"none seen for {OVERDUE_SECONDS} s",
+            "worker": "ok" if is_worker_seen() else f"none seen for {SEEN_SECONDS} s",
         }
     except SQLAlchemyError as error:
         found = {"database": type(error).__name__}
@@ -51,12 +61,6 @@ def readiness() -> dict[str, str]:
     if settings().redis_url:
         found["redis"] = _redis()
     return found
-
-
-def is_worker_seen() -> bool:
-    """Whether a worker said lately that it lives; by the database's clock."""
-    seen = select(WorkerPresence.id).where(WorkerPresence.seen_at > db_now(-OVERDUE_SECONDS))
-    return db.session.scalar(seen.limit(1)) is not None
 
 
 def _migrations() -> str:

@@ -85,6 +85,8 @@ class Payment(Row):
             sqlite_where=db.text("ask_at IS NOT NULL"),
             postgresql_where=db.text("ask_at IS NOT NULL"),
         ),
+        # How many of the last hour's succeed: the alerts ask every minute.
+        Index("ix_payments_created_at", "created_at"),
     )  # fmt: skip
 
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
@@ -237,7 +239,15 @@ class Dispute(Row):
     """The shopper's bank asks for the money back."""
 
     __tablename__ = "disputes"
-    __table_args__ = (UniqueConstraint("payment_id", "gateway_id"),)
+    __table_args__ = (
+        UniqueConstraint("payment_id", "gateway_id"),
+        # Those that wait for evidence: menu, dashboard and alerts count them.
+        Index(
+            "ix_disputes_unanswered", "id",
+            sqlite_where=db.text("status = 'open' AND evidence_sent_at IS NULL"),
+            postgresql_where=db.text("status = 'open' AND evidence_sent_at IS NULL"),
+        ),
+    )  # fmt: skip
 
     payment_id: Mapped[int] = mapped_column(ForeignKey("payments.id"), index=True)
     gateway_id: Mapped[str] = mapped_column(String(120))

@@ -18,7 +18,13 @@ class StockLevel(Row):
         CheckConstraint("on_hand >= 0", name="on_hand"),
         CheckConstraint("reserved >= 0 AND reserved <= on_hand", name="reserved"),
         Index("ix_stock_levels_updated_at", "updated_at"),
-    )
+        # Those to refill: menu, dashboard and alerts count them.
+        Index(
+            "ix_stock_levels_low", "id",
+            sqlite_where=db.text("on_hand - reserved <= low_threshold"),
+            postgresql_where=db.text("on_hand - reserved <= low_threshold"),
+        ),
+    )  # fmt: skip
 
     variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"), unique=True)
     on_hand: Mapped[int] = mapped_column(default=0)
@@ -58,6 +64,8 @@ class Reservation(Row):
             postgresql_where=db.text("state = 'active'"),
         ),
         Index("ix_reservations_variant", "variant_id", "state"),
+        # How many of the last day's expired: the alerts ask every minute.
+        Index("ix_reservations_created", "created_at", "state"),
     )  # fmt: skip
 
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
