@@ -138,7 +138,7 @@ class Askable(Protocol):
 
 
 @runtime_checkable
-class Tested(Protocol):
+class Triable(Protocol):
     """A channel whose provider can be asked something harmless that shows that its key is good."""
 
     def try_out(self) -> str:
