@@ -36,6 +36,7 @@ class Right(StrEnum):
     SEE_REFERENCES = "see full payment references"
     ANNOTATE = "write notes and resend messages"
     MOVE_ORDERS = "move orders, ship and print"
+    DECIDE_RETURNS = "approve and turn down returns"
     REFUND = "refund, up to the role's limit"
     RECORD_MONEY = "record money by hand and decide on late money"
     SEE_STOCK = "see stock"
@@ -55,7 +56,7 @@ class Right(StrEnum):
 SUPPORT = frozenset(
     {
         Right.ENTER, Right.SEE_ORDERS, Right.SEE_MONEY, Right.SEE_CONTACT, Right.SEE_CUSTOMERS,
-        Right.ANNOTATE, Right.REFUND, Right.SEE_INCIDENTS, Right.SEE_AUDIT,
+        Right.ANNOTATE, Right.DECIDE_RETURNS, Right.REFUND, Right.SEE_INCIDENTS, Right.SEE_AUDIT,
     }
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 #: What begins so makes or moves money, moves parcels, calls a provider, or makes a file.
 LIMITED = (
     "/admin/orders/", "/admin/desks", "/admin/disputes/", "/admin/gateways/", "/admin/gift-cards",
-    "/admin/takings/compare",
+    "/admin/takings/compare", "/admin/returns/",
 )  # fmt: skip
 
 
@@ -51,13 +51,15 @@ from shop.admin import (  # noqa: E402
     order_money,
     order_parcels,
     orders,
+    returns,
     settings,
+    shipping,
     stock,
     takings,
     webhooks,
 )
 
 __all__ = [
-    "audit_log", "bp", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders",
-    "settings", "stock", "takings", "webhooks",
+    "audit_log", "bp", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders", "returns",
+    "settings", "shipping", "stock", "takings", "webhooks",
 ]  # fmt: skip

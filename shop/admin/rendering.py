@@ -21,6 +21,7 @@ from shop.orders.models import Order, OrderStatus
 from shop.pages import page, wants_fragment
 from shop.payments.models import Dispute, DisputeStatus
 from shop.payments.statements.models import BankStatementLine, LineState
+from shop.returns.models import ReturnRequest, ReturnState
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -73,6 +74,10 @@ def menu_counts() -> dict[str, int]:
                 "money"
             ),
             _count(Dispute, needs_answer()).label("disputes"),
+            _count(
+                ReturnRequest,
+                ReturnRequest.state.in_([ReturnState.REQUESTED, ReturnState.RECEIVED]),
+            ).label("returns"),
             _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
             _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
             _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),

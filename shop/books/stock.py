@@ -20,7 +20,12 @@ from shop.stock.models import (
 SOLD = frozenset({*PACKING, *MOVING, *DONE, OrderStatus.PARTIALLY_REFUNDED})
 """States that an order reaches by being sold; cancelled and refunded it may be without."""
 
-SALE_EVENTS = ("payment_succeeded", "nothing_to_pay", "pay_on_delivery_accepted")
+SALE_EVENTS = (
+    "payment_succeeded",
+    "nothing_to_pay",
+    "pay_on_delivery_accepted",
+    "replacement_made",
+)
 """The steps that confirm an order's stock."""
 
 

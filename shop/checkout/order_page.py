@@ -17,7 +17,13 @@ from shop.errors import NotFound
 from shop.extensions import db
 from shop.money import format_minor
 from shop.orders.lifecycle import COURIER_EVENTS, MOVING, Who, may
-from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
+from shop.orders.models import (
+    REPLACEMENT,
+    FulfilmentStatus,
+    Order,
+    OrderEvent,
+    OrderStatus,
+)
 from shop.pages import clock, day
 from shop.payments import attempts, parts
 from shop.payments.gateways import gateway
@@ -30,7 +36,6 @@ from shop.payments.models import (
     Refund,
 )
 from shop.returns import asking, claims
-from shop.returns.exchanging import METHOD as REPLACEMENT
 from shop.returns.models import ReturnRequest
 
 S = OrderStatus
@@ -340,10 +345,10 @@ def _on_its_way(page: OrderPage) -> Headline:
 
 
 def _expected(parcel: Story) -> str:
-    until = parcel.shipment.estimated_at
+    until = story.expected_day(parcel.shipment)
     if until is None:
         return "We write when the courier has it."
-    return "Expected " + format_date(local(until), "EEEE d MMMM", locale="en_GB") + "."
+    return "Expected " + format_date(until, "EEEE d MMMM", locale="en_GB") + "."
 
 
 def _last_scan(parcel: Story) -> str:

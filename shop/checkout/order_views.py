@@ -24,7 +24,7 @@ from shop.jobs.queue import enqueue
 from shop.limits import count_try
 from shop.money import MoneyError, format_minor, parse_minor
 from shop.orders.lifecycle import IllegalTransition
-from shop.orders.models import Order
+from shop.orders.models import REPLACEMENT, Order
 from shop.pages import leave_for, not_modified, page, tagged, wants_fragment, with_etag
 from shop.payments import attempts, parts
 from shop.payments.gateways import gateway, switched_on
@@ -210,6 +210,8 @@ def cancel(token: str) -> Response:
         raise NotAllowed(
             f"This order is paid. Sign in to cancel it, or write to {settings().support_email}."
         )
+    if order.payment_method == REPLACEMENT:
+        raise Conflict("This order replaces what you sent back. Write to us to change it.")
     try:
         attempts.cancel_by_shopper(order_id)
     except IllegalTransition:

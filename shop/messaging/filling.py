@@ -61,6 +61,7 @@ def _of_order(rows: Rows, context: dict[str, Any], language: Language) -> dict[s
         **_of_instalment(rows, context, language),
         "return_note": _return_note(rows, context, language),
         **_links(rows),
+        **_return_page(rows, context),
     }
 
 
@@ -262,7 +263,17 @@ def _return_note(rows: Rows, context: dict[str, Any], language: Language) -> str
     if found.state == ReturnState.CLOSED and found.refund_minor:
         amount = language.money(found.refund_minor, rows.order.currency)
         return language.say("return_refunded", amount=amount)
+    if found.state == ReturnState.CLOSED and found.replacement is not None:
+        return language.say("return_replaced", number=found.replacement.number)
     return ""
+
+
+def _return_page(rows: Rows, context: dict[str, Any]) -> dict[str, str]:
+    """The return's own page, below the order's; the order's where none is named."""
+    if "return_id" not in context:
+        return {}
+    order_url = f"{settings().public_url}/orders/{rows.order.token}"
+    return {"return_url": f"{order_url}/returns/{context['return_id']}"}
 
 
 def _links(rows: Rows) -> dict[str, str]:

@@ -13,7 +13,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.orders import lines
-from shop.orders.models import FulfilmentStatus, Order
+from shop.orders.models import REPLACEMENT, FulfilmentStatus, Order
 from shop.preferences import preference
 from shop.stock import ledger, reservations
 from shop.stock.models import ReservationState
@@ -22,6 +22,7 @@ WORDS = {
     "placed": "Order placed",
     "pay_on_delivery_accepted": "Order accepted, to be paid at the door",
     "nothing_to_pay": "Nothing left to pay",
+    "replacement_made": "Goods that replace a return are being packed",
     "payment_succeeded": "Payment received",
     "payment_failed": "The payment did not go through",
     "payment_retried": "Trying to pay again",
@@ -54,9 +55,12 @@ def tell(message: str) -> Effect:
     """A message job: the table in messaging says who hears of it, by which channel."""
 
     def follow(order: Order, actor: str) -> None:
+        event = message
+        if message == "order_shipped" and order.payment_method == REPLACEMENT:
+            event = "exchange_sent"
         enqueue(
-            "messaging.tell", {"event": message, "order_id": order.id, "version": order.version},
-            key=f"{message}:{order.id}",
+            "messaging.tell", {"event": event, "order_id": order.id, "version": order.version},
+            key=f"{event}:{order.id}",
         )  # fmt: skip
 
     follow.__name__ = f"tell_{message}"

@@ -93,6 +93,8 @@ RULES = (
     # event                      from                                    to                    who                 what follows
     rule("pay_on_delivery_accepted", (S.PENDING_PAYMENT,),               S.PROCESSING,         (SHOPPER,),         effects.confirm_stock, effects.book_parcel, effects.tell("order_confirmed"), effects.tell("admin_new_order")),
     rule("nothing_to_pay",       (S.PENDING_PAYMENT,),                   S.PAID,               (),                 *PAID_EFFECTS),
+    # Goods that replace a return's (shop/returns): nothing is paid, nothing more is sold.
+    rule("replacement_made",     (S.PENDING_PAYMENT,),                   S.PAID,               (),                 effects.confirm_stock, effects.book_parcel),
     rule("payment_succeeded",    UNPAID,                                 S.PAID,               (GATEWAY, ADMIN),   *PAID_EFFECTS),
     # Late money: recording.py takes the stock again first, or leaves the order on its desk.
     rule("payment_succeeded",    (S.CANCELLED,),                         S.PAID,               (GATEWAY, ADMIN),   *PAID_EFFECTS),

@@ -62,6 +62,10 @@ class FulfilmentStatus(StrEnum):
     RETURNED = "returned"
 
 
+REPLACEMENT = "replacement"
+"""The payment method of an order that replaces goods of a return (shop/returns): nothing is paid."""
+
+
 class OrderMonth(Row):
     """The running number of one month, drawn in a transaction of its own."""
 

@@ -132,7 +132,7 @@ class ReturnPicture(Row):
 class ReturnShipment(Row):
     """How it comes back: a courier's parcel, or one that the customer sends.
 
-    `courier` is empty where the customer sends it. One for a return; its reference is the return's.
+    `courier` is None where the customer sends it. One for a return; its reference is the return's.
     """
 
     __tablename__ = "return_shipments"
@@ -142,7 +142,7 @@ class ReturnShipment(Row):
     )
 
     return_id: Mapped[int] = mapped_column(ForeignKey("return_requests.id"), unique=True)
-    courier: Mapped[str] = mapped_column(String(30), default="")
+    courier: Mapped[str | None] = mapped_column(String(30))
     courier_order_id: Mapped[str | None] = mapped_column(String(60))
     courier_shipment_id: Mapped[str | None] = mapped_column(String(60))
     awb: Mapped[str | None] = mapped_column(String(60), index=True)

@@ -21,6 +21,7 @@ from shop.payments.gateways import gateway
 from shop.payments.gateways.base import EventKind
 from shop.payments.reconciling import report_unknown
 from shop.providers import TryLater
+from shop.returns import parcels
 from shop.webhooks import messages
 from shop.webhooks.inbox import COURIER_PREFIX
 from shop.webhooks.models import WebhookEvent, WebhookStatus
@@ -138,14 +139,15 @@ def _not_ours(event: WebhookEvent, news: Any) -> None:
 def _track(event: WebhookEvent) -> None:
     key = event.source.removeprefix(COURIER_PREFIX)
     way = courier(key)
-    news = way.parse(event.raw_body).tracking
-    if news is None:
-        _done(event, WebhookStatus.IGNORED)
-        return
-    if way.is_authoritative:
-        is_known = tracking.apply(news, key, "webhook")
+    hook = way.parse(event.raw_body)
+    if hook.returning is not None:
+        is_known = parcels.take_in(hook.returning, key, is_authoritative=way.is_authoritative)
+    elif hook.tracking is None:
+        is_known = False
+    elif way.is_authoritative:
+        is_known = tracking.apply(hook.tracking, key, "webhook")
     else:
-        is_known = tracking.ask_soon(news, key)
+        is_known = tracking.ask_soon(hook.tracking, key)
     # A courier's account may carry parcels of other shops: those are not ours to worry about.
     _done(event, WebhookStatus.PROCESSED if is_known else WebhookStatus.IGNORED)
 

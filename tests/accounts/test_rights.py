@@ -20,6 +20,7 @@ TABLE = {
     Right.SEE_REFERENCES: "manager owner",
     Right.ANNOTATE: "support fulfilment manager owner",
     Right.MOVE_ORDERS: "fulfilment manager owner",
+    Right.DECIDE_RETURNS: "support manager owner",
     Right.REFUND: "support manager owner",
     Right.RECORD_MONEY: "manager owner",
     Right.CHANGE_CATALOG: "manager owner",

@@ -54,6 +54,7 @@ PHRASES = {
     # Returns.
     "return_by": "The items should be on their way by {day}.",
     "return_refunded": "We refunded {amount} for it.",
+    "return_replaced": "Order {number} replaces it, at no cost.",
     # Labels of the rows.
     "quantity": "quantity {count}",
     "items": "Items ({count})",

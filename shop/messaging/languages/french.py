@@ -242,6 +242,7 @@ PHRASES = {
     "not_seen_yet": "Nous ne l’avons pas encore vu arriver.",
     "return_by": "Les articles doivent partir avant le {day}.",
     "return_refunded": "Nous vous avons remboursé {amount}.",
+    "return_replaced": "La commande {number} le remplace, sans frais.",
     "quantity": "quantité {count}",
     "items": "Articles ({count})",
     "discount": "Remise",

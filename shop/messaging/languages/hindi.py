@@ -242,6 +242,7 @@ PHRASES = {
     "not_seen_yet": "यह हमें अभी नहीं मिला।",
     "return_by": "सामान {day} तक निकल जाना चाहिए।",
     "return_refunded": "हमने इसके {amount} लौटा दिए।",
+    "return_replaced": "इसके बदले ऑर्डर {number} बिना किसी शुल्क के आता है।",
     "quantity": "मात्रा {count}",
     "items": "सामान ({count})",
     "discount": "छूट",

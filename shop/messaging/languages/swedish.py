@@ -239,6 +239,7 @@ PHRASES = {
     "not_seen_yet": "Vi har inte sett pengarna än.",
     "return_by": "Varorna ska vara på väg senast {day}.",
     "return_refunded": "Vi har betalat tillbaka {amount} för den.",
+    "return_replaced": "Order {number} ersätter den, utan kostnad.",
     "quantity": "antal {count}",
     "items": "Varor ({count})",
     "discount": "Rabatt",

@@ -1,0 +1,121 @@
+"""Making a return good: the money back, or other goods."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from shop.errors import Conflict, Refused
+from shop.extensions import db
+from shop.money import format_minor
+from shop.orders.models import Order
+from shop.payments.models import Payment
+from shop.payments.refunds import RefundLine, left_to_refund, line_amount, request_refund
+from shop.returns import exchanging
+from shop.returns.asking import REASONS
+from shop.returns.models import Resolution, ReturnLine, ReturnRequest
+from shop.returns.steps import check, locked, move
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a line's refund comes to, in minor units."""
+
+    line: ReturnLine
+    units: int
+    amount_minor: int
+
+
+def dues(request: ReturnRequest) -> list[Due]:
+    """What is to be paid back for what came; units that were refunded before cost nothing more."""
+    found = []
+    for line in request.lines:
+        sold = line.order_line
+        units = min(line.units, sold.quantity - sold.refunded_quantity)
+        found.append(Due(line, units, line_amount(sold, units) if units else 0))
+    return found
+
+
+def refund(
+    return_id: int, delivery_minor: int, seen_minor: int, actor: str
+) -> tuple[ReturnRequest, int]:
+    """Send the money of what came back, and of delivery where staff chose so. Minor units.
+
+    `seen_minor` is the amount that the person saw on the button. Returns what is refunded.
+    """
+    request, order = locked(return_id)
+    check(request, "refund")
+    _check_looked_at(request)
+    due = dues(request)
+    amount = sum(one.amount_minor for one in due) + delivery_minor
+    if amount <= 0:
+        raise Refused(
+            "Nothing was paid for these. Refund the order that they replace, or exchange them."
+        )
+    if amount != seen_minor:
+        shown = format_minor(amount, order.currency)
+        raise Refused(f"This comes to {shown}. Press the button again if that is right.")
+    move(
+        request, order, "refund", actor, why=format_minor(amount, order.currency),
+        resolution=Resolution.REFUND, refund_minor=amount,
+    )  # fmt: skip
+    _ask_for_refunds(request, order, due, amount, actor)
+    return request, amount
+
+
+def _check_looked_at(request: ReturnRequest) -> None:
+    if request.checked_at is None:
+        raise Conflict("Look at what came first: how many, and where they go.")
+
+
+def _ask_for_refunds(
+    request: ReturnRequest, order: Order, due: Sequence[Due], amount: int, actor: str
+) -> None:
+    """From the newest payment that can bear it all; else from several, newest first."""
+    payments = db.session.scalars(
+        select(Payment)
+        .where(Payment.order_id == order.id, Payment.captured_minor > Payment.refund_held_minor)
+        .order_by(Payment.id.desc())
+    ).all()
+    left = {one.id: max(0, left_to_refund(one) or 0) for one in payments}
+    able = [one.id for one in payments if left[one.id] >= amount]
+    chosen = able[:1] or [one.id for one in payments]
+    if sum(left[one] for one in chosen) < amount:
+        raise Refused("There is not so much left of what was paid. Look at the order's payments.")
+    reason = f"Return {request.reference}: {REASONS.get(request.reason, request.reason)}"
+    rest = [RefundLine(one.line.order_line_id, one.units, one.amount_minor) for one in due]
+    for payment_id in chosen:
+        part = min(amount, left[payment_id])
+        if part:
+            taken, rest = split(rest, part)
+            request_refund(payment_id, part, taken, reason, actor)
+            amount -= part
+
+
+def split(lines: Sequence[RefundLine], budget: int) -> tuple[list[RefundLine], list[RefundLine]]:
+    """As much of the lines as the budget bears, and the rest: units go with the first money."""
+    taken, rest = [], []
+    for line in lines:
+        now = min(line.amount_minor, budget)
+        budget -= now
+        if now or (line.quantity and not line.amount_minor):
+            taken.append(RefundLine(line.line_id, line.quantity, now))
+            if now < line.amount_minor:
+                rest.append(RefundLine(line.line_id, 0, line.amount_minor - now))
+        elif line.quantity or line.amount_minor:
+            rest.append(line)
+    return taken, rest
+
+
+def exchange(return_id: int, wanted: Mapping[int, int], number: str, actor: str) -> ReturnRequest:
+    """Send other goods for what came: {return line id: variant id}.
+
+    `number` is the new order's, drawn before. Raises OutOfStock when a variant is not there.
+    """
+    request, order = locked(return_id)
+    check(request, "exchange")
+    _check_looked_at(request)
+    move(request, order, "exchange", actor, why=f"order {number}", resolution=Resolution.EXCHANGE)
+    made = exchanging.replace(request, order, wanted, number, actor)
+    request.replacement_order_id = made.id
+    return request

@@ -1,0 +1,111 @@
+"""Orders that have arrived, and browsers that ask for returns."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+from sqlalchemy import select
+
+from shop.accounts.models import User
+from shop.database import transaction
+from shop.delivery import by_hand
+from shop.extensions import db
+from shop.orders.lifecycle import advance
+from shop.orders.models import Order
+from shop.returns import asking
+from shop.returns.models import ReturnRequest
+from tests import factories
+from tests.factories import STAFF, make_order, make_product
+
+
+def arrive(order: Order) -> Order:
+    """A paid order is handed over and delivered, in one parcel, by hand."""
+    with transaction():
+        order = db.session.get_one(Order, order.id)
+        for event in ("accepted", "packed", "shipped", "delivered"):
+            advance(order, event, STAFF)
+            by_hand.follow(order, event, "Delhivery", f"AWB{order.id}")
+    return db.session.get_one(Order, order.id)
+
+
+def make_arrived(units: int = 3, price: int = 10_000, variants: int = 2) -> int:
+    """An order of so many units of one thing, delivered; nine more are in stock."""
+    ball = make_product(stock=9 + units, price=price, variants=variants)
+    return arrive(make_order("paid", lines={ball: units})).id
+
+
+@pytest.fixture
+def arrived(shop: Any) -> Order:
+    """Three units of one thing, delivered today. 300 in all; two variants of it in stock."""
+    return db.session.get_one(Order, shop.scene("return_arrived", make_arrived))
+
+
+@pytest.fixture
+def ask(client: Any) -> Callable[..., Any]:
+    """`ask(order, qty=1, reason="damaged", …)` sends the form as a browser does; returns the answer."""
+
+    def send(
+        order: Order, qty: int | str = 1, files: Any = (), page: str = "/new", **fields: Any
+    ) -> Any:
+        path = f"/orders/{order.token}/returns"
+        data = {
+            f"qty-{order.lines[0].id}": str(qty), "reason": "damaged", "resolution": "refund",
+            "words": "It has a dent", **fields,
+        }  # fmt: skip
+        if files:
+            data["pictures"] = [(io.BytesIO(body), name) for body, name in files]
+        return client.post_form(path, data, page=path + page, content_type="multipart/form-data")
+
+    return send
+
+
+@pytest.fixture
+def the_return(app: Any) -> Callable[[], ReturnRequest]:
+    """The only return, read afresh."""
+
+    def read() -> ReturnRequest:
+        db.session.rollback()
+        return db.session.scalars(select(ReturnRequest)).one()
+
+    return read
+
+
+@pytest.fixture
+def asked(shop: Any) -> ReturnRequest:
+    """A return of two units of three that were delivered, asked for."""
+    return db.session.get_one(ReturnRequest, shop.scene("return_asked", make_asked))
+
+
+def make_asked() -> int:
+    """By the part itself: the form has its own tests."""
+    order = db.session.get_one(Order, make_arrived())
+    form = asking.read_form(
+        order, {f"qty-{order.lines[0].id}": "2", "reason": "damaged", "resolution": "refund"}, []
+    )
+    assert not form.errors
+    order_id = order.id
+    with transaction():
+        return asking.request_return(order_id, form, [], "customer").id
+
+
+@pytest.fixture
+def staff(shop: Any, asked: ReturnRequest, new_client: Callable[[], Any]) -> Callable[..., Any]:
+    """`staff("manager")` is a browser in which such a person has signed in."""
+
+    def signed_in(role: str = "manager") -> Any:
+        browser = new_client()
+        user: User = factories.make_user(role)
+        browser.user_id = user.id
+        factories.sign_in(browser, user)
+        return browser
+
+    return signed_in
+
+
+def picture(kind: str = "JPEG", size: tuple[int, int] = (40, 30), **more: Any) -> bytes:
+    """A small real picture."""
+    out = io.BytesIO()
+    Image.new("RGB", size, "orange").save(out, kind, **more)
+    return out.getvalue()

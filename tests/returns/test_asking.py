@@ -1,0 +1,256 @@
+"""A customer asks for a return: only of what was delivered, and never of the same unit twice."""
+
+import threading
+
+import pytest
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from shop import guards
+from shop.audit.models import AuditEntry
+from shop.database import transaction
+from shop.delivery.models import Shipment, ShipmentStatus
+from shop.errors import Conflict
+from shop.extensions import db
+from shop.messaging.models import Notification
+from shop.orders.models import Order, OrderEvent, OrderLine
+from shop.payments import attempts
+from shop.payments.refunds import RefundLine, request_refund
+from shop.returns import asking, claims, pictures
+from shop.returns.asking import without_cards
+from shop.returns.models import ReturnRequest, ReturnState
+from tests.factories import make_order, make_user, sign_in
+from tests.returns.conftest import picture
+
+
+def count(model=ReturnRequest):
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(model))
+
+
+def line_of(order):
+    db.session.rollback()
+    return db.session.scalars(select(OrderLine).filter_by(order_id=order.id)).one()
+
+
+def test_a_customer_asks_from_the_order_page_and_is_told(
+    client, arrived, ask, the_return, run_jobs
+):
+    assert "Send something back" in client.get(f"/orders/{arrived.token}").text
+    answer = ask(arrived, qty=2)
+
+    found = the_return()
+    assert answer.status_code == 303
+    assert answer.location.endswith(f"/orders/{arrived.token}/returns/{found.id}")
+    assert found.state == ReturnState.REQUESTED
+    assert found.reference == f"{arrived.number}-RET1"
+    assert [(line.quantity, line.order_line_id) for line in found.lines] == [
+        (2, arrived.lines[0].id)
+    ]
+    assert line_of(arrived).returned_quantity == 2
+    shown = client.get(answer.location).text
+    assert "We are looking at it" in shown
+    assert "It has a dent" in shown
+    assert found.reference in client.get(f"/orders/{arrived.token}").text
+    run_jobs()
+    told = db.session.scalars(
+        select(Notification.template).where(Notification.template.contains("return"))
+    )
+    assert "return_requested" in set(told)
+    events = db.session.scalars(select(OrderEvent).filter_by(kind="return")).all()
+    assert [event.actor for event in events] == ["customer"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"reason": ""}, "Choose why you send it back"),
+        ({"reason": "because"}, "Choose why you send it back"),
+        ({"resolution": "gold"}, "Choose what you would like"),
+        ({"qty": "0"}, "Choose at least one item"),
+        ({"qty": "4"}, "Up to 3 of these can go back"),
+        ({"qty": "-1"}, "Use a whole number"),
+        ({"qty": "1e1"}, "Use a whole number"),
+        ({"qty": "²"}, "Use a whole number"),
+        ({"words": "x" * 2001}, "Write at most 2000 letters"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_fault_stands_beside_its_field_and_what_was_typed_is_kept(arrived, ask, fields, words):
+    answer = ask(arrived, **{"words": "A long story", **fields})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert ("A long story" in answer.text) or "words" in fields
+    assert 'aria-invalid="true"' in answer.text or "resolution" in fields
+    assert count() == 0
+
+
+def test_the_same_units_are_not_asked_back_twice(arrived, ask, client):
+    assert ask(arrived, qty=2).status_code == 303
+    assert ask(arrived, qty=2).status_code == 422
+    assert ask(arrived, qty=1).status_code == 303
+    assert count() == 2
+    assert "Send something back" not in client.get(f"/orders/{arrived.token}").text
+    assert (
+        "Nothing of this order can be sent back"
+        in client.get(f"/orders/{arrived.token}/returns/new").text
+    )
+
+
+def test_two_forms_at_once_take_each_unit_once(app, arrived):
+    """Both were read before either was stored; the database decides."""
+    order_id, line_id = arrived.id, arrived.lines[0].id
+    said = {f"qty-{line_id}": "2", "reason": "damaged", "resolution": "refund"}
+    ready, outcomes = threading.Barrier(2), []
+
+    def send():
+        with app.app_context():
+            form = asking.read_form(db.session.get_one(Order, order_id), said, [])
+            db.session.rollback()
+            ready.wait(10)
+            try:
+                with transaction():
+                    asking.request_return(order_id, form, [], "customer")
+                outcomes.append("done")
+            except Conflict:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join(20) for thread in threads]
+    assert sorted(outcomes) == ["done", "refused"]
+    assert line_of(arrived).returned_quantity == 2
+
+
+def test_the_database_itself_takes_no_unit_twice(arrived):
+    line_id = arrived.lines[0].id
+    with pytest.raises(IntegrityError), transaction() as session:
+        session.execute(update(OrderLine).filter_by(id=line_id).values(returned_quantity=4))
+    with pytest.raises(Conflict), transaction() as session:
+        claims.take(session.get_one(Order, arrived.id), {line_id: 4})
+    with pytest.raises(Conflict), transaction() as session:
+        session.execute(update(Shipment).values(status=ShipmentStatus.IN_TRANSIT))
+        claims.take(session.get_one(Order, arrived.id), {line_id: 1})
+
+
+def test_what_was_refunded_otherwise_does_not_go_back(arrived, ask):
+    line = arrived.lines[0]
+    with transaction():
+        request_refund(
+            attempts.latest(arrived.id).id, 20_000, [RefundLine(line.id, 2, 20_000)], "x", "user:1"
+        )
+    answer = ask(arrived, qty=2)
+    assert answer.status_code == 422
+    assert "Up to 1 of these" in answer.text
+    assert ask(arrived, qty=1).status_code == 303
+
+
+def test_only_what_was_delivered_lately_goes_back(arrived, ask, turn_clock, client):
+    turn_clock(days=29)
+    assert "Send something back" in client.get(f"/orders/{arrived.token}").text
+    turn_clock(days=2)
+    assert "Send something back" not in client.get(f"/orders/{arrived.token}").text
+    assert ask(arrived, page="/none").status_code == 422
+    assert count() == 0
+
+
+@pytest.mark.parametrize("state", ["pending_payment", "paid", "cancelled"])
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_nothing_goes_back_that_did_not_arrive(client, ask, state):
+    order = make_order(state, lines=1)
+    assert "returns" not in client.get(f"/orders/{order.token}").text
+    assert ask(order, page="/none").status_code == 422
+    assert count() == 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_another_orders_return_is_not_there(client, asked):
+    other = make_order("paid", lines=1)
+    for path in (f"/orders/{other.token}/returns/{asked.id}", "/orders/nobody/returns/new"):
+        assert client.get(path).status_code == 404
+    posted = client.post_form(f"/orders/{other.token}/returns/{asked.id}/withdraw")
+    assert posted.status_code == 404
+    db.session.rollback()
+    assert db.session.get_one(ReturnRequest, asked.id).state == ReturnState.REQUESTED
+
+
+def test_a_wish_is_withdrawn_until_it_is_on_its_way(client, asked, the_return):
+    path = f"/orders/{asked.order.token}/returns/{asked.id}"
+    assert client.post_form(f"{path}/withdraw", page=path).status_code == 303
+    found = the_return()
+    assert found.state == ReturnState.WITHDRAWN
+    assert line_of(found.order).returned_quantity == 0
+    again = client.post_form(f"{path}/withdraw", page="/none")
+    assert again.status_code == 409
+    assert "withdrawn since" in again.text
+    assert count(AuditEntry)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_who_ordered_with_an_account_is_named_in_the_timeline(client, ask, new_client):
+    from tests.returns.conftest import arrive, make_product
+
+    user = make_user()
+    order = arrive(make_order("paid", lines={make_product(): 1}, user=user))
+    sign_in(client, user)
+    assert ask(order).status_code == 303
+    db.session.rollback()
+    assert (
+        db.session.scalars(select(OrderEvent).filter_by(kind="return")).one().actor
+        == f"user:{user.id}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_pictures_are_made_anew_and_kept(arrived, ask, the_return, kind):
+    hidden = picture("JPEG", exif=b"Exif\x00\x00secret-place") if kind == "JPEG" else picture(kind)
+    assert (
+        ask(arrived, files=[(hidden + b"<script>trailing</script>", "dent.jpg")]).status_code == 303
+    )
+    (kept,) = the_return().pictures
+    body = pictures.read(kept.storage_key)
+    assert body.startswith(b"\xff\xd8\xff")
+    assert b"secret-place" not in body
+    assert b"script" not in body
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ([(b"<svg onload=alert(1)>", "a.svg")], "no picture that we can read"),
+        ([(b"GIF89a" + b"\x00" * 40, "a.gif")], "no picture that we can read"),
+        ([(picture()[:200], "cut.jpg")], "no picture that we can read"),
+        ([(b"\xff\xd8\xff" + b"x" * (5 * 1024 * 1024), "big.jpg")], "5 MB at most"),
+        ([(picture("PNG", (9000, 5000)), "wide.png")], "40 megapixels"),
+        ([(picture(), f"{n}.jpg") for n in range(6)], "Up to 5 pictures"),
+    ],
+    ids=["svg", "gif", "cut", "big", "wide", "six"],
+)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_what_is_no_small_picture_is_refused_beside_its_field(arrived, ask, files, words):
+    answer = ask(arrived, files=files)
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "choose them again" in answer.text
+    assert count() == 0
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_more_than_pictures_need_is_refused_before_it_is_read(client, arrived):
+    path = f"/orders/{arrived.token}/returns"
+    answer = client.post(path, data=b"x" * (guards.PICTURE_BYTES + 1))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("my card 4242 4242 4242 4242 please", "my card [number removed] please"),
+        ("5555-5555-5555-4444", "[number removed]"),
+        ("waybill 4242424242424241", "waybill 4242424242424241"),
+        ("call +91 98123 45678", "call +91 98123 45678"),
+    ],
+)
+def test_s88_a_card_number_in_the_words_is_not_kept(typed, kept):
+    assert without_cards(typed) == kept

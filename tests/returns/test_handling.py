@@ -1,0 +1,395 @@
+"""Staff decide, put away, and make good: each step once, in order, in the audit, told to the customer."""
+
+import threading
+
+import pytest
+from sqlalchemy import func, select
+
+from shop import books
+from shop.audit.models import AuditEntry
+from shop.catalog.models import Seller, Variant
+from shop.database import transaction
+from shop.errors import Conflict, Refused
+from shop.extensions import db
+from shop.jobs.models import Job
+from shop.messaging.models import Notification
+from shop.orders.models import Order, OrderEvent, OrderLine
+from shop.payments.models import Refund
+from shop.payments.refunds import RefundLine
+from shop.returns import deciding, pictures, settling
+from shop.returns.deciding import Checked
+from shop.returns.models import Disposition, ReturnPicture, ReturnState
+from shop.stock import ledger
+from shop.stock.models import StockLevel, StockMovement
+from tests.returns.conftest import picture
+
+
+def here(found):
+    return f"/admin/returns/{found.id}"
+
+
+def press(browser, found, what, **fields):
+    return browser.post_form(f"{here(found)}/{what}", fields, page=here(found))
+
+
+def on_hand(variant_id):
+    db.session.rollback()
+    return db.session.scalar(select(StockLevel.on_hand).filter_by(variant_id=variant_id))
+
+
+def what_came(found, arrived=2, goes="restock", condition="as new"):
+    (line,) = found.lines
+    return {
+        f"arrived-{line.id}": arrived, f"goes-{line.id}": goes, f"condition-{line.id}": condition,
+    }  # fmt: skip
+
+
+def told():
+    db.session.rollback()
+    return set(db.session.scalars(select(Notification.template)))
+
+
+def jobs(kind):
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(Job).filter_by(kind=kind))
+
+
+def checked_in(found, arrived=2, goes=Disposition.RESTOCK):
+    """Approved and put away, by the part itself."""
+    (line,) = found.lines
+    seen, return_id = {line.id: Checked(arrived, "", goes)}, found.id
+    with transaction():
+        deciding.approve(return_id, "user:1")
+        deciding.check_in(return_id, seen, "user:1")
+
+
+def test_the_desk_lists_what_waits_and_the_menu_counts_it(staff, asked):
+    browser = staff("support")
+    shown = browser.get("/admin/returns").text
+    assert asked.reference in shown
+    assert "Match ball" in shown
+    assert asked.reference not in browser.get("/admin/returns?show=here").text
+    assert 'Returns <span class="n">1</span>' in shown
+
+
+def test_the_whole_way_to_a_refund(staff, asked, the_return, run_jobs, client):
+    browser = staff("manager")
+    variant_id, before = asked.lines[0].order_line.variant_id, 9
+    assert press(browser, asked, "approve").status_code == 303
+    assert the_return().state == ReturnState.APPROVED
+    assert jobs("returns.book") == 1
+    assert press(browser, asked, "receive").status_code == 303
+    assert press(browser, asked, "check", **what_came(asked)).status_code == 303
+    assert on_hand(variant_id) == before + 2
+    shown = browser.get(here(asked)).text
+    assert "Refund ₹200.00" in shown
+    answer = press(browser, asked, "refund", seen=20_000)
+    assert answer.status_code == 303
+
+    found = the_return()
+    refund = db.session.scalars(select(Refund)).one()
+    assert (found.state, found.refund_minor) == (ReturnState.CLOSED, 20_000)
+    assert (refund.amount_minor, refund.lines[0]["quantity"]) == (20_000, 2)
+    assert on_hand(variant_id) == before + 2
+    line = db.session.get_one(OrderLine, found.lines[0].order_line_id)
+    assert (line.refunded_quantity, line.returned_quantity) == (2, 2)
+    actions = set(
+        db.session.scalars(select(AuditEntry.action).filter(AuditEntry.action.like("return.%")))
+    )
+    assert actions == {"return.approve", "return.receive", "return.checked", "return.refund"}
+    run_jobs()
+    assert {"return_received", "return_closed"} <= told()
+    assert "₹200.00 goes back" in client.get(f"/orders/{found.order.token}/returns/{found.id}").text
+    texts = db.session.scalars(select(OrderEvent.text).filter_by(kind="return")).all()
+    assert "Return arrived" in texts
+
+
+def test_delivery_goes_back_only_where_staff_choose_so(staff, asked, the_return):
+    checked_in(asked)
+    browser = staff("manager")
+    count = press(browser, asked, "refund", delivery="99.00", do="count")
+    assert "Refund ₹299.00" in count.text
+    assert press(browser, asked, "refund", delivery="99.00", seen=20_000).status_code == 422
+    assert press(browser, asked, "refund", delivery="99.01", seen=29_901).status_code == 422
+    assert press(browser, asked, "refund", delivery="99.00", seen=29_900).status_code == 303
+    assert the_return().refund_minor == 29_900
+
+
+def test_what_is_written_off_is_on_no_shelf_and_the_ledger_says_why(staff, asked):
+    variant_id = asked.lines[0].order_line.variant_id
+    browser = staff("fulfilment")
+    press(staff("manager"), asked, "approve")
+    answer = press(
+        browser, asked, "check", **what_came(asked, goes="write_off", condition="dented")
+    )
+    assert answer.status_code == 303
+    assert on_hand(variant_id) == 9
+    moves = db.session.execute(
+        select(StockMovement.reason, StockMovement.delta, StockMovement.note)
+        .filter_by(variant_id=variant_id)
+        .order_by(StockMovement.id.desc())
+        .limit(2)
+    ).all()
+    assert {(reason.value, delta) for reason, delta, _ in moves} == {
+        ("restock", 2),
+        ("write_off", -2),
+    }
+    assert f"{asked.reference}: dented" in {note for _, _, note in moves}
+
+
+def test_what_did_not_come_may_be_asked_back_again(staff, asked, the_return):
+    checked_in(asked, arrived=1)
+    line = db.session.get_one(OrderLine, asked.lines[0].order_line_id)
+    assert line.returned_quantity == 1
+    assert press(staff("manager"), asked, "refund", seen=10_000).status_code == 303
+    assert the_return().refund_minor == 10_000
+
+
+def test_a_return_after_a_refund_that_restocked_puts_nothing_back_twice(asked):
+    from shop.payments import attempts
+    from shop.payments.refunds import request_refund
+
+    line = asked.lines[0].order_line
+    variant_id, line_id, order_id = line.variant_id, line.id, asked.order_id
+    with transaction():
+        request_refund(
+            attempts.latest(order_id).id,
+            20_000,
+            [RefundLine(line_id, 2, 20_000, True)],
+            "x",
+            "user:1",
+        )
+    assert on_hand(variant_id) == 11
+    checked_in(asked)
+    assert on_hand(variant_id) == 12
+    with transaction():
+        ledger.restock_line(variant_id, line_id, 3, 77, "user:1")
+    assert on_hand(variant_id) == 12
+
+
+@pytest.mark.parametrize("second", ["approve", "refuse"])
+def test_of_two_people_the_slower_reads_what_happened(staff, asked, second):
+    quick, slow = staff("manager"), staff("support")
+    assert press(quick, asked, "approve").status_code == 303
+    answer = press(slow, asked, second, why="too late")
+    assert answer.status_code == 409
+    assert "This return is approved since" in answer.text
+    assert jobs("returns.book") == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "fields"),
+    [("refund", {"seen": 20_000}), ("exchange", {}), ("check", None)],
+    ids=["refund", "exchange", "check"],
+)
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_steps_out_of_order_are_refused_and_change_nothing(staff, asked, the_return, step, fields):
+    fields = what_came(asked) if fields is None else fields
+    answer = press(staff("manager"), asked, step, **fields)
+    assert answer.status_code == 409
+    assert the_return().state == ReturnState.REQUESTED
+    assert db.session.scalar(select(func.count()).select_from(Refund)) == 0
+
+
+def test_the_same_button_twice_pays_once(staff, asked):
+    checked_in(asked)
+    browser = staff("manager")
+    assert press(browser, asked, "refund", seen=20_000).status_code == 303
+    assert press(browser, asked, "refund", seen=20_000).status_code == 409
+    assert press(browser, asked, "check", **what_came(asked)).status_code == 409
+    assert db.session.scalar(select(func.count()).select_from(Refund)) == 1
+
+
+def test_two_people_at_the_same_moment_pay_once(app, asked):
+    checked_in(asked)
+    return_id, ready, outcomes = asked.id, threading.Barrier(2), []
+    db.session.rollback()
+
+    def pay():
+        with app.app_context():
+            ready.wait(10)
+            try:
+                with transaction():
+                    settling.refund(return_id, 0, 20_000, "system")
+                outcomes.append("paid")
+            except Conflict:
+                outcomes.append("refused")
+
+    threads = [threading.Thread(target=pay) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join(20) for thread in threads]
+    assert sorted(outcomes) == ["paid", "refused"]
+    db.session.rollback()
+    assert db.session.scalar(select(func.count()).select_from(Refund)) == 1
+
+
+def test_a_refusal_says_why_and_frees_the_units(staff, asked, the_return, client, run_jobs):
+    browser = staff("support")
+    assert press(browser, asked, "refuse", why=" ").status_code == 422
+    assert press(browser, asked, "refuse", why="Worn <b>outside</b>").status_code == 303
+    found = the_return()
+    assert found.state == ReturnState.REFUSED
+    shown = client.get(f"/orders/{found.order.token}/returns/{found.id}").text
+    assert "Worn &lt;b&gt;outside&lt;/b&gt;" in shown
+    assert db.session.get_one(OrderLine, found.lines[0].order_line_id).returned_quantity == 0
+    run_jobs()
+    assert "return_refused" in told()
+
+
+def test_goods_that_came_otherwise_than_described_are_turned_down_until_put_away(asked, the_return):
+    return_id = asked.id
+    with transaction():
+        deciding.approve(return_id, "user:1")
+        deciding.receive(return_id, "user:1")
+    with transaction():
+        deciding.refuse(return_id, "These are not ours.", "user:1")
+    assert the_return().state == ReturnState.REFUSED
+
+
+def test_nothing_came_is_no_arrival(staff, asked):
+    press(staff("manager"), asked, "approve")
+    answer = press(staff("manager"), asked, "check", **what_came(asked, arrived=0))
+    assert answer.status_code == 422
+    assert "drop it, or wait" in answer.text
+
+
+def test_an_exchange_sends_another_one_that_costs_nothing(
+    staff, asked, the_return, client, run_jobs
+):
+    checked_in(asked)
+    sold = asked.lines[0].order_line
+    other = db.session.scalars(
+        select(Variant).where(
+            Variant.id != sold.variant_id,
+            Variant.product_id == db.session.get_one(Variant, sold.variant_id).product_id,
+        )
+    ).one()
+    line_id, other_id = asked.lines[0].id, other.id
+    seller = db.session.execute(select(Seller.sales_count, Seller.sales_minor)).one()
+    browser = staff("fulfilment")
+    answer = press(browser, asked, "exchange", **{f"swap-{line_id}": other_id})
+    assert answer.status_code == 303
+
+    found = the_return()
+    made = found.replacement
+    assert found.state == ReturnState.CLOSED
+    assert (made.status, made.total_minor, made.email) == ("paid", 0, found.order.email)
+    (line,) = made.lines
+    assert (line.variant_id, line.quantity, line.total_minor) == (other_id, 2, 0)
+    assert on_hand(other_id) == 10
+    assert db.session.execute(select(Seller.sales_count, Seller.sales_minor)).one() == seller
+    assert press(browser, asked, "exchange").status_code == 409
+    shown = client.get(f"/orders/{found.order.token}/returns/{found.id}").text
+    assert made.number in shown
+    own = client.get(f"/orders/{made.token}").text
+    assert "Nothing to pay" in own
+    assert jobs("delivery.create_shipment") == 2
+    assert db.session.scalar(select(func.count()).select_from(Order)) == 2
+
+
+def test_an_exchange_without_stock_changes_nothing(staff, asked, the_return):
+    checked_in(asked, goes=Disposition.WRITE_OFF)
+    variant_id = asked.lines[0].order_line.variant_id
+    with transaction():
+        ledger.move(variant_id, -8, ledger.MovementReason.WRITE_OFF, "system", "gone")
+    answer = press(staff("manager"), asked, "exchange")
+    assert answer.status_code == 409
+    assert "not enough of it in stock" in answer.text
+    assert the_return().state == ReturnState.RECEIVED
+    assert db.session.scalar(select(func.count()).select_from(Order)) == 1
+    assert on_hand(variant_id) == 1
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_only_variants_at_the_same_price_are_sent_instead(staff, asked):
+    from tests.factories import make_product
+
+    checked_in(asked)
+    stranger = make_product().variants[0].id
+    line_id = asked.lines[0].id
+    answer = press(staff("manager"), asked, "exchange", **{f"swap-{line_id}": stranger})
+    assert answer.status_code == 422
+    assert db.session.scalar(select(func.count()).select_from(Order)) == 1
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_replacement_goes_back_for_goods_and_not_for_money(asked, the_return):
+    from shop.returns import asking
+    from tests.returns.conftest import arrive
+
+    checked_in(asked)
+    return_id = asked.id
+    with transaction():
+        made_id = settling.exchange(return_id, {}, "2611.900", "user:1").replacement_order_id
+    made = arrive(db.session.get_one(Order, made_id))
+    form = asking.read_form(
+        made, {f"qty-{made.lines[0].id}": "1", "reason": "faulty", "resolution": "refund"}, []
+    )
+    with transaction():
+        again = asking.request_return(made_id, form, [], "customer")
+        seen = {again.lines[0].id: Checked(1, "", Disposition.RESTOCK)}
+        deciding.approve(again.id, "user:1")
+        deciding.check_in(again.id, seen, "user:1")
+        again_id = again.id
+    with pytest.raises(Refused, match="Nothing was paid"), transaction():
+        settling.refund(again_id, 0, 0, "user:1")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_support_refunds_up_to_its_limit_only(staff, asked, the_return):
+    from shop.preferences import change
+
+    checked_in(asked)
+    with transaction():
+        change("support_refund_minor", "15000")
+    browser = staff("support")
+    assert press(browser, asked, "refund", seen=20_000).status_code == 422
+    assert press(browser, asked, "exchange").status_code == 403
+    assert the_return().state == ReturnState.RECEIVED
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_pictures_are_for_staff_with_the_right_only(staff, asked, client):
+    with transaction() as session:
+        session.add(ReturnPicture(return_id=asked.id, storage_key=pictures.keep(picture())))
+    kept = db.session.scalars(select(ReturnPicture)).one()
+    path = f"{here(asked)}/pictures/{kept.id}"
+    shown = staff("support").get(path)
+    assert shown.status_code == 200
+    assert shown.headers["X-Content-Type-Options"] == "nosniff"
+    assert shown.headers["Content-Type"] == "image/jpeg"
+    assert shown.headers["Cache-Control"] == "no-store"
+    assert client.get(path).status_code == 303
+    assert staff("customer").get(path).status_code == 403
+    assert staff("support").get(f"/admin/returns/999/pictures/{kept.id}").status_code == 404
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_note_is_kept_for_staff(staff, asked, client):
+    browser = staff("support")
+    assert press(browser, asked, "note", note="Called her").status_code == 303
+    assert "Called her" in browser.get(here(asked)).text
+    assert "Called her" not in client.get(f"/orders/{asked.order.token}/returns/{asked.id}").text
+
+
+@pytest.mark.parametrize(
+    ("budget", "taken", "rest"),
+    [
+        (300, [(1, 2, 200), (2, 1, 100)], []),
+        (250, [(1, 2, 200), (2, 1, 50)], [(2, 0, 50)]),
+        (200, [(1, 2, 200)], [(2, 1, 100)]),
+        (50, [(1, 2, 50)], [(1, 0, 150), (2, 1, 100)]),
+    ],
+)
+def test_lines_are_shared_among_payments_and_each_unit_counts_once(budget, taken, rest):
+    lines = [RefundLine(1, 2, 200), RefundLine(2, 1, 100)]
+    first, second = settling.split(lines, budget)
+    shown = [
+        [(one.line_id, one.quantity, one.amount_minor) for one in part] for part in (first, second)
+    ]
+    assert shown == [taken, rest]
+
+
+def test_the_books_are_right_after_it(asked):
+    checked_in(asked)
+    assert books.faults() == []
