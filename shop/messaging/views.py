@@ -7,11 +7,13 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from shop.accounts.addresses import read_email, read_phone
+from shop.accounts.models import User
 from shop.cart.carts import current_cart, ensure_cart, remember_cart
 from shop.cart.changing import read_id
 from shop.cart.views import SAID
 from shop.database import transaction
 from shop.errors import NotFound
+from shop.extensions import db
 from shop.limits import count_try
 from shop.messaging import cart_reminders, choices, consents, stock_alerts
 from shop.messaging.languages import first_offered
@@ -135,12 +137,12 @@ def account() -> ResponseReturnValue:
     if fault:
         return _account_page(typed, 422, {"tel": fault})
     with transaction():
-        choices.choose(current_user._get_current_object(), phone, request.form)
-    return _account_page(current_user.phone or "", is_saved=True)
+        choices.choose(db.session.get_one(User, current_user.id), phone, request.form)
+    return _account_page(phone, is_saved=True)
 
 
 def _account_page(phone: str, status: int = 200, errors: Any = None, **more: Any) -> Response:
-    groups = choices.choices_of(current_user)
+    groups = choices.choices_of(db.session.get_one(User, current_user.id))
     return page(
         "account/messages.html", status, groups=groups, phone=phone, errors=errors or {}, **more
     )
