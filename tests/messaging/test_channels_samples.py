@@ -6,24 +6,13 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from werkzeug import Request, Response
 
 from shop.messaging.channels.base import ChannelBroken, Outgoing, ReceiptStatus, Unreachable
 from shop.providers import OutcomeUnknown, TryLater, reset_lines
 from tests.messaging.ways import BY_ID, SAMPLES, Scene, receipts, sample, settings_of
-from tests.simulators.base import Simulator
+from tests.simulators.scripted import Scripted
 
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
-
-
-class Scripted(Simulator):
-    """Answers what it is told to."""
-
-    api = property(lambda self: self.url)
-    status, body = 200, {}
-
-    def handle(self, request: Request) -> Response:
-        return Response(json.dumps(self.body), self.status, mimetype="application/json")
 
 
 @pytest.fixture(scope="module")

@@ -145,13 +145,17 @@ class Scene:
         return self.channel.send(replace(OUTGOING, **changes))
 
 
+APP = Flask("channels")
+
+
 @contextmanager
 def settings_of(**values: Any) -> Iterator[Flask]:
     """An application that holds settings and nothing else: channels know no more."""
-    app = Flask("channels")
-    app.extensions["settings"] = Settings(public_url=SHOP, **values)
-    with app.app_context():
-        yield app
+    held = APP.extensions.get("settings")
+    APP.extensions["settings"] = Settings(public_url=SHOP, **values)
+    with APP.app_context():
+        yield APP
+    APP.extensions["settings"] = held
 
 
 def receipts(key: str, body: bytes, content_type: str = "application/json") -> list[Receipt]:
