@@ -1563,6 +1563,7 @@ def upgrade():
         ),
         sa.Column("status_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_news_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failed_attempts", sa.Integer(), nullable=False),
         sa.Column("trying", sa.String(length=32), nullable=True),
         sa.Column(
@@ -2021,6 +2022,7 @@ def upgrade():
         sa.Column("status", sa.String(length=32), nullable=True),
         sa.Column("place", sa.String(length=160), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("raw", sa.JSON(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),

@@ -60,7 +60,7 @@ GATEWAY = {
     "bank_transfer": "Bank transfer",
     "cod": "Cash on delivery",
 }
-COURIER = {"sandbox": "Sandbox courier", "parcel": "Shiprocket", "hand": "By hand"}
+COURIER = {"sandbox": "Sandbox courier", "parcel": "Shiprocket", "manual": "By hand"}
 SHIPMENT = {
     "pending": "Being booked",
     "pickup_scheduled": "Pickup booked",

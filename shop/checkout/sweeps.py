@@ -1,8 +1,9 @@
 """Sweeps over orders that look at several capabilities at once."""
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, literal, or_, select
 
 from shop.clock import in_future
+from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import NOT_HANDED_OVER, Shipment, Step
 from shop.delivery.shipping import MONEY_WENT_BACK, SHIPPABLE, maker_lives
 from shop.extensions import db
@@ -22,8 +23,9 @@ SWEEP = Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "medi
 @handles("orders.unstick", SWEEP)
 def unstick(work: Work) -> None:
     """Parcels left half made are gone on with; those never begun too, where they book themselves."""
-    _finish_half_made()
-    if preference("auto_ship"):
+    books_itself = preference("auto_ship")
+    _finish_half_made(books_itself)
+    if books_itself:
         _begin_forgotten()
 
 
@@ -50,14 +52,21 @@ def _begin_forgotten() -> None:
         enqueue(CREATE, {"order_id": order_id}, key=str(order_id))
 
 
-def _finish_half_made() -> None:
-    """Not labelled, and no job at it for 15 minutes. A booking that gave up waits for a person."""
+def _finish_half_made(books_itself: bool) -> None:
+    """Not labelled, and no job at it for 15 minutes. A booking that gave up waits for a person.
+
+    Where staff book by hand, a parcel that was put together and never booked waits for them too.
+    """
+    begun = or_(Shipment.step != Step.RESERVED, Shipment.trying.is_not(None), literal(books_itself))
     half_made = db.session.execute(
         select(Shipment.id, Shipment.step, Order.id.label("order_id"), Order.number)
         .join(Order, Shipment.order_id == Order.id)
         .where(
             Shipment.status.in_(NOT_HANDED_OVER),
             Shipment.step != Step.LABELLED,
+            Shipment.courier != MANUAL,
+            Shipment.parked.is_(None),
+            begun,
             Shipment.updated_at < in_future(minutes=-15),
             ~maker_lives(),
             Order.status.in_(SHIPPABLE),
@@ -87,7 +96,10 @@ def _report_half_made(order_id: int, number: str, step: Step) -> None:
     )
 
 
-@handles("orders.archive", SWEEP)
+@handles(
+    "orders.archive",
+    Policy(limit=600, attempts=3, base=300, cap=3600, incident=("database", "low")),
+)
 def archive(work: Work) -> None:
     """Finished orders that nothing has changed for 90 days (a preference)."""
     old = db.session.scalars(

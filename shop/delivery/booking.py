@@ -12,9 +12,10 @@ from sqlalchemy import update
 
 from shop.clock import utcnow
 from shop.config import settings
-from shop.delivery import shipping, tracking
+from shop.delivery import papers, parking, shipping, tracking
 from shop.delivery.couriers import courier
 from shop.delivery.couriers.base import Booking, Parcel
+from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import NOT_HANDED_OVER, Shipment, ShipmentStatus, Step
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -43,6 +44,8 @@ class Doing:
     ask_first: bool
     booking: Booking
     parcel: Parcel
+    #: The carrier that staff chose; empty for the courier's own choice.
+    carrier_id: str = ""
 
 
 @handles_outward(
@@ -64,7 +67,7 @@ class CreateShipment:
             order.attention = DRY_RUN
             return None
         shipment = _to_make(order, shipment, named)
-        if shipment is None:
+        if shipment is None or shipment.courier == MANUAL:
             return None
         done, coming = shipment.step, STEPS[STEPS.index(shipment.step) + 1]
         ask_first = shipment.trying == coming or coming == Step.ORDERED
@@ -73,7 +76,7 @@ class CreateShipment:
             return None
         return Doing(
             shipment.id, order.id, shipment.courier, done, coming, ask_first, booking_of(shipment),
-            shipping.parcel_of(shipment, order),
+            shipping.parcel_of(shipment, order), shipment.carrier_id or "",
         )  # fmt: skip
 
     def call(self, request: Doing) -> Booking:
@@ -86,7 +89,7 @@ class CreateShipment:
         if request.next == Step.ORDERED:
             return way.create(request.parcel)
         if request.next == Step.AWB_ASSIGNED:
-            return way.assign_awb(request.booking)
+            return way.assign_awb(request.booking, request.carrier_id)
         if request.next == Step.PICKUP_SCHEDULED:
             return way.schedule_pickup(request.booking)
         return way.label(request.booking)
@@ -104,8 +107,20 @@ class CreateShipment:
             return True
         if order.attention and order.attention.startswith(NOT_BOOKED):
             order.attention = None
-        enqueue("delivery.keep_label", {"shipment_id": shipment.id}, key=str(shipment.id))
+        for kind in papers.KINDS:
+            wish = {"shipment_id": shipment.id, "kind": kind}
+            enqueue("delivery.keep_paper", wish, key=f"{shipment.id}:{kind}")
         return False
+
+    def failed_try(self, work: Work, error: Exception) -> None:
+        """What only a person can mend parks the parcel."""
+        why = parking.why(error)
+        if why is None:
+            return
+        order = lock_order(work.payload["order_id"])
+        shipment = shipping.unfinished(order.id, work.payload.get("shipment_id"))
+        if shipment is not None:
+            parking.park(shipment, why, work.job_id)
 
     def gave_up(self, work: Work, words: str) -> None:
         """A person must look; the runner opens the incident. The shipment can be gone on with."""
@@ -146,7 +161,12 @@ def _take(shipment: Shipment, coming: Step, work: Work) -> bool:
             Shipment.status.in_(NOT_HANDED_OVER),
             ~shipping.maker_lives(but_for=work.job_id),
         )
-        .values(trying=coming.value, booked_by_job=work.job_id, updated_at=utcnow())
+        .values(
+            trying=coming.value,
+            booked_by_job=work.job_id,
+            updated_at=utcnow(),
+            **parking.NOT_PARKED,
+        )
         .execution_options(synchronize_session=False)
     )
     return bool(result.rowcount)  # type: ignore[attr-defined]
@@ -181,6 +201,9 @@ def booking_of(shipment: Shipment) -> Booking:
         pickup_at=shipment.pickup_at,
         label_url=shipment.label_url or "",
         estimated_at=shipment.estimated_at,
+        tracking_url=shipment.tracking_url or "",
+        postal_code=shipment.order.shipping_address.get("postal_code", ""),
+        collect=shipment.collect_minor > 0,
     )
 
 
@@ -215,6 +238,8 @@ def _store(shipment: Shipment, request: Doing, answer: Booking) -> bool:
         "label_url": answer.label_url or None,
         "estimated_at": answer.estimated_at,
         "cost_minor": answer.cost_minor,
+        "tracking_url": answer.tracking_url or None,
+        "applied_grams": answer.applied_grams,
     }
     step = max(request.next, _reached(answer), key=STEPS.index)
     values: dict[str, Any] = {name: value for name, value in told.items() if value is not None}

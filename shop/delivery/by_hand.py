@@ -1,16 +1,18 @@
 """Parcels that staff move without a courier's scan, so that order and parcels tell the same story."""
 
+import re
+
 from sqlalchemy import select
 
 from shop.clock import utcnow
-from shop.delivery import shipping
+from shop.delivery import following, shipping
+from shop.delivery.couriers import carriers
+from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, ShipmentStatus, Step
-from shop.errors import Refused
+from shop.errors import Conflict, Refused
 from shop.extensions import db
+from shop.orders.lifecycle import Actor
 from shop.orders.models import Order
-
-COURIER = "hand"
-"""The courier's key of a parcel that no courier knows; nothing asks for its news."""
 
 STATUS = {
     "shipped": ShipmentStatus.PICKED_UP,
@@ -20,6 +22,17 @@ STATUS = {
     "returned": ShipmentStatus.RTO_DELIVERED,
 }
 """What a step of the order means for its parcels."""
+
+NEXT = {
+    ShipmentStatus.PENDING: ShipmentStatus.PICKED_UP,
+    ShipmentStatus.PICKUP_SCHEDULED: ShipmentStatus.PICKED_UP,
+    ShipmentStatus.PICKED_UP: ShipmentStatus.DELIVERED,
+    ShipmentStatus.IN_TRANSIT: ShipmentStatus.DELIVERED,
+    ShipmentStatus.OUT_FOR_DELIVERY: ShipmentStatus.DELIVERED,
+}
+"""What staff say next of one parcel: handed over, arrived."""
+
+LONGEST_NUMBER = 60
 
 
 def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> None:
@@ -42,6 +55,53 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
     shipping.recount_fulfilment(order)
 
 
+def take_over(shipment: Shipment, order: Order) -> None:
+    """Send a parcel by hand that no courier has a waybill number for yet.
+
+    Raises Refused for one that a courier knows: cancel it there first.
+    """
+    _wait_for_bookings(order)
+    is_known = shipment.step != Step.RESERVED or shipment.trying is not None
+    if shipment.status not in NOT_HANDED_OVER or (is_known and not shipment.is_dry_run):
+        raise Refused("The courier knows this parcel already. Cancel it there first.")
+    shipment.courier, shipment.is_dry_run = MANUAL, False
+    shipment.parked = shipment.parked_at = shipment.parked_job = None
+
+
+def name(shipment: Shipment, number: str, carrier: str = "") -> list[str]:
+    """Keep the number that a person typed, its carrier and the carrier's page about it.
+
+    `carrier` is a key or a name; when it is empty the number's shape tells. Returns the keys of
+    the carriers to choose from when it tells of several: then nothing is changed. Raises Refused
+    when another parcel has the number, and for a parcel that is not moved by hand.
+    """
+    if shipment.courier != MANUAL or shipment.status in FINAL:
+        raise Refused("The courier itself tells the number of this parcel.")
+    written = re.sub(r"\s+", "", number)[:LONGEST_NUMBER]
+    if not written:
+        raise Refused("Type the tracking number.")
+    fitting = [] if carrier.strip() else carriers.recognise(written)
+    if len({one.key for one in fitting}) > 1:
+        return [one.key for one in fitting]
+    _name(shipment, carrier.strip() or (fitting[0].key if fitting else ""), written)
+    return []
+
+
+def move(shipment: Shipment, order: Order, actor: Actor, seen: str) -> None:
+    """One parcel that staff send by hand is handed over, or has arrived; the order follows.
+
+    `seen` is the status that the person saw. Raises Conflict when it has changed since, and
+    Refused when there is nothing more to say of the parcel.
+    """
+    if shipment.status != seen:
+        raise Conflict("This parcel has moved meanwhile. Look again.")
+    if shipment.courier != MANUAL or shipment.status not in NEXT:
+        raise Refused("This parcel is not moved by hand.")
+    _move(shipment, NEXT[shipment.status])
+    shipping.recount_fulfilment(order)
+    following.follow(order, shipment, actor)
+
+
 def _wait_for_bookings(order: Order) -> None:
     """A call that makes the parcel may be under way: moved now, it would be booked all the same."""
     being_made = select(Shipment.id).where(
@@ -57,22 +117,27 @@ def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:
         _name(booked[0], courier_name, awb)
     if not shipping.unshipped(order) or not shipping.may_ship(order):
         return
-    made = shipping.reserve(order)
+    made = shipping.reserve(order, courier_key=MANUAL)
     if made is not None:
-        made.courier, made.is_dry_run = COURIER, False
         _name(made, courier_name, awb)
 
 
-def _name(parcel: Shipment, courier_name: str, awb: str) -> None:
-    """The waybill that a person typed. Raises Refused when another parcel has it."""
+def _name(parcel: Shipment, carrier: str, number: str) -> None:
+    """What a person typed, or what the number alone tells. Raises Refused for a number taken."""
+    written = re.sub(r"\s+", "", number)[:LONGEST_NUMBER]
+    fitting = carriers.recognise(written)
+    found = carriers.of_name(carrier) if carrier else (fitting[0] if len(fitting) == 1 else None)
+    written = carriers.plain(written) if found and found.fits(carriers.plain(written)) else written
     taken = select(Shipment.id).where(
-        Shipment.courier == parcel.courier, Shipment.awb == awb, Shipment.id != parcel.id
+        Shipment.courier == parcel.courier, Shipment.awb == written, Shipment.id != parcel.id
     )
-    if awb and db.session.scalar(taken.limit(1)):
-        raise Refused(f"Another parcel has the tracking number {awb} already.")
-    parcel.courier_name = courier_name
-    if awb:
-        parcel.awb, parcel.step = awb, Step.LABELLED
+    if written and db.session.scalar(taken.limit(1)):
+        raise Refused(f"Another parcel has the tracking number {written} already.")
+    parcel.courier_name = found.name if found else carrier[:80]
+    parcel.parked = parcel.parked_at = parcel.parked_job = None
+    if written:
+        parcel.awb, parcel.step = written, Step.LABELLED
+        parcel.tracking_url = (found.link(written) if found else "") or None
 
 
 def _move(parcel: Shipment, status: ShipmentStatus) -> None:

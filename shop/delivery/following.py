@@ -8,7 +8,9 @@ from shop.clock import utcnow
 from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
 from shop.delivery.shipping import of_order
 from shop.extensions import db
+from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
+from shop.orders.effects import tell_of
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
 from shop.payments.recording import record_cash
 
@@ -37,20 +39,42 @@ EVENT_OF = {
 }  # fmt: skip
 
 
+TOLD = {
+    S.PICKED_UP: ("shipped", "order_shipped"),
+    S.OUT_FOR_DELIVERY: ("out_for_delivery", "out_for_delivery"),
+    S.DELIVERED: ("delivered", "order_delivered"),
+}
+"""The customer hears of each parcel: by the order's own step, or, where it took none, by itself."""
+
+
 def follow(order: Order, shipment: Shipment, actor: Actor) -> None:
-    """The parcel has moved: bring the order to where its parcels are."""
+    """The parcel has moved: bring the order to where its parcels are, and tell of the parcel."""
+    order.news_of_shipment = shipment.id  # type: ignore[misc]
+    try:
+        _follow(order, shipment, actor)
+    finally:
+        order.news_of_shipment = None  # type: ignore[misc]
+
+
+def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
     if stands(order) in PARCEL_ONLY:
         _only_tell(order, EVENT_OF.get(shipment.status), actor)
         settle_cash(order, actor)
         return
     if shipment.status in {S.RTO_INITIATED, S.CANCELLED}:
         _note(order, shipment, actor)
+    if shipment.status in {S.RTO_INITIATED, S.RTO_IN_TRANSIT}:
+        _tell_it_comes_back(order, shipment)
+    if shipment.status in {S.PICKED_UP, S.IN_TRANSIT}:
+        _tell_it_left(order, shipment)
     if shipment.status == S.RTO_DELIVERED:
         _returned(order, shipment, actor)
         return
     stage = _stage(order)
-    if stage is not None:
-        _walk(order, stage, actor)
+    taken = _walk(order, stage, actor) if stage is not None else []
+    step, message = TOLD.get(shipment.status, ("", ""))
+    if message and step not in taken:
+        tell_of(order, message, shipment.id)
     if shipment.status == S.DELIVERED and order.fulfilment_status == FulfilmentStatus.DELIVERED:
         _take_cash(order, actor)
 
@@ -92,10 +116,14 @@ def _stage(order: Order) -> ShipmentStatus | None:
     return min(seen, key=STAGES.index)
 
 
-def _walk(order: Order, stage: ShipmentStatus, actor: Actor) -> None:
+def _walk(order: Order, stage: ShipmentStatus, actor: Actor) -> list[str]:
+    """The steps that the order takes to that stage; returns those that it took."""
+    taken = []
     for event, sources in (*TO_SHIPPED, *ONWARDS[stage]):
         if stands(order) in sources and _may(order, event, actor):
             advance(order, event, actor)
+            taken.append(event)
+    return taken
 
 
 def _may(order: Order, event: str, actor: Actor) -> bool:
@@ -127,6 +155,19 @@ def _take_cash(order: Order, actor: Actor) -> None:
     collected = sum(one.collect_minor for one in of_order(order.id) if one.status == S.DELIVERED)
     if order.payment_method == "cod" and collected:
         record_cash(order, collected, actor.name)
+
+
+def _tell_it_comes_back(order: Order, shipment: Shipment) -> None:
+    """Once for a parcel, whichever of the two steps the courier tells first."""
+    wish = {"event": "coming_back", "order_id": order.id, "shipment_id": shipment.id}
+    enqueue("messaging.tell", wish, key=f"coming_back:{shipment.id}")
+
+
+def _tell_it_left(order: Order, shipment: Shipment) -> None:
+    """Of several parcels each is told of as it leaves; the order's own step tells of the last."""
+    if order.fulfilment_status == FulfilmentStatus.PARTLY_SHIPPED or len(of_order(order.id)) > 1:
+        wish = {"event": "order_shipped", "order_id": order.id, "shipment_id": shipment.id}
+        enqueue("messaging.tell", wish, key=f"order_shipped:{order.id}:{shipment.id}")
 
 
 NOTES = {

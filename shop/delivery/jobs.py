@@ -1,6 +1,6 @@
-"""Work at the courier once a parcel is made: its label, cancelling, asking where it is.
+"""Work at the courier once a parcel is made: its papers, and cancelling it.
 
-Making one: booking.py.
+Making one: booking.py. Asking where it is: asking.py.
 """
 
 from dataclasses import dataclass
@@ -8,23 +8,20 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
-from shop.clock import in_future
-from shop.delivery import following, labels, shipping, tracking
+from shop.delivery import following, papers, shipping, tracking
 from shop.delivery.booking import CreateShipment, booking_of
-from shop.delivery.couriers import COURIERS, courier
-from shop.delivery.couriers.base import Booking, Tracking
+from shop.delivery.couriers import courier
+from shop.delivery.couriers.base import Booking
 from shop.delivery.models import (
-    FINAL,
+    GIVEN_BACK,
     NOT_HANDED_OVER,
     Shipment,
     Step,
 )  # fmt: skip
 from shop.extensions import db
-from shop.incidents.models import Category, Severity
-from shop.incidents.opening import About, open_incident
-from shop.jobs.handlers import Policy, Work, handles, handles_outward
+from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import SYSTEM
@@ -35,9 +32,6 @@ from shop.providers import TryLater
 log = structlog.get_logger()
 
 REFUSED_WORDS = ("shiprocket", "kartrocket", "sr", "kr")
-PAGE = 500
-SILENT_HOURS = 12
-LOST_TRACK_HOURS = 48
 
 
 def init_app(app: Flask) -> None:
@@ -52,41 +46,51 @@ def init_app(app: Flask) -> None:
         )  # fmt: skip
 
 
-# --- the label -------------------------------------------------------------------------------
+# --- its papers ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """A label to be fetched and kept."""
+    """A paper to be fetched and kept; `url` is empty where the courier must be asked for it."""
 
     shipment_id: int
     courier_key: str
-    reference: str
+    kind: str
     url: str
+    booking: Booking
 
 
 @handles_outward(
-    "delivery.keep_label",
+    "delivery.keep_paper",
     Policy(limit=45, attempts=8, base=10, cap=3600, incident=("delivery", "low")),
 )
-class KeepLabel:
-    """Fetch the label once: the courier's address for it does not live for ever."""
+class KeepPaper:
+    """Fetch {"shipment_id", "kind"} once: the courier's address for it does not live for ever."""
 
     def prepare(self, work: Work) -> Fetching | None:
-        """Nothing to do without an address, or when it is here."""
+        """Nothing to do when it is here, or when the parcel will not leave."""
+        kind = work.payload["kind"]
         shipment = db.session.get_one(Shipment, work.payload["shipment_id"])
-        if not shipment.label_url or shipment.label_key or shipment.is_dry_run:
+        if shipment.is_dry_run or shipment.status in GIVEN_BACK or papers.key_of(shipment, kind):
             return None
-        return Fetching(shipment.id, shipment.courier, shipment.reference, shipment.label_url)
+        url = shipment.label_url or "" if kind == "label" else ""
+        if kind == "label" and not url:
+            return None
+        return Fetching(shipment.id, shipment.courier, kind, url, booking_of(shipment))
 
     def call(self, request: Fetching) -> str:
-        """Fetch and store; writing it twice changes nothing."""
-        body = courier(request.courier_key).paper_file(request.url)
-        return labels.keep(request.reference, body)
+        """Ask where it is, fetch and store; doing it twice changes nothing."""
+        way = courier(request.courier_key)
+        url = request.url
+        if not url:
+            asked = way.manifest if request.kind == "manifest" else way.invoice
+            url = asked(request.booking)
+        return papers.keep(request.kind, request.booking.reference, way.paper_file(url))
 
     def record(self, work: Work, request: Fetching, answer: str) -> None:
         """Its key below STORAGE_URL."""
-        db.session.get_one(Shipment, request.shipment_id).label_key = answer
+        shipment = db.session.get_one(Shipment, request.shipment_id)
+        papers.set_key(shipment, request.kind, answer)
 
 
 # --- cancelling ------------------------------------------------------------------------------
@@ -175,85 +179,6 @@ def _wait_for_its_maker(shipment: Shipment, work: Work) -> None:
     )
     if making is not None:
         raise TryLater("the parcel is being booked just now")
-
-
-# --- asking ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Question:
-    """Ask this courier about this parcel."""
-
-    shipment_id: int
-    courier_key: str
-    awb: str
-
-
-@handles_outward(
-    "delivery.track",
-    Policy(limit=20, attempts=5, base=300, cap=21_600, incident=("delivery", "medium")),
-)
-class Track:
-    """Ask the courier where a parcel is."""
-
-    def prepare(self, work: Work) -> Question | None:
-        """Nothing to ask once it has come to its end, or of a parcel that staff move by hand."""
-        shipment = db.session.get(Shipment, work.payload["shipment_id"])
-        if shipment is None or shipment.awb is None or shipment.is_dry_run:
-            return None
-        if shipment.status in FINAL or shipment.courier not in COURIERS:
-            return None
-        return Question(shipment.id, shipment.courier, shipment.awb)
-
-    def call(self, request: Question) -> Tracking | None:
-        """All its scans."""
-        return courier(request.courier_key).track(request.awb)
-
-    def record(self, work: Work, request: Question, answer: Tracking | None) -> None:
-        """What is new moves the parcel; long silence is reported."""
-        if answer is not None:
-            tracking.apply(answer, request.courier_key, "poll")
-        _report_silence(db.session.get_one(Shipment, request.shipment_id))
-
-
-def _report_silence(shipment: Shipment) -> None:
-    last = shipment.last_news_at or shipment.created_at
-    if shipment.status in FINAL or last > in_future(hours=-LOST_TRACK_HOURS):
-        return
-    open_incident(
-        About(
-            issue=f"No news of parcel {shipment.awb} for {LOST_TRACK_HOURS} hours",
-            category=Category.DELIVERY,
-            severity=Severity.MEDIUM,
-            order_id=shipment.order_id,
-            context={"awb": shipment.awb, "deliveryStage": shipment.status.value},
-        ),
-        f"silent:{shipment.id}",
-    )
-
-
-@handles(
-    "delivery.poll", Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "medium"))
-)
-def poll(work: Work) -> None:
-    """Parcels under way without news for 12 hours: webhooks are not repeated, so ask."""
-    before = in_future(hours=-SILENT_HOURS)
-    silent = db.session.scalars(
-        select(Shipment.id)
-        .where(
-            Shipment.status.not_in(FINAL),
-            Shipment.awb.is_not(None),
-            Shipment.is_dry_run.is_(False),
-            or_(
-                Shipment.last_news_at < before,
-                Shipment.last_news_at.is_(None) & (Shipment.created_at < before),
-            ),
-        )
-        .order_by(Shipment.last_news_at, Shipment.id)
-        .limit(PAGE)
-    ).all()
-    for shipment_id in silent:
-        enqueue("delivery.track", {"shipment_id": shipment_id}, key=str(shipment_id))
 
 
 __all__ = ["CreateShipment"]  # imported so that its handler is registered with these

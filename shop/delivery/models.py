@@ -55,6 +55,13 @@ class Step(StrEnum):
     LABELLED = "labelled"
 
 
+class Parked(StrEnum):
+    """What a person must mend before a parcel can be made; nothing is tried again by itself."""
+
+    WALLET = "wallet"
+    NOT_SERVED = "not_served"
+
+
 class Shipment(Row):
     """One parcel of an order. The row is reserved by its unique key before the courier is called."""
 
@@ -76,8 +83,15 @@ class Shipment(Row):
     courier_shipment_id: Mapped[str | None] = mapped_column(String(60))
     awb: Mapped[str | None] = mapped_column(String(60), index=True)
     courier_name: Mapped[str] = mapped_column(String(80), default="")
-    label_key: Mapped[str | None] = mapped_column(String(200))
+    #: The carrier that staff chose before the waybill number was assigned; by the courier's own id.
+    carrier_id: Mapped[str | None] = mapped_column(String(30))
+    #: The carrier's own page about the parcel.
+    tracking_url: Mapped[str | None] = mapped_column(String(500))
     label_url: Mapped[str | None] = mapped_column(String(500))
+    #: Where the papers are kept (shop/delivery/papers.py).
+    label_key: Mapped[str | None] = mapped_column(String(200))
+    manifest_key: Mapped[str | None] = mapped_column(String(200))
+    invoice_key: Mapped[str | None] = mapped_column(String(200))
     pickup_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status: Mapped[ShipmentStatus] = mapped_column(
         stored(ShipmentStatus), default=ShipmentStatus.PENDING
@@ -91,6 +105,8 @@ class Shipment(Row):
     length_mm: Mapped[int] = mapped_column(default=0)
     width_mm: Mapped[int] = mapped_column(default=0)
     height_mm: Mapped[int] = mapped_column(default=0)
+    #: What the carrier bills by, as it says itself; empty where it does not say.
+    applied_grams: Mapped[int | None]
     #: What the courier collects at the door, in minor units; 0 for prepaid orders.
     collect_minor: Mapped[int] = mapped_column(BigId, default=0)
     estimated_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -99,11 +115,17 @@ class Shipment(Row):
     #: The time of the newest event that moved the status.
     status_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_news_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: When the courier was last asked about it.
+    asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     failed_attempts: Mapped[int] = mapped_column(default=0)
     #: The step whose call has begun and is not recorded: it may have happened, so ask before repeating.
     trying: Mapped[str | None] = mapped_column(String(32))
     #: The job that makes the shipment; while it is alive no other may (reliability.md, I28).
     booked_by_job: Mapped[int | None] = mapped_column(BigId)
+    #: Why its making stands still until a person acts, since when, and the job to try again.
+    parked: Mapped[Parked | None] = mapped_column(stored(Parked))
+    parked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    parked_job: Mapped[int | None] = mapped_column(BigId)
 
     order: Mapped[Order] = relationship()
     lines: Mapped[list["ShipmentLine"]] = relationship(order_by="ShipmentLine.id")
@@ -148,6 +170,8 @@ class TrackingEvent(Row):
     status: Mapped[str | None] = mapped_column(String(32))
     place: Mapped[str] = mapped_column(String(160), default="")
     occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    #: As the courier sent it.
+    raw: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
 class CourierToken(Row):

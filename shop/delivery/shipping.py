@@ -14,7 +14,8 @@ from sqlalchemy import Exists, select, update
 from shop.clock import utcnow
 from shop.config import settings
 from shop.delivery.couriers import courier
-from shop.delivery.couriers.base import Parcel, ParcelLine
+from shop.delivery.couriers.base import Parcel, ParcelLine, RateWish
+from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import (
     GIVEN_BACK,
     NOT_HANDED_OVER,
@@ -82,9 +83,13 @@ def of_order(order_id: int) -> list[Shipment]:
 
 
 def unfinished(order_id: int, shipment_id: int | None = None) -> Shipment | None:
-    """The parcel (that one, or the first) whose making has begun and has not come to its end; locked."""
+    """The parcel (that one, or the first) whose making has begun and has not come to its end; locked.
+
+    One that staff send by hand is none of them: no job makes it.
+    """
     query = select(Shipment).where(
         Shipment.order_id == order_id,
+        Shipment.courier != MANUAL,
         Shipment.step != Step.LABELLED,
         Shipment.status.in_(NOT_HANDED_OVER),
     )
@@ -236,6 +241,7 @@ def give_back(shipment: Shipment) -> None:
 def mark_cancelled(shipment: Shipment, order: Order) -> None:
     """It will not leave: its units may ship again. Nothing, once it was handed over."""
     shipment.booked_by_job = shipment.trying = None
+    shipment.parked = shipment.parked_at = shipment.parked_job = None
     if shipment.status not in NOT_HANDED_OVER:
         return
     shipment.status = ShipmentStatus.CANCELLED
@@ -273,6 +279,21 @@ def parcel_of(shipment: Shipment, order: Order) -> Parcel:
         length_mm=shipment.length_mm,
         width_mm=shipment.width_mm,
         height_mm=shipment.height_mm,
+    )
+
+
+def rate_wish(parcel: Parcel) -> RateWish:
+    """The question what that parcel would cost."""
+    return RateWish(
+        postal_code=parcel.to.get("postal_code", ""),
+        country=parcel.to.get("country", ""),
+        weight_grams=parcel.weight_grams,
+        length_mm=parcel.length_mm,
+        width_mm=parcel.width_mm,
+        height_mm=parcel.height_mm,
+        goods_minor=max(0, parcel.goods_minor - parcel.discount_minor),
+        currency=parcel.currency,
+        collect=parcel.collect_minor > 0,
     )
 
 

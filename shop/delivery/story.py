@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from babel.dates import format_date
 from sqlalchemy import func, select
 
-from shop.clock import local
+from shop.clock import local, utcnow
 from shop.delivery.models import ATTEMPT_FAILED, FINAL, Shipment, ShipmentStatus, TrackingEvent
 from shop.delivery.shipping import of_order
 from shop.delivery.tracking import RETURNING, events_of
@@ -41,6 +41,8 @@ RETURN = (*FORWARD[:3], (S.RTO_INITIATED, "Could not deliver"), (S.RTO_DELIVERED
 STANDS_AT = {S.PICKUP_SCHEDULED: S.PENDING, S.RTO_IN_TRANSIT: S.RTO_INITIATED}
 
 ON_THE_WAY_BACK = frozenset({S.RTO_INITIATED, S.RTO_IN_TRANSIT})
+AT_THE_DOOR = frozenset({S.OUT_FOR_DELIVERY.value, S.DELIVERED.value, ATTEMPT_FAILED})
+"""Scans whose place tells where the receiver lives."""
 FAILED_WORDS = "Could not deliver, the courier tries again"
 
 BADGE = {
@@ -117,6 +119,11 @@ def words_of(status: str | None) -> str:
     return WORDS[S(status)] if status else "On its way"
 
 
+def public_place(event: TrackingEvent) -> str:
+    """Where it was scanned, for anyone who knows the number: depots, never the last mile (security.md, S55)."""
+    return "" if event.status in AT_THE_DOOR else event.place
+
+
 def badge_of(shipment: Shipment) -> str:
     """The badge's data-state."""
     return BADGE.get(shipment.status, shipment.status.value)
@@ -134,11 +141,24 @@ def headline(shipment: Shipment) -> str:
         return "Out for delivery today"
     if shipment.status == S.CANCELLED:
         return "This parcel was cancelled"
+    expected = expected_day(shipment)
+    if expected is None:
+        return WORDS[shipment.status]
+    if expected < local(utcnow()).date():
+        return "On its way, later than expected"
+    return "Arriving " + format_date(expected, "EEEE d MMMM", locale="en_GB")
+
+
+def expected_day(shipment: Shipment) -> date | None:
+    """When it should arrive: by the courier's word, else as it was told at checkout.
+
+    None once that is over, or when it comes back to us.
+    """
+    if shipment.status in FINAL or shipment.status in RETURNING:
+        return None
     if shipment.estimated_at:
-        return "Arriving " + format_date(
-            local(shipment.estimated_at), "EEEE d MMMM", locale="en_GB"
-        )
-    return WORDS[shipment.status]
+        return local(shipment.estimated_at).date()
+    return shipment.order.expected_by
 
 
 def stages_of(shipment: Shipment, events: Sequence[TrackingEvent]) -> list[Stage]:

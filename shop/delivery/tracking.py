@@ -6,8 +6,10 @@ the order order → shipment.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import or_, select, update
@@ -45,6 +47,8 @@ RANK = {
 
 RETURNING = frozenset({S.RTO_INITIATED, S.RTO_IN_TRANSIT, S.RTO_DELIVERED})
 ATTEMPTS_BEFORE_INCIDENT = 3
+MOST_RAW = 4000
+"""Signs of a scan's own words that are kept."""
 
 
 def apply(news: Tracking, courier_key: str, source: str) -> bool:
@@ -59,6 +63,8 @@ def apply(news: Tracking, courier_key: str, source: str) -> bool:
     shipment, order = locked(shipment_id)
     if news.estimated_at:
         shipment.estimated_at = news.estimated_at
+    if news.tracking_url:
+        shipment.tracking_url = news.tracking_url
     actor = Actor(Who.COURIER, f"courier:{courier_key}")
     fresh = [
         scan
@@ -88,12 +94,20 @@ def ask_soon(news: Tracking, courier_key: str) -> bool:
 
 
 def find(news: Tracking, courier_key: str) -> int | None:
-    """The parcel that the news names: by its waybill number, else by our reference exactly."""
-    ours = select(Shipment.id).where(Shipment.courier == courier_key)
-    found = db.session.scalar(ours.where(Shipment.awb == news.awb)) if news.awb else None
-    if found is None and news.reference:
-        found = db.session.scalar(ours.where(Shipment.reference == news.reference))
-    return found
+    """The parcel that the news names: by its waybill number, the courier's order, or our reference.
+
+    Each must be equal, none only alike: couriers put something behind references.
+    """
+    names = (
+        (Shipment.awb, news.awb), (Shipment.courier_order_id, news.order_id),
+        (Shipment.reference, news.reference),
+    )  # fmt: skip
+    for column, name in names:
+        ours = select(Shipment.id).where(Shipment.courier == courier_key, column == name)
+        found = db.session.scalar(ours.limit(1)) if name else None
+        if found is not None:
+            return found
+    return None
 
 
 def locked(shipment_id: int) -> tuple[Shipment, Order]:
@@ -133,9 +147,15 @@ def _kept(scan: Scan, shipment_id: int) -> bool:
     values = {
         "shipment_id": shipment_id, "code": scan.code[:40], "words": words, "status": status,
         "words_hash": hashlib.sha256(words.encode()).hexdigest()[:16], "place": scan.place[:160],
-        "occurred_at": scan.occurred_at,
+        "occurred_at": scan.occurred_at, "raw": _kept_raw(scan),
     }  # fmt: skip
     return insert_ignore(TrackingEvent, values) is not None
+
+
+def _kept_raw(scan: Scan) -> dict[str, Any]:
+    """The courier's own piece of news; of one that is absurdly long only its beginning."""
+    written = json.dumps(scan.raw, default=str)
+    return json.loads(written) if len(written) <= MOST_RAW else {"cut": written[:MOST_RAW]}
 
 
 def _take_in(scan: Scan, shipment: Shipment, order: Order, actor: Actor) -> None:

@@ -7,6 +7,7 @@ from flask import Blueprint, Flask, abort, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
+from shop.clock import local, utcnow
 from shop.delivery import story
 from shop.delivery.story import Story
 from shop.extensions import db
@@ -27,16 +28,18 @@ def init_app(app: Flask) -> None:
         parcel_words=story.words_of,
         parcel_is_final=story.is_final,
         parcel_badge=story.badge_of,
+        parcel_expected=story.expected_day,
+        public_place=story.public_place,
     )
 
 
 @bp.get("/track/<awb>")
 def track_page(awb: str) -> ResponseReturnValue:
-    """Public: stages and times only, no name, no address, no words of the courier's people."""
+    """Public: stages, depots and times; no name, no address, no words of the courier's people."""
     told = story.story_of_awb(awb) if NUMBER.fullmatch(awb) else None
     if told is None:
         abort(404)
-    tag, is_known = with_etag(f"{version_of(told)}:{wants_fragment()}")
+    tag, is_known = with_etag(f"{version_of(told)}:{local(utcnow()).date()}:{wants_fragment()}")
     if is_known:
         return not_modified(tag)
     answer = page("delivery/track.html", shipment=told.shipment, events=told.events)

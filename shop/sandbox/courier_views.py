@@ -96,7 +96,9 @@ def offers(reference: str) -> ResponseReturnValue:
     )
 
 
-@api.post("/<reference>/<any(label, manifest, invoice):kind>")
+@api.post("/<reference>/label", defaults={"kind": "label"})
+@api.post("/<reference>/manifest", defaults={"kind": "manifest"})
+@api.post("/<reference>/invoice", defaults={"kind": "invoice"})
 def make_paper(reference: str, kind: str) -> ResponseReturnValue:
     """Where the paper is."""
     path = url_for(".paper", reference=courier.by_reference(reference).reference, kind=kind)

@@ -135,11 +135,11 @@ def test_shipping_by_hand_makes_a_parcel_with_its_number(staff):
     )
     assert answer.status_code == 303
     parcel = db.session.scalars(db.select(Shipment).filter_by(order_id=order.id)).one()
-    assert (parcel.courier, parcel.awb, parcel.status) == ("hand", "NL 1", "picked_up")
+    assert (parcel.courier, parcel.awb, parcel.status) == ("manual", "NL1", "picked_up")
     assert fresh(order).fulfilment_status == "shipped"
     move(browser, order, "delivered")
     assert fresh(order).fulfilment_status == "delivered"
-    assert "NL 1" in browser.get(page_of(order)).text
+    assert "NL1" in browser.get(page_of(order)).text
 
 
 def test_only_the_owner_corrects_a_state_and_says_why(staff):

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from shop.delivery.models import Shipment
 from shop.extensions import db
 from shop.orders.models import Order
+from tests.delivery.shiprocket_samples import Canned
 from tests.factories import make_order
 from tests.simulators.shiprocket import EMAIL, PASSWORD, Shiprocket
 
@@ -60,3 +61,16 @@ def booked(shop, run_jobs, the_parcel) -> Shipment:
 
     shop.scene("booked", book)
     return the_parcel()
+
+
+@pytest.fixture
+def canned(configure) -> Iterator[Canned]:
+    """The stand-in that answers with samples."""
+    held = Canned()
+    configure(
+        courier="parcel", shiprocket_dry_run=False, shiprocket_email="api-user@shop.example.com",
+        shiprocket_password="invented-password", shiprocket_api_base=held.base,
+        shiprocket_webhook_token=("hook-token",),
+    )  # fmt: skip
+    yield held
+    held.stop()

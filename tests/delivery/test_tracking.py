@@ -366,7 +366,7 @@ def test_a_failed_pickup_that_is_over_flags_nobody(shipped, parcels, run_jobs, t
 
 
 def test_a_message_about_somebody_elses_parcel_is_taken_and_ignored(shipped, parcels, run_jobs):
-    strange = next(iter(parcels.orders.values())) | {"awb": "999", "reference": "OTHER-1"}
+    strange = next(iter(parcels.orders.values())) | {"awb": "999", "reference": "OTHER-1", "id": 7}
     parcels.tell(parcels.message(strange, 7, utcnow()))
     run_jobs()
     assert parcels.answers == [200]

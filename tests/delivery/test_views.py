@@ -124,13 +124,13 @@ def test_in_production_nothing_of_it_exists(client, parcel, configure):
 
 
 def test_a_label_is_kept_below_the_storage_and_nowhere_else(parcel):
-    from shop.delivery import labels
+    from shop.delivery import papers
     from shop.errors import NotFound
 
-    assert labels.read(parcel.label_key).startswith(b"%PDF-1.4")
-    for key in (None, "", "labels/../secret", "/etc/passwd", "labels/none.pdf"):
+    assert papers.read(parcel.label_key).startswith(b"%PDF-1.4")
+    for key in (None, "", "labels/../secret", "/etc/passwd", "labels/none.pdf", "labels/.pdf/x"):
         with pytest.raises(NotFound):
-            labels.read(key)
+            papers.read(key)
 
 
 def test_the_start_warns_of_an_address_that_the_panel_refuses(app, caplog):

@@ -22,7 +22,8 @@ class Fault:
     kind: "refuse" (answer `status`, nothing done), "fail_after" (done, then answer `status`),
     "fail_stored" (not done, and the answer is kept for the key where the provider keeps answers),
     "hang_before" and "hang_after" (no answer at all, not done or done), "half_body" (done, the
-    connection is cut in the middle of the answer), "garbage" (done, the answer is no JSON).
+    connection is cut in the middle of the answer), "garbage" (done, the answer is no JSON), "slow"
+    (done, and answered after `slow_ms`).
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Fault:
     status: int = 500
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
+    slow_ms: int = 0
 
     @property
     def is_before(self) -> bool:
@@ -69,6 +71,8 @@ class Simulator:
         self.delivers = True
         #: How often each webhook is sent.
         self.copies = 1
+        #: How long every answer takes.
+        self.latency_ms = 0
         self._released = threading.Event()
         self._server = make_server("127.0.0.1", port, self._serve, threaded=True, ssl_context=tls)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
@@ -132,6 +136,8 @@ class Simulator:
         self.requests.append(
             (request.method, request.path, {"headers": dict(request.headers), "body": body})
         )
+        if self.latency_ms:
+            time.sleep(self.latency_ms / 1000)
         fault = self._fault_for(request)
         if fault and fault.is_before:
             return self._broken(fault, request, None)(environ, start_response)
@@ -141,18 +147,22 @@ class Simulator:
         return response(environ, start_response)
 
     def _fault_for(self, request: Request) -> Fault | None:
-        for fault in self.faults:
-            if fault.method == request.method and request.path.startswith(fault.path):
-                fault.times -= 1
-                if fault.times <= 0:
-                    self.faults.remove(fault)
-                return fault
+        with self.lock:
+            for fault in self.faults:
+                if fault.method == request.method and request.path.startswith(fault.path):
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self.faults.remove(fault)
+                    return fault
         return None
 
     def _broken(self, fault: Fault, request: Request, response: Response | None) -> Response:
         if fault.kind.startswith("hang"):
             self._released.wait(HANG_SECONDS)
             return Response(status=504)
+        if fault.kind == "slow" and response is not None:
+            time.sleep(fault.slow_ms / 1000)
+            return response
         if fault.kind == "half_body" and response is not None:
             whole = response.get_data()
             cut = Response(

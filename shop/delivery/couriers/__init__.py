@@ -9,6 +9,7 @@ from shop.errors import NotFound
 COURIERS = {
     "sandbox": "shop.delivery.couriers.sandbox:SandboxCourier",
     "parcel": "shop.delivery.couriers.shiprocket:Shiprocket",
+    "manual": "shop.delivery.couriers.manual:ManualCourier",
 }
 
 

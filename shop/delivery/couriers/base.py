@@ -6,9 +6,9 @@ were done, and asks (`find`) before it repeats one whose outcome is unknown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from shop.providers import ProviderRefused
 
@@ -153,6 +153,8 @@ class Scan:
     is_failed_attempt: bool = False
     #: The courier came for it, or should have, and did not take it.
     is_failed_pickup: bool = False
+    #: As the courier sent it, for who must look closer; empty where there is no more than the above.
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class Tracking:
     estimated_at: datetime | None = None
     #: The carrier's own page about the parcel, where it names one.
     tracking_url: str = ""
+    #: The courier's own number of the order, where the message names it.
+    order_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +261,9 @@ class Courier(Protocol):
         """Read a verified body. Raises ValueError when it cannot be read."""
 
     def rates(self, wish: RateWish) -> Sequence[LiveRate]:
-        """Live rates at checkout, within 4 s; an empty list where there are none.
+        """Live rates at checkout, within 4 s; an empty list where the courier has no prices for such a way.
+
+        Raises NotServed when it does price such ways, and nobody goes there.
 
         Called with no transaction open. Raises shop.providers' errors: the caller then counts by
         the shop's own table.

@@ -204,6 +204,7 @@ def _tracking(parcel: dict[str, Any]) -> Tracking:
             place=str(scan["place"]),
             occurred_at=datetime.fromisoformat(scan["at"]).astimezone(UTC),
             is_failed_attempt=scan["code"] == "failed_attempt",
+            raw=dict(scan),
         )
         for scan in parcel["scans"]
     ]

@@ -35,6 +35,8 @@ from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused
 
 STEP_SECONDS = 30
 TRACK_SECONDS = 15
+#: Of a search; a shop's reference is a part of a few others.
+SEARCH_PAGES = 20
 RATE_SECONDS = 4
 #: Of the order table: cancelled.
 CANCELLED_CODES = {5, 18}
@@ -64,12 +66,21 @@ class Shiprocket:
         """By our reference, compared whole: the search may match parts. A living one comes first."""
         if self.is_dry_run:
             return None
-        body = self._get("/orders", {"search": reference}).json
-        if not isinstance(body, dict) or not isinstance(body.get("data"), list):
-            raise OutcomeUnknown("the search did not answer with a list")
-        ours = [row for row in body["data"] if str(row.get("channel_order_id")) == reference]
+        ours = [
+            row for row in self._orders(reference) if str(row.get("channel_order_id")) == reference
+        ]
         found = [said.booking_of_order(row, CANCELLED_CODES) for row in ours]
         return min(found, key=lambda booking: booking.is_cancelled, default=None)
+
+    def _orders(self, search: str) -> Iterator[dict[str, Any]]:
+        """What the search finds, page after page: 2611.04 finds 2611.042 too, and there may be many."""
+        for page in range(1, SEARCH_PAGES + 1):
+            body = body_of(self._get("/orders", {"search": search, "page": page}))
+            if not isinstance(body.get("data"), list):
+                raise OutcomeUnknown("the search did not answer with a list")
+            yield from body["data"]
+            if page >= said.pages_of(body):
+                return
 
     def create(self, parcel: Parcel) -> Booking:
         """Make the order. The old record of a cancelled order counts as cancelled, not as made."""
@@ -269,7 +280,10 @@ class Shiprocket:
             return _rehearsed_rates(wish.collect)
         asked = shiprocket_rates.question(wish, self._shop_code(RATE_SECONDS, RATES))
         answer = self.line.get("/courier/serviceability/", asked, RATE_SECONDS, RATES)
-        return shiprocket_rates.rates_of(answer, wish.collect)
+        found = shiprocket_rates.rates_of(answer, wish.collect)
+        if not found:
+            raise NotServed(f"no carrier of the account goes to {wish.postal_code}")
+        return found
 
     def create_return(self, wish: ReturnParcel) -> Booking:
         """The customer is picked up at, the shop is shipped to: its pickup location's own address."""

@@ -226,6 +226,14 @@ def tracking_page(awb: str) -> str:
     return f"https://shiprocket.co/tracking/{quote(awb, safe='')}" if awb else ""
 
 
+def pages_of(body: Mapping[str, Any]) -> int:
+    """How many pages a list has; 1 where it does not say."""
+    meta = body.get("meta")
+    pages = meta.get("pagination") if isinstance(meta, dict) else None
+    count = pages.get("total_pages") if isinstance(pages, dict) else None
+    return count if isinstance(count, int) else 1
+
+
 def booking_of_order(row: Mapping[str, Any], cancelled: set[int]) -> Booking:
     """An order of the search. A pickup date alone is a plan; its token number is the pickup."""
     shipments = row.get("shipments") or [{}]
@@ -298,8 +306,12 @@ def tracking_of_hook(message: Mapping[str, Any]) -> Tracking:
     if at is not None:
         words = str(message.get("shipment_status") or "")
         _add_headline(scans, _code(message.get("shipment_status_id")), words, at)
-    reference = message.get("channel_order_id") or message.get("order_id") or ""
-    return Tracking(str(message["awb"]), str(reference), scans, moment(message.get("etd")))
+    is_older = "channel_order_id" in message
+    reference = message.get("channel_order_id" if is_older else "order_id") or ""
+    number = message.get("order_id" if is_older else "sr_order_id") or ""
+    return Tracking(
+        str(message["awb"]), str(reference), scans, moment(message.get("etd")), order_id=str(number)
+    )
 
 
 def _scans(rows: Any) -> list[Scan]:
@@ -321,6 +333,7 @@ def _scan(row: Mapping[str, Any]) -> Scan | None:
         occurred_at=at,
         is_failed_attempt=code in FAILED_ATTEMPT_CODES,
         is_failed_pickup=code in FAILED_PICKUP_CODES,
+        raw=dict(row),
     )
 
 
