@@ -41,6 +41,8 @@ def _of_thing(rows: Beside, language: Language) -> dict[str, str]:
     counted = rows.told.get("count")
     if isinstance(counted, int):
         told["count"] = language.counted("count", counted)
+    first = rows.things[0] if rows.things else None
+    told["thing"] = ", ".join(filter(None, [first.name, first.options])) if first else ""
     return {"shop_name": settings().shop_name, **told}
 
 
@@ -121,8 +123,9 @@ def method_name(payment: Payment | None, language: Language) -> str:
     """How it was paid, in a sentence: "UPI", "card", "Gift card"; empty for no payment."""
     if payment is None:
         return ""
-    if language.knows(f"method_{payment.method}"):
-        return language.say(f"method_{payment.method}")
+    for name in (payment.method, payment.gateway):
+        if language.knows(f"method_{name}"):
+            return language.say(f"method_{name}")
     return gateway(payment.gateway).label if payment.gateway in GATEWAYS else payment.gateway
 
 
@@ -252,10 +255,12 @@ def return_of(rows: Rows, context: dict[str, Any]) -> ReturnRequest | None:
 
 
 def _return_note(rows: Rows, context: dict[str, Any], language: Language) -> str:
-    """What there is to say of the return beside its step: why it is refused, by when it must leave."""
+    """What there is to say of the return beside its step: why, why not, by when it must leave."""
     found = return_of(rows, context)
     if found is None:
         return ""
+    if found.state == ReturnState.REQUESTED:
+        return _sentence(found.words[:300])
     if found.state == ReturnState.REFUSED:
         return _sentence(found.refusal)
     if found.state == ReturnState.APPROVED and found.deadline_at:

@@ -46,7 +46,7 @@ REFUND = {
     "refund_for": "A sentence: all or part, and of which order.",
 }
 RETURN = {
-    "return_note": "A sentence: why it is refused, by when it must leave, or what was refunded. Can be empty.",
+    "return_note": "What there is to say of its step: why, why not, by when it must leave, what was refunded. Can be empty.",
     "return_url": "The address of the return.",
 }
 CANCELLED = {

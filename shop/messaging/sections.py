@@ -148,15 +148,23 @@ def _refund(about: About) -> dict[str, Any]:
 
 
 def _instructions(about: About) -> dict[str, Any]:
-    """The rows as they were frozen on the attempt; their labels in the reader's language."""
-    step = about.rows.payment.next_step if about.rows.payment else {}
-    language = about.language
+    """The rows as they were frozen on the attempt; labels, amount and day in the reader's language."""
+    payment, language = about.rows.payment, about.language
+    if payment is None:
+        return {"instructions": []}
+    rows = payment.next_step.get("rows", [])
+    if language.code == "en":
+        return {"instructions": rows}
+    written = {"Amount": about.money(payment.amount_minor)}
+    if payment.expires_at:
+        written["Pay by"] = language.long_day(payment.expires_at)
+    told = [(_row_label(name, language), written.get(name, value)) for name, value in rows]
+    return {"instructions": told}
 
-    def label(written: str) -> str:
-        phrase = f"row_{written.lower().replace(' ', '_')}"
-        return language.say(phrase) if language.knows(phrase) else written
 
-    return {"instructions": [(label(name), value) for name, value in step.get("rows", [])]}
+def _row_label(written: str, language: Language) -> str:
+    phrase = f"row_{written.lower().replace(' ', '_')}"
+    return language.say(phrase) if language.knows(phrase) else written
 
 
 def _contact(about: About) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A text in GSM-7 (3GPP TS 23.038) has 160 characters in one part and 153 in each 
 outside it makes the whole text UCS-2, with 70 and 67. The provider bills by the part.
 """
 
+import re
 from dataclasses import dataclass
 
 GSM = frozenset(
@@ -15,11 +16,13 @@ GSM_OF_TWO = frozenset("^{}\\[~]|€\f")
 
 LOOKALIKES = str.maketrans(
     {
-        "₹": "Rs ", "₦": "NGN ", "\u00a0": " ", "\u202f": " ", "–": "-", "—": "-", "−": "-", "‘": "'",
+        "₹": "Rs", "₦": "NGN", "\u00a0": " ", "\u202f": " ", "–": "-", "—": "-", "−": "-", "‘": "'",
         "’": "'", "“": '"', "”": '"', "«": '"', "»": '"', "…": "...", "\t": " ",
     }
 )  # fmt: skip
 """Signs that have a neighbour in GSM-7."""
+SIGN_BEFORE = re.compile(r"[₹₦](?=\d)")
+"""Written with letters they stand apart from the amount."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Length:
 
 def sendable(text: str) -> str:
     """The text with neighbours from GSM-7 where that makes it all GSM-7; otherwise as it is."""
-    plain = text.translate(LOOKALIKES)
+    plain = SIGN_BEFORE.sub(r"\g<0> ", text).translate(LOOKALIKES)
     return plain if _is_gsm(plain) else text
 
 

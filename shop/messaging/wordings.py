@@ -13,6 +13,8 @@ from typing import Any
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 BLANKS = re.compile(r"[^\S\u00a0\u202f]+")
 """Blanks and line breaks, but for those that hold an amount together."""
+LEFT_ALONE = re.compile(r"[ ,]* ([,.।])(?= |$)")
+"""A mark with nothing before it that it could end."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ PARTS = ("subject", "preheader", "headline", "sentence", "button", "caption")
 def filled_in(words: str, values: Mapping[str, str]) -> str:
     """Put the values in, and nothing else: no template, no formatting, no second round.
 
-    Blanks and line breaks in them become one blank: a name cannot break a line. Raises KeyError for
-    a placeholder without a value.
+    Blanks and line breaks in them become one blank: a name cannot break a line. Where a value is
+    empty, no comma or full stop is left standing alone. Raises KeyError for a placeholder that
+    there is no value for.
     """
-    return BLANKS.sub(" ", PLACEHOLDER.sub(lambda found: values[found[1]], words)).strip()
+    said = BLANKS.sub(" ", PLACEHOLDER.sub(lambda found: values[found[1]], words)).strip()
+    return LEFT_ALONE.sub(r"\1", said)
 
 
 WORDINGS = {
@@ -136,7 +140,7 @@ WORDINGS = {
     ),
     "order_shipped": Wording(
         subject="Order {number} is on its way",
-        preheader="{courier}, tracking number {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="On its way",
         sentence="{courier} has your parcel. {arrival}",
         button="Track your parcel",
@@ -146,7 +150,7 @@ WORDINGS = {
     ),
     "out_for_delivery": Wording(
         subject="Order {number} is arriving today",
-        preheader="{courier}, tracking number {awb}.",
+        preheader="{courier}, {awb}.",
         headline="Arriving today",
         sentence="{courier} is bringing your parcel today. {at_the_door}",
         button="Track your parcel",
@@ -255,7 +259,7 @@ WORDINGS = {
     ),
     "exchange_sent": Wording(
         subject="The exchange for order {number} is on its way",
-        preheader="{courier}, tracking number {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="Your exchange is on its way",
         sentence="{courier} has your parcel. {arrival}",
         button="Track your parcel",

@@ -1,6 +1,7 @@
 """French: mails, SMS and phrases for customers. What is for staff stays in English.
 
-The SMS keep to the accents that GSM-7 has (é è à ù): no ç, ê or î in them.
+Before : ; and ? stands a blank that holds the line together. The SMS keep to the accents that GSM-7
+has (é è à ù): no ç, ê or î in them.
 """
 
 from shop.messaging.wordings import Words
@@ -17,7 +18,7 @@ MAIL = {
     "payment_instructions": Words(
         subject="Envoyez {to_send} avant le {due_day} pour la commande {number}",
         preheader="Vos articles sont réservés jusqu’au {due_at}.",
-        headline="Plus qu’une étape : envoyez {to_send}",
+        headline="Plus qu’une étape\u00a0: envoyez {to_send}",
         sentence="Vos articles sont réservés jusqu’au {due_at}. Nous expédions dès que le virement arrive, en général le jour ouvré suivant.",
         button="Voir les coordonnées bancaires",
         caption="Vous avez commandé",
@@ -56,7 +57,7 @@ MAIL = {
     ),
     "order_shipped": Words(
         subject="La commande {number} est en route",
-        preheader="{courier}, numéro de suivi {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="En route",
         sentence="Votre colis est chez {courier}. {arrival}",
         button="Suivre le colis",
@@ -64,21 +65,21 @@ MAIL = {
     ),
     "out_for_delivery": Words(
         subject="La commande {number} arrive aujourd’hui",
-        preheader="{courier}, numéro de suivi {awb}.",
+        preheader="{courier}, {awb}.",
         headline="Il arrive aujourd’hui",
         sentence="Votre colis arrive aujourd’hui avec {courier}. {at_the_door}",
         button="Suivre le colis",
     ),
     "delivery_problem": Words(
         subject="La commande {number} n’a pas pu être livrée",
-        preheader="{courier} : personne n’a pu recevoir le colis.",
+        preheader="{courier}\u00a0: personne n’a pu recevoir le colis.",
         headline="Votre colis n’a pas pu être livré",
         sentence="Le colis n’a pas pu être remis par {courier}. La plupart des transporteurs repassent le jour ouvré suivant. Vérifiez l’adresse ci-dessous.",
         button="Voir que faire",
     ),
     "coming_back": Words(
         subject="La commande {number} revient chez nous",
-        preheader="{courier} : le colis n’a pas pu être remis.",
+        preheader="{courier}\u00a0: le colis n’a pas pu être remis.",
         headline="Votre colis revient chez nous",
         sentence="Le colis n’a pas pu être remis par {courier} et nous revient. À son arrivée nous vous écrivons, puis nous le renvoyons ou vous remboursons.",
         button="Voir la commande",
@@ -102,7 +103,7 @@ MAIL = {
         subject="{refund} vous sont renvoyés",
         preheader="{refund_for} Votre banque peut mettre quelques jours.",
         headline="{refund} vous sont renvoyés",
-        sentence="{refund_for} L’argent repart par le même chemin ; votre banque peut mettre quelques jours.",
+        sentence="{refund_for} L’argent repart par le même chemin\u00a0; votre banque peut mettre quelques jours.",
         button="Voir le remboursement",
     ),
     "order_link": Words(
@@ -149,7 +150,7 @@ MAIL = {
     ),
     "exchange_sent": Words(
         subject="L’échange de la commande {number} est en route",
-        preheader="{courier}, numéro de suivi {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="Votre échange est en route",
         sentence="Votre colis est chez {courier}. {arrival}",
         button="Suivre le colis",
@@ -159,7 +160,7 @@ MAIL = {
         subject="{product} est de retour",
         preheader="Vous nous l’aviez demandé.",
         headline="{product} est de retour",
-        sentence="Vous nous l’aviez demandé : {thing} peut de nouveau être acheté. Rien n’est réservé pour vous.",
+        sentence="Vous nous l’aviez demandé\u00a0: {thing} peut de nouveau être acheté. Rien n’est réservé pour vous.",
         button="Voir l’article",
         caption="De retour en rayon",
     ),
@@ -167,7 +168,7 @@ MAIL = {
         subject="Votre panier est toujours là",
         preheader="{count}, {cart_total}.",
         headline="Votre panier est toujours là",
-        sentence="Vous y avez laissé {count}. Prix et stock peuvent changer ; rien n’est réservé.",
+        sentence="Vous y avez laissé {count}. Prix et stock peuvent changer\u00a0; rien n’est réservé.",
         button="Revenir au panier",
         caption="Dans votre panier",
     ),
@@ -193,7 +194,7 @@ SMS = {
     "return_received": "{shop_name} : votre retour de {number} est arrivé. {short_url}",
     "return_closed": "{shop_name} : votre retour de {number} est réglé. {short_url}",
     "exchange_sent": "{shop_name} : l'échange de {number} est en route. {short_track_url}",
-    "back_in_stock": "{shop_name} : {product} est de retour. {product_url} Stop : {stop_url}",
+    "back_in_stock": "{shop_name} : revoici {product}. {product_url} Stop : {stop_url}",
     "abandoned_cart": "{shop_name} : votre panier est toujours là. {cart_url} Stop : {stop_url}",
 }
 
@@ -215,6 +216,8 @@ PHRASES = {
     "method_bank": "virement",
     "method_cash": "espèces",
     "method_gift_card": "carte cadeau",
+    "method_bank_transfer": "virement",
+    "method_cod": "paiement à la livraison",
     "failure": "Le paiement n’est pas allé au bout.",
     "hold_until": "Vos articles sont réservés jusqu’à {time}.",
     "hold_over": "Réessayer réserve de nouveau vos articles, s’il en reste.",
@@ -246,7 +249,7 @@ PHRASES = {
     "quantity": "quantité {count}",
     "items": "Articles ({count})",
     "discount": "Remise",
-    "delivery": "Livraison : {label}",
+    "delivery": "Livraison\u00a0: {label}",
     "free": "Offerte",
     "fee_at_door": "Frais de paiement à la livraison",
     "tax": "TVA",
@@ -273,13 +276,13 @@ PHRASES = {
     "your_return": "Ce qui nous revient",
     "deliver_to": "Livrer à",
     "customer": "Client",
-    "changed_mind": "Changé d’avis ?",
-    "may_cancel": "Vous pouvez annuler jusqu’à l’emballage :",
+    "changed_mind": "Changé d’avis\u00a0?",
+    "may_cancel": "Vous pouvez annuler jusqu’à l’emballage\u00a0:",
     "open_order": "ouvrir la commande",
-    "questions": "Des questions ?",
-    "questions_write": "Des questions ? Répondez à ce message ou écrivez à {email}.",
+    "questions": "Des questions\u00a0?",
+    "questions_write": "Des questions\u00a0? Répondez à ce message ou écrivez à {email}.",
     "reply": "Répondez à ce message ou écrivez à {email}.",
-    "your_order": "Votre commande :",
+    "your_order": "Votre commande\u00a0:",
     "why_customer": "Vous recevez ce message parce que vous avez commandé chez {shop_name}. Il ne contient pas de publicité.",
     "why_owner": "Vous recevez ce message parce que les nouvelles commandes de {shop_name} sont envoyées à cette adresse.",
     "why_staff": "Vous recevez ce message parce que vous gérez {shop_name}.",

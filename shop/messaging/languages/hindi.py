@@ -56,7 +56,7 @@ MAIL = {
     ),
     "order_shipped": Words(
         subject="ऑर्डर {number} रास्ते में है",
-        preheader="{courier}, ट्रैकिंग नंबर {awb}। {arrival}",
+        preheader="{courier}, {awb}। {arrival}",
         headline="रास्ते में है",
         sentence="आपका पार्सल {courier} के पास है। {arrival}",
         button="पार्सल ट्रैक करें",
@@ -64,7 +64,7 @@ MAIL = {
     ),
     "out_for_delivery": Words(
         subject="ऑर्डर {number} आज पहुँचेगा",
-        preheader="{courier}, ट्रैकिंग नंबर {awb}।",
+        preheader="{courier}, {awb}।",
         headline="आज पहुँचेगा",
         sentence="आपका पार्सल आज {courier} के साथ आ रहा है। {at_the_door}",
         button="पार्सल ट्रैक करें",
@@ -149,7 +149,7 @@ MAIL = {
     ),
     "exchange_sent": Words(
         subject="ऑर्डर {number} के बदले का सामान रास्ते में है",
-        preheader="{courier}, ट्रैकिंग नंबर {awb}। {arrival}",
+        preheader="{courier}, {awb}। {arrival}",
         headline="बदले का सामान रास्ते में है",
         sentence="आपका पार्सल {courier} के पास है। {arrival}",
         button="पार्सल ट्रैक करें",
@@ -215,6 +215,8 @@ PHRASES = {
     "method_bank": "बैंक ट्रांसफ़र",
     "method_cash": "नकद",
     "method_gift_card": "गिफ़्ट कार्ड",
+    "method_bank_transfer": "बैंक ट्रांसफ़र",
+    "method_cod": "पार्सल मिलने पर भुगतान",
     "failure": "भुगतान पूरा नहीं हुआ।",
     "hold_until": "आपका सामान {time} बजे तक आपके लिए रखा है।",
     "hold_over": "फिर कोशिश करने पर सामान, अगर बचा हो, दोबारा आपके लिए रखा जाएगा।",

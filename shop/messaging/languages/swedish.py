@@ -53,7 +53,7 @@ MAIL = {
     ),
     "order_shipped": Words(
         subject="Beställning {number} är på väg",
-        preheader="{courier}, kollinummer {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="På väg",
         sentence="{courier} har ditt paket. {arrival}",
         button="Följ paketet",
@@ -61,7 +61,7 @@ MAIL = {
     ),
     "out_for_delivery": Words(
         subject="Beställning {number} kommer i dag",
-        preheader="{courier}, kollinummer {awb}.",
+        preheader="{courier}, {awb}.",
         headline="Kommer i dag",
         sentence="{courier} kommer med ditt paket i dag. {at_the_door}",
         button="Följ paketet",
@@ -146,7 +146,7 @@ MAIL = {
     ),
     "exchange_sent": Words(
         subject="Bytet för beställning {number} är på väg",
-        preheader="{courier}, kollinummer {awb}. {arrival}",
+        preheader="{courier}, {awb}. {arrival}",
         headline="Ditt byte är på väg",
         sentence="{courier} har ditt paket. {arrival}",
         button="Följ paketet",
@@ -212,6 +212,8 @@ PHRASES = {
     "method_bank": "banköverföring",
     "method_cash": "kontanter",
     "method_gift_card": "presentkort",
+    "method_bank_transfer": "banköverföring",
+    "method_cod": "betalning vid dörren",
     "failure": "Den slutfördes inte.",
     "hold_until": "Dina varor är reserverade till {time}.",
     "hold_over": "När du försöker igen reserveras varorna på nytt, om de finns kvar.",
