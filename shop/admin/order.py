@@ -20,6 +20,7 @@ from shop.delivery import by_hand
 from shop.delivery.story import coming_back
 from shop.errors import Conflict, NotAllowed, NotFound, Refused
 from shop.extensions import db
+from shop.messaging import consents
 from shop.messaging.models import Notification
 from shop.messaging.resending import resend
 from shop.orders.lifecycle import MOVING, Actor, Who, advance
@@ -242,3 +243,24 @@ def order_resend(number: str, notification_id: int) -> ResponseReturnValue:
             raise NotFound
         resend(notification_id, staff_actor())
     return done(_here(number), "The message goes out again.")
+
+
+@bp.post("/orders/<number>/suppressions/<int:suppression_id>/lift")
+@needs(Right.ANNOTATE)
+@shown_again(show_order)
+def order_lift(number: str, suppression_id: int) -> ResponseReturnValue:
+    """The address or number is good again, a person says. What its owner refused stays refused."""
+    with transaction():
+        order = locked_order(number)
+        held = consents.suppressions_of([order.email, order.phone])
+        found = next((one for one in held if one.id == suppression_id), None)
+        if found is None:
+            raise NotFound
+        if found.reason not in consents.FORGIVEN:
+            raise Refused("Its owner asked for no more messages. Only they can take that back.")
+        consents.lift(found.channel, found.recipient)
+        audit.write(
+            staff_actor(), "message.allowed", f"order:{number}",
+            {"channel": found.channel, "reason": found.reason.value},
+        )  # fmt: skip
+    return done(_here(number), "Messages go there again.")

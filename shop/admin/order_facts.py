@@ -9,12 +9,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from shop.accounts.models import User
+from shop.delivery import shipping
 from shop.delivery.models import Shipment, ShipmentLine
 from shop.delivery.story import is_coming_back
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
-from shop.messaging.models import Notification
+from shop.messaging.consents import suppressions_of
+from shop.messaging.models import Notification, Suppression
 from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, PaymentStatus
 from shop.payments.models import Dispute, Payment, Refund
@@ -41,6 +43,8 @@ class OrderFacts:
     disputes: Sequence[Dispute]
     shipments: Sequence[Shipment]
     messages: Sequence[Notification]
+    #: What stands against writing to the order's address and number.
+    suppressions: Sequence[Suppression]
     incidents: Sequence[Incident]
     customer: Customer
     held_until: datetime | None
@@ -71,6 +75,12 @@ class OrderFacts:
     def units(self) -> int:
         """Units bought."""
         return sum(line.quantity for line in self.order.lines)
+
+    @property
+    def unshipped_units(self) -> int:
+        """Units that are in no parcel and not refunded, of an order that may ship; else 0."""
+        left = shipping.unshipped(self.order) if shipping.may_ship(self.order) else {}
+        return sum(left.values())
 
     @property
     def shipped_units(self) -> int:
@@ -127,6 +137,7 @@ def gather(number: str) -> OrderFacts:
         messages=db.session.scalars(
             _of(Notification, order).order_by(Notification.id.desc())
         ).all(),
+        suppressions=suppressions_of([order.email, order.phone]),
         incidents=db.session.scalars(incidents.order_by(Incident.id.desc())).all(),
         customer=_customer(order),
         held_until=_held_until(order),

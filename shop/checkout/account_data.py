@@ -13,9 +13,12 @@ from shop.cart.models import Cart, CartLine
 from shop.delivery.models import Shipment
 from shop.errors import Refused
 from shop.extensions import db
+from shop.messaging.forgetting import erase as erase_wishes
+from shop.messaging.forgetting import kept_about
 from shop.messaging.models import Notification
 from shop.orders.models import Order, OrderEvent
 from shop.payments.models import Payment
+from shop.returns.forgetting import erase_returns, returns_of
 
 PERSON = ("email", "email_confirmed_at", "name", "phone", "role", "locale", "created_at")
 ADDRESS = (
@@ -33,7 +36,14 @@ PAYMENT = ("reference", "gateway", "method", "amount_minor", "captured_minor", "
            "currency", "status", "payer_email", "payer_phone", "created_at", "captured_at")  # fmt: skip
 SHIPMENT = ("awb", "courier_name", "status", "estimated_at", "delivered_at")
 EVENT = ("kind", "text", "occurred_at")
-MESSAGE = ("template", "channel", "recipient", "subject", "body_text", "sent_at")
+MESSAGE = (
+    "template", "channel", "recipient", "subject", "body_text", "sent_at", "delivered_at", "read_at",
+)  # fmt: skip
+WISHES = {
+    "consents": ("recipient", "channel", "purpose", "state", "source", "at"),
+    "stock_alerts": ("variant_id", "email", "state", "created_at", "ended_at"),
+    "cart_reminders": ("cart_id", "email", "created_at", "told_at"),
+}
 
 
 class StaffStay(Refused):
@@ -57,7 +67,12 @@ def everything_about(user_id: int) -> dict[str, Any]:
         "sign_ins": _rows(select(SignIn).filter_by(user_id=user_id), SIGN_IN),
         "cart": _cart_of(user_id),
         "orders": _orders(orders, ids),
+        "returns": returns_of(ids),
         "messages": _rows(select(Notification).where(told), MESSAGE),
+        **{
+            what: _rows(query, WISHES[what])
+            for what, query in kept_about(user_id, person.email, person.phone).items()
+        },
     }
 
 
@@ -111,7 +126,10 @@ def erase(user_id: int) -> None:
 
     Raises StaffStay.
     """
-    if db.session.get_one(User, user_id).is_staff:
+    person = db.session.get_one(User, user_id)
+    if person.is_staff:
         raise StaffStay
+    erase_wishes(user_id, person.email, person.phone)
     db.session.execute(delete(Cart).where(Cart.user_id == user_id, Cart.ordered_at.is_(None)))
+    erase_returns(db.session.scalars(select(Order.id).filter_by(user_id=user_id)).all())
     people.blank(user_id)

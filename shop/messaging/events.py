@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from shop.delivery.models import Shipment, ShipmentStatus
 from shop.extensions import db
 from shop.messaging import cart_reminders, stock_alerts
 from shop.messaging.models import Purpose
@@ -59,6 +60,16 @@ def _is_not(*statuses: OrderStatus) -> Callable[[Order, Context], bool]:
     return lambda order, context: order.status not in statuses
 
 
+def _is_out(order: Order, context: Context) -> bool:
+    """The parcel that it is about is at the door today; without one, the order is."""
+    shipment = (
+        db.session.get(Shipment, context["shipment_id"]) if "shipment_id" in context else None
+    )
+    if shipment is None:
+        return order.status == S.OUT_FOR_DELIVERY
+    return shipment.status == ShipmentStatus.OUT_FOR_DELIVERY
+
+
 def _is_on_its_way_back(order: Order, context: Context) -> bool:
     """The refund that was begun is neither done nor failed, and no other mail has told of it."""
     if order.status == S.CANCELLED:
@@ -100,8 +111,8 @@ EVENTS: dict[str, tuple[Telling, ...]] = {
     "order_cancelled":        customer("order_cancelled",      "version",            by=MAIL_AND_SMS,   is_true=_is(S.CANCELLED, S.REFUNDED)),
     "late_money":             customer("late_money"),
     "order_shipped":          customer("order_shipped",        "shipment_id",        by=EVERY_WAY,      is_true=_is_not(S.CANCELLED)),
-    "out_for_delivery":       customer("out_for_delivery",     "version",            by=EVERY_WAY,      is_true=_is(S.OUT_FOR_DELIVERY)),
-    "delivery_problem":       customer("delivery_problem",     "version",            by=MAIL_AND_SMS,   is_true=_is_not(S.DELIVERED)),
+    "out_for_delivery":       customer("out_for_delivery",     "shipment_id", "version", by=EVERY_WAY,  is_true=_is_out),
+    "delivery_problem":       customer("delivery_problem",     "shipment_id", "version", by=MAIL_AND_SMS, is_true=_is_not(S.DELIVERED)),
     "coming_back":            customer("coming_back",          "shipment_id",        by=MAIL_AND_SMS,   is_true=_is_not(S.DELIVERED)),
     "order_delivered":        customer("order_delivered",      "shipment_id",        by=EVERY_WAY),
     "refund_started":         customer("refund_started",       "refund_id",                             is_true=_is_on_its_way_back),

@@ -10,14 +10,16 @@ from shop.extensions import db
 from shop.jobs import maintenance
 from shop.jobs.handlers import Policy, Work, handles
 from shop.limits import forget_old_tries
+from shop.messaging import forgetting
 from shop.preferences import preferences
+from shop.returns.forgetting import forget_pictures
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 CART_DAYS = 30
 
 
 @handles(
-    "retention.run", Policy(limit=120, attempts=3, base=60, cap=600, incident=("database", "low"))
+    "retention.run", Policy(limit=600, attempts=3, base=300, cap=3600, incident=("database", "low"))
 )
 def run(work: Work) -> None:
     """Daily. Orders, money, stock and audit are never touched."""
@@ -30,6 +32,8 @@ def run(work: Work) -> None:
     signing_in.forget_old()
     sign_in_limits.forget_old()
     links.forget_old()
+    forget_pictures()
+    forgetting.forget_old()
     counting.forget_old()
 
 
