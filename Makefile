@@ -10,7 +10,7 @@ BIN := .venv/bin
 # Some tests wait, for processes and browsers: one more than the two cores of a small machine.
 WORKERS_FOR_TESTS ?= 3
 
-# For `make demo-providers`: the shop's currency, and the first of the stand-ins' seven ports.
+# For `make demo-providers`: the shop's currency, and the first of the stand-ins' thirteen ports.
 CURRENCY ?= INR
 PROVIDERS_PORT ?= 8101
 

@@ -16,6 +16,8 @@ import run
 
 sys.path.insert(0, str(run.ROOT))
 
+from demo_messengers import Messengers
+
 from tests.simulators import flutterwave, paystack, razorpay, shiprocket
 from tests.simulators.base import Simulator
 from tests.simulators.flutterwave import Flutterwave
@@ -26,6 +28,8 @@ from tests.simulators.stripe import Stripe
 from tests.simulators.swish import NUMBER, Swish
 
 FIRST_PORT = "8101"
+#: Seven for gateways and the courier, then those for messages.
+PORTS = 7 + Messengers.count
 STRIPE_SECRET = "whsec_demoProviders0001"
 #: The way to pay that is chosen first, for each currency that the demo has prices in.
 FIRST_METHOD = {"INR": "razorpay", "NGN": "paystack", "SEK": "swish", "USD": "stripe"}
@@ -42,16 +46,18 @@ AGAIN_SECONDS = 5.0
 
 
 class Providers:
-    """The six stand-ins on ports one after another; from port 0 each takes a free one."""
+    """The stand-ins on ports one after another; from port 0 each takes a free one."""
 
     def __init__(self, first: int) -> None:
-        port = iter(range(first, first + 7) if first else [0] * 7)
+        ports = list(range(first, first + PORTS)) if first else [0] * PORTS
+        port = iter(ports)
         self.stripe = Stripe(port=next(port))
         self.razorpay = Razorpay(port=next(port))
         self.paystack = Paystack(port=next(port))
         self.flutterwave = Flutterwave(port=next(port))
         self.swish = Swish(next(port), needs_https=False, phone_port=next(port))
         self.shiprocket = Shiprocket(port=next(port))
+        self.messengers = Messengers(ports[7:])
         self.ended = threading.Event()
 
     @property
@@ -59,6 +65,7 @@ class Providers:
         """Each of them."""
         return [
             self.stripe, self.razorpay, self.paystack, self.flutterwave, self.swish, self.shiprocket,
+            *self.messengers.made.values(),
         ]  # fmt: skip
 
     def tell(self, shop: str) -> None:
@@ -68,6 +75,7 @@ class Providers:
         self.paystack.webhook_url = f"{shop}/webhooks/paystack"
         self.flutterwave.endpoints.append((f"{shop}/webhooks/flutterwave", flutterwave.SECRET_HASH))
         self.shiprocket.webhook_url = f"{shop}/webhooks/delivery/parcel"
+        self.messengers.tell(shop)
         threading.Thread(target=self._send_again, daemon=True).start()
 
     def _send_again(self) -> None:
@@ -117,7 +125,7 @@ class Providers:
             lines.append(f"The Swish app of the payer:  {self.swish.phone_url}")
         if currency == "INR":
             lines.append(f"Shiprocket's panel (scans):  {self.shiprocket.url}/panel")
-        return lines
+        return lines + self.messengers.words(currency)
 
     def stop(self) -> None:
         """End all of them."""
@@ -155,6 +163,7 @@ def main() -> int:
                 # Shiprocket carries parcels within India, paid in rupees.
                 "COURIER": "parcel" if currency == "INR" else "sandbox",
                 **providers.settings(),
+                **providers.messengers.settings(currency),
             }
             return run.serve({**surroundings, **ours}, providers.words(currency))
     finally:

@@ -13,7 +13,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 #: What begins so makes or moves money, moves parcels, calls a provider, or makes a file.
 LIMITED = (
-    "/admin/orders/", "/admin/desks", "/admin/disputes/", "/admin/gateways/", "/admin/gift-cards",
+    "/admin/orders/", "/admin/desks", "/admin/disputes/", "/admin/channels/", "/admin/gateways/", "/admin/gift-cards",
     "/admin/takings/compare", "/admin/returns/",
 )  # fmt: skip
 
@@ -40,6 +40,7 @@ def keep_private(response: Response) -> Response:
 # Each registers its routes on `bp`, so they come after it.
 from shop.admin import (  # noqa: E402
     audit_log,
+    channels,
     desks,
     disputes,
     gateways,
@@ -60,6 +61,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders", "returns",
+    "audit_log", "bp", "channels", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders", "returns",
     "settings", "shipping", "stock", "takings", "webhooks",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 HIDDEN = "[redacted]"
 PRIVATE = re.compile(
@@ -10,6 +11,12 @@ PRIVATE = re.compile(
     r"address|street|city|line[_]?[12]|pincode|postal|landmark",
     re.IGNORECASE,
 )
+#: Where providers of messages say to whom, and what: as text only, since others call objects so.
+TOLD = re.compile(
+    r"^(to|from|number|receiver|recipient_?id|wa_?id|customernumber|body|text|content|channeltoaddress)$",
+    re.IGNORECASE,
+)
+FORM = re.compile(rb"^[A-Za-z0-9_]+=")
 EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")
 PHONE = re.compile(r"\+\d{8,15}\b")
 MOST_LETTERS = 20_000
@@ -23,7 +30,9 @@ def redacted(value: Any, key: str = "") -> Any:
         return [redacted(inner, key) for inner in value]
     if key and PRIVATE.search(key) and value not in (None, "", [], {}):
         return HIDDEN
-    return _without_contact(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return HIDDEN if TOLD.match(key) and value else _without_contact(value)
 
 
 def _without_contact(text: str) -> str:
@@ -31,9 +40,9 @@ def _without_contact(text: str) -> str:
 
 
 def shown_body(body: bytes) -> str:
-    """A stored message, indented, for the inspector; what is no JSON is shown as text."""
+    """A stored message, indented, for the inspector; what is neither JSON nor a form is shown as text."""
     try:
-        value = json.loads(body)
+        value = dict(parse_qsl(body.decode())) if FORM.match(body) else json.loads(body)
     except ValueError:
         return _without_contact(body.decode("utf-8", "replace"))[:MOST_LETTERS]
     return json.dumps(redacted(value), indent=2, ensure_ascii=False)[:MOST_LETTERS]

@@ -138,6 +138,7 @@ _JOBS = (
     _gave_up("messaging.left_carts", API, LOW, "The look for left carts failed.", NEXT_TURN),
     _gave_up("messaging.unresolved", API, LOW, "A message that is uncertain was not handed to a person.", RETRY),
     _gave_up("messaging.account_mail", API, MEDIUM, "A mail about an account could not be sent.", "See the error. The person can ask for the mail again."),
+    _gave_up("messaging.test_channel", UNKNOWN, MEDIUM, "A channel's test did not end.", "Press the test again on the channels' page."),
     _gave_up("messaging.staff_mail", API, MEDIUM, "A mail to staff could not be sent.", "Check SMTP_URL and ADMIN_EMAIL: without it nobody hears of what is critical."),
     _gave_up("incidents.ticket", API, LOW, "Incidents do not reach the tracker; they stand here only.", "Check the tracker's address and token. Retry one here: when it goes through, the others follow."),
     _gave_up("incidents.sweep", API, LOW, "The look for tickets left behind failed.", NEXT_TURN),

@@ -74,6 +74,13 @@ class Smtp:
         # Judged outside the line: one refused recipient says nothing about the server.
         return _judged(code, words)
 
+    def try_out(self) -> str:
+        """Greet the server and sign in; no mail is sent. Raises as `send` does."""
+        with line_out("smtp"), _connected(server_of(settings().smtp_url)):
+            return (
+                "It answered, and signed us in." if "@" in settings().smtp_url else "It answered."
+            )
+
 
 def compose(message: Outgoing) -> EmailMessage:
     """The mail with its headers. Raises ProviderRefused where a line break would get into one."""
