@@ -31,6 +31,7 @@ from shop.clock import utcnow
 from shop.extensions import db, limiter
 from shop.jobs import runner
 from tests import servers, shops
+from tests.incidents import forcing
 
 IN_CI = os.environ.get("CI") == "true"
 CHROMIUM = (
@@ -185,9 +186,11 @@ def shop(
         yield held
         db.session.rollback()
         faults = [] if request.node.get_closest_marker("breaks_books") else _faults(engine)
+        lacking = forcing.unforced(request.node)
         db.session.rollback()
     held.after()
     assert not faults, "the books do not add up:\n" + "\n".join(map(str, faults))
+    assert not lacking, lacking
 
 
 def _faults(engine: str) -> list[str]:

@@ -29,6 +29,7 @@ from werkzeug.test import TestResponse
 from shop import create_app, providers
 from shop.extensions import db, limiter
 from shop.jobs import runner, schedule
+from shop.webhooks import refusals
 from tests import servers
 
 SECRET_KEY = "a key for the tests, long enough"
@@ -170,6 +171,7 @@ class Shop:
         providers.reset_lines()
         schedule._taken.clear()
         runner.held.clear()
+        refusals.forget()
         limiter.enabled = False
         # Nobody works here unless a test says so: that is no alarm.
         self.app.extensions["lookout"].next_look = math.inf

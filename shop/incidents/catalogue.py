@@ -89,7 +89,7 @@ _MACHINERY = (
     Failure("message_undelivered", API, LOW, "A provider takes messages over and does not deliver them.", "See the provider's own words: the sender's registration, the template, or the numbers are at fault."),
     Failure("jobs_overdue", UNKNOWN, HIGH, "Jobs wait for more than a minute.", "See Jobs: is a worker running, is one kind slow? Start more workers (WORKERS)."),
     Failure("books", DATABASE, CRITICAL, "The books do not add up.", "Change nothing by hand. Run `flask shop audit`, and find the cause of each row."),
-    Failure("no_worker", UNKNOWN, CRITICAL, "No worker has been seen: nothing is shipped, mailed or asked.", "Start the worker (`python worker.py`)."),
+    Failure("no_worker", UNKNOWN, HIGH, "No worker has been seen: nothing is shipped, mailed or asked.", "Start the worker (`python worker.py`)."),
 )  # fmt: skip
 
 _JOBS = (
@@ -136,6 +136,7 @@ _JOBS = (
     _gave_up("messaging.sweep", API, LOW, "The look for messages left behind failed.", NEXT_TURN),
     _gave_up("messaging.back_in_stock", API, LOW, "Customers were not told that goods are back.", RETRY),
     _gave_up("messaging.left_carts", API, LOW, "The look for left carts failed.", NEXT_TURN),
+    _gave_up("messaging.try_out", API, LOW, "A test message could not be sent.", "See the error; then send the test again from the messages' page."),
     _gave_up("messaging.unresolved", API, LOW, "A message that is uncertain was not handed to a person.", RETRY),
     _gave_up("messaging.account_mail", API, MEDIUM, "A mail about an account could not be sent.", "See the error. The person can ask for the mail again."),
     _gave_up("messaging.test_channel", UNKNOWN, MEDIUM, "A channel's test did not end.", "Press the test again on the channels' page."),

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.config import settings
-from shop.database import Upsert, given, insert_ignore, transaction
+from shop.database import insert_ignore, transaction
 from shop.delivery.couriers import COURIERS, courier
 from shop.errors import NotFound, Refused
 from shop.extensions import db
@@ -20,7 +20,7 @@ from shop.jobs.queue import enqueue
 from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.gateways.signatures import header_value
 from shop.webhooks import messages
-from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
+from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 log = structlog.get_logger()
 
@@ -145,22 +145,6 @@ def _report_unreadable(name: str, error: str) -> None:
         ),
         f"webhook_unreadable:{name}",
     )
-
-
-_one_more_refused = Upsert(
-    WebhookRefusal,
-    {"source": given("source"), "hour_at": given("hour_at"), "count": 1},
-    unique=("source", "hour_at"),
-    then={"count": WebhookRefusal.count + 1},
-    returning="count",
-)
-
-
-def refuse(name: str) -> None:
-    """Count a message that was not verified; nothing of it is kept."""
-    hour_at = utcnow().replace(minute=0, second=0, microsecond=0)
-    with transaction():
-        _one_more_refused(source=name[:40], hour_at=hour_at)
 
 
 def replay(event_id: int, actor: str) -> None:

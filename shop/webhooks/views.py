@@ -5,9 +5,10 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from shop.config import settings
+from shop.database import transaction
 from shop.messaging.channels.whatsapp_cloud import WhatsAppCloud
 from shop.providers import BadSignature
-from shop.webhooks import inbox, messages
+from shop.webhooks import inbox, messages, refusals
 
 log = structlog.get_logger()
 bp = Blueprint("webhooks", __name__)
@@ -57,10 +58,18 @@ def _taken(name: str) -> ResponseReturnValue:
     try:
         inbox.take_in(name, body, dict(request.headers), _public_address())
     except BadSignature as error:
-        inbox.refuse(name)
+        _count_refusal(name, str(error))
         log.warning("webhook.refused", source=name, address=request.remote_addr, reason=str(error))
         return {"error": "not verified"}, 400
     return "", 200
+
+
+def _count_refusal(name: str, reason: str) -> None:
+    """No transaction is begun for what a flood leaves to be counted later."""
+    times = refusals.due(name)
+    if times:
+        with transaction():
+            refusals.report(name, times, reason)
 
 
 def _public_address() -> str:

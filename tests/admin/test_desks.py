@@ -312,6 +312,7 @@ def test_two_clerks_with_one_transfer_count_it_once(staff, app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.forces("unmatched_line", "refund_by_hand")
 def test_what_nobody_decides_comes_to_its_default(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")

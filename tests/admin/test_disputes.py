@@ -196,6 +196,7 @@ def remind(run_jobs):
     run_jobs()
 
 
+@pytest.mark.forces("evidence_due")
 def test_two_days_before_the_evidence_date_an_incident_reminds_once(disputed, run_jobs, turn_clock):
     dispute = disputed(due=timedelta(hours=60))
     number = dispute.payment.order.number

@@ -35,6 +35,7 @@ def worker_is_seen():
         session.add(WorkerPresence(worker="w", seen_at=db_now()))
 
 
+@pytest.mark.forces("no_worker")
 def test_it_is_told_straight_by_the_web_process_and_opens_an_incident(
     app, lookout, smtp_server, receiver
 ):

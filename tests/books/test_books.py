@@ -310,6 +310,7 @@ def test_the_books_are_proved_while_somebody_writes(app, kind):
 
 @pytest.mark.breaks_books
 @pytest.mark.parametrize(("kind", "line"), [("books.light", "I8"), ("books.full", "I3")])
+@pytest.mark.forces("books")
 def test_wrong_books_open_an_incident_with_the_rows(paid, run_jobs, kind, line):
     with transaction() as session:
         session.execute(sa.text("UPDATE sellers SET sales_count = 77"))

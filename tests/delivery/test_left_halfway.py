@@ -64,6 +64,7 @@ def half_made(parcels, run_jobs, the_parcel):
     assert the_parcel().booked_by_job is None
 
 
+@pytest.mark.forces("half_made")
 def test_a_parcel_half_made_when_its_order_was_disputed_is_finished_when_the_dispute_is_won(
     half_made, parcels, run_jobs, the_parcel, turn_clock
 ):

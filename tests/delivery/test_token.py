@@ -69,6 +69,7 @@ def test_a_token_that_is_refused_is_renewed_once_for_all(app, parcels):
     assert parcels.logins == 2
 
 
+@pytest.mark.forces("courier_login")
 def test_a_failed_log_in_is_not_repeated_for_half_an_hour(app, parcels, configure, turn_clock):
     configure(shiprocket_password="wrong")
     for _ in range(4):

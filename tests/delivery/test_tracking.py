@@ -113,6 +113,7 @@ def test_a_parcel_is_found_by_our_reference_exactly(booked, the_parcel):
     assert the_parcel().status == "picked_up"
 
 
+@pytest.mark.forces("parcel")
 def test_failed_attempts_go_out_again_and_the_third_opens_an_incident(
     booked, the_parcel, the_order
 ):
@@ -136,6 +137,7 @@ def test_a_late_word_of_a_failed_attempt_does_not_undo_the_delivery(booked, the_
     assert the_parcel().failed_attempts == 0
 
 
+@pytest.mark.forces("returned")
 def test_a_parcel_that_comes_back_returns_the_order_and_its_units(booked, the_parcel, the_order):
     news(booked, *[scan_of(s, h) for s, h in list(WAY.items())[:3]])
     news(booked, scan_of("rto_initiated", 5))
@@ -332,6 +334,7 @@ def test_without_any_hint_the_poll_finds_out(shipped, parcels, run_jobs, the_ord
     assert the_order().status == "shipped"
 
 
+@pytest.mark.forces("silent")
 def test_two_days_of_silence_open_an_incident_once(shipped, parcels, run_jobs, turn_clock):
     turn_clock(hours=49)
     for _ in range(2):

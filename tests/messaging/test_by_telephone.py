@@ -194,6 +194,7 @@ def test_an_answer_that_was_lost_is_asked_for_and_not_sent_again(
     assert incidents() == []
 
 
+@pytest.mark.forces("message_uncertain")
 def test_one_that_the_provider_does_not_have_stays_uncertain_until_a_person_decides(
     order, awake, twilio, tell, run_jobs, messages
 ):

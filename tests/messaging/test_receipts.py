@@ -231,6 +231,7 @@ def test_a_failure_counts_only_while_nothing_better_has_come(desk, run_jobs):
 
 
 @desks()
+@pytest.mark.forces("message_undelivered")
 def test_a_delivery_after_a_failure_counts(desk, run_jobs):
     made, ours = desk.sent()
     desk.stand_in.report(made, "failed", 30008 if desk.way.key == "twilio" else 131000)

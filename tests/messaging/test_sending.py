@@ -130,6 +130,7 @@ def run_until_killed(app) -> None:
     runner.release("doomed")
 
 
+@pytest.mark.forces("message_repeated")
 def test_a_kill_between_sending_and_noting_repeats_once_at_most(
     app, order, tell, run_jobs, smtp_server, messages, monkeypatch
 ):

@@ -106,6 +106,7 @@ def test_weaknesses_have_an_address(client):
     assert "Expires: " in answer.text
 
 
+@pytest.mark.forces("jobs_overdue")
 def test_work_that_waits_too_long_opens_one_incident(app, run_jobs):
     with transaction():
         enqueue("retention.run")

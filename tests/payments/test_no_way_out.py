@@ -144,6 +144,7 @@ def test_a_disputed_late_order_does_not_stop_the_others(app, run_jobs):
     assert failed == 0
 
 
+@pytest.mark.forces("refund_failed")
 def test_units_of_a_failed_refund_are_not_put_back_twice(app):
     ball = make_product(stock=5, price=10_000)
     order = make_order("paid", lines={ball: 3})
@@ -159,6 +160,7 @@ def test_units_of_a_failed_refund_are_not_put_back_twice(app):
     assert only(StockLevel).on_hand == 5
 
 
+@pytest.mark.forces("cash_for_cancelled")
 def test_cash_for_a_cancelled_order_is_recorded_and_told(app):
     from shop.incidents.models import Incident
 

@@ -85,6 +85,7 @@ def test_the_same_news_by_every_road_counts_once(app, source):
     assert len(captures) == 1
 
 
+@pytest.mark.forces("mismatch")
 def test_a_wrong_currency_changes_no_state_and_calls_a_person(app):
     make_order()
     payment = only(Payment)
@@ -96,6 +97,7 @@ def test_a_wrong_currency_changes_no_state_and_calls_a_person(app):
     assert only(Payment).captured_minor == 0
 
 
+@pytest.mark.forces("short")
 def test_too_little_leaves_the_order_unpaid_with_an_incident(app):
     make_order()
     payment = only(Payment)
@@ -108,6 +110,7 @@ def test_too_little_leaves_the_order_unpaid_with_an_incident(app):
     assert only(Incident).severity == Severity.CRITICAL
 
 
+@pytest.mark.forces("overpaid")
 def test_too_much_pays_and_the_excess_can_be_refunded(app):
     make_order()
     payment = only(Payment)
@@ -140,6 +143,7 @@ def test_a_failed_attempt_keeps_the_hold_and_mails_once(app):
     assert mails == [f"payment_failed:{payment.id}"]
 
 
+@pytest.mark.forces("second")
 def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_second(app, run_jobs):
     order = make_order()
     first = only(Payment)
@@ -341,6 +345,7 @@ def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
     assert "A refund failed" in only(Order).attention
 
 
+@pytest.mark.forces("refund_waits")
 def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(app):
     _order, payment = paid()
     with transaction():

@@ -176,6 +176,7 @@ def test_another_currency_waits_until_a_person_says_what_it_is_worth(app):
     assert line()[0].state == LineState.MATCHED
 
 
+@pytest.mark.forces("late_money")
 def test_money_after_the_hold_follows_the_late_money_policy(app, run_jobs):
     order_id, total, reference = awaited()
     _expire(run_jobs, order_id)

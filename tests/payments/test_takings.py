@@ -104,6 +104,7 @@ def at_the_gateway(payment: Payment, **values: Any) -> None:
         )
 
 
+@pytest.mark.forces("difference")
 def test_another_amount_in_their_list_is_a_line_and_an_incident_until_it_is_settled(
     settled, run_jobs
 ):

@@ -431,6 +431,7 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
 
 
 @ONE_ENGINE
+@pytest.mark.forces("unknown_money")
 def test_money_that_names_no_order_of_ours_is_reported(
     server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_body_over_256_kib_is_refused(app, client, sign):
 
 
 @pytest.mark.parametrize("body", [b"not json", b"", b"[]", b"null", b'{"id": 5}', b'"x"'])
+@pytest.mark.forces("webhook_unreadable")
 def test_signed_but_unreadable_is_stored_as_failed_and_answered_200(app, client, sign, body):
     assert client.post("/webhooks/sandbox", data=body, headers=sign(body)).status_code == 200
     assert only(WebhookEvent).status == WebhookStatus.FAILED
