@@ -14,7 +14,7 @@ bp = Blueprint("admin", __name__, url_prefix="/admin")
 #: What begins so makes or moves money, moves parcels, calls a provider, or makes a file.
 LIMITED = (
     "/admin/orders/", "/admin/desks", "/admin/disputes/", "/admin/channels/", "/admin/gateways/", "/admin/gift-cards",
-    "/admin/takings/compare", "/admin/returns/",
+    "/admin/takings/compare", "/admin/returns/", "/admin/messages/",
 )  # fmt: skip
 
 
@@ -48,6 +48,8 @@ from shop.admin import (  # noqa: E402
     home,
     incidents,
     jobs,
+    message_words,
+    messages,
     order,
     order_money,
     order_parcels,
@@ -61,6 +63,6 @@ from shop.admin import (  # noqa: E402
 )
 
 __all__ = [
-    "audit_log", "bp", "channels", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "order", "order_money", "order_parcels", "orders", "returns",
+    "audit_log", "bp", "channels", "desks", "disputes", "gateways", "gift_cards", "home", "incidents", "jobs", "message_words", "messages", "order", "order_money", "order_parcels", "orders", "returns",
     "settings", "shipping", "stock", "takings", "webhooks",
 ]  # fmt: skip

@@ -172,7 +172,7 @@ def _desks(waiting: dict[str, int]) -> list[Desk]:
             Desk("Refunds to send", waiting["by_hand"], url_for("admin.desks", desk="refunds"), "bank transfers and cash go back by hand"),
             Desk("Disputes", waiting["disputes"], url_for("admin.disputes"), "lost when not answered in time"),
             Desk("Failed refunds", waiting["refunds"], _list(tab="needs-attention"), "the customer still waits for money"),
-            Desk("Uncertain messages", waiting["messages"], url_for("admin.incidents"), "perhaps not sent; never repeated by itself"),
+            Desk("Uncertain messages", waiting["messages"], url_for("admin.messages", status="uncertain"), "perhaps not sent; never repeated by itself"),
         ]  # fmt: skip
     if can(Right.SEE_INCIDENTS):
         found.append(

@@ -17,6 +17,7 @@ from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.jobs.models import Job, JobStatus
+from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.models import Order, OrderStatus
 from shop.pages import page, wants_fragment
 from shop.payments.models import Dispute, DisputeStatus
@@ -81,6 +82,9 @@ def menu_counts() -> dict[str, int]:
             _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
             _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
             _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),
+            _count(Notification, Notification.status == NotificationStatus.UNCERTAIN).label(
+                "messages"
+            ),
         )
     ).one()
     return dict(row._mapping)

@@ -10,6 +10,7 @@ from shop.extensions import db
 from shop.messaging.facts import Rows, refunded_minor
 from shop.messaging.facts_beside import Beside
 from shop.messaging.languages import Language
+from shop.messaging.placeholders import BESIDE_ORDERS
 from shop.money import Money
 from shop.orders.models import OrderEvent
 from shop.pages import clock
@@ -43,7 +44,7 @@ def _of_thing(rows: Beside, language: Language) -> dict[str, str]:
         told["count"] = language.counted("count", counted)
     first = rows.things[0] if rows.things else None
     told["thing"] = ", ".join(filter(None, [first.name, first.options])) if first else ""
-    return {"shop_name": settings().shop_name, **told}
+    return {**dict.fromkeys(BESIDE_ORDERS, ""), "shop_name": settings().shop_name, **told}
 
 
 def _written(value: str | int | Money | None, language: Language) -> str:

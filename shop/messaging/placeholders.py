@@ -107,8 +107,8 @@ _OF_OTHERS = {
     "abandoned_cart": SHOP | CART | STOP,
     "admin_low_stock": SHOP | GOODS | SHELF,
 }
-ABOUT_NO_ORDER = frozenset(_OF_OTHERS)
-"""These are about a variant or a cart."""
+BESIDE_ORDERS = frozenset().union(*_OF_OTHERS.values())
+"""The placeholders of messages that are about a variant or a cart."""
 
 
 def placeholders_of(template: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from shop.audit import recording as audit
-from shop.errors import NotFound
+from shop.errors import Conflict, NotFound
 from shop.extensions import db
 from shop.messaging.events import Audience
 from shop.messaging.jobs import enqueue_sending, telling_of
@@ -68,3 +68,24 @@ def _next_number(first_key: str) -> int:
         )
     )
     return 1 + sum(1 for _ in earlier)
+
+
+def mark_arrived(notification_id: int, actor: str) -> Notification:
+    """A person found out that an uncertain message came through: it leaves its list.
+
+    Raises NotFound, and Conflict when it is no longer uncertain.
+    """
+    found = db.session.get(Notification, notification_id, with_for_update=True)
+    if found is None:
+        raise NotFound("There is no such message.")
+    if found.status != NotificationStatus.UNCERTAIN:
+        raise Conflict("This message is no longer uncertain.")
+    found.status, found.error = NotificationStatus.DELIVERED, None
+    audit.write(
+        actor,
+        "message.arrived",
+        f"message:{found.id}",
+        {"status": "uncertain"},
+        {"status": "delivered"},
+    )
+    return found
