@@ -1,8 +1,6 @@
-"""The parcels of one order, by hand: book again, ask the courier, fetch the label."""
+"""The parcels of one order: book, try again, cancel, move by hand, and their papers."""
 
-from urllib.parse import urlsplit
-
-from flask import redirect, url_for
+from flask import Response, make_response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shop.accounts.rights import Right, needs, staff_actor
@@ -12,17 +10,59 @@ from shop.admin.order_facts import locked_order, order_of
 from shop.admin.rendering import done, shown_again
 from shop.audit import recording as audit
 from shop.database import transaction
-from shop.delivery.models import Shipment
+from shop.delivery import by_hand, choosing, papers, parking, shipping
+from shop.delivery.couriers.manual import KEY as MANUAL
+from shop.delivery.models import NOT_HANDED_OVER, Shipment, Step
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.jobs.queue import enqueue
-from shop.orders.models import OrderStatus
+from shop.orders.lifecycle import Actor, Who
+from shop.orders.models import Order, OrderStatus
+from shop.pages import leave_for
 
 BOOKABLE = {OrderStatus.PAID, OrderStatus.PROCESSING, OrderStatus.READY_FOR_SHIPMENT}
 
 
-def _here(number: str) -> str:
+@bp.context_processor
+def for_parcels() -> dict[str, object]:
+    """What the list of an order's parcels asks."""
+    return {
+        "can_choose_carrier": choosing.is_open, "can_send_by_hand": by_hand.may_take_over,
+        "next_by_hand": by_hand.NEXT, "parcel_weights": weights, "park_words": parking.WHAT_TO_DO,
+        "lacks_papers": lacks_papers,
+    }  # fmt: skip
+
+
+def here(number: str) -> str:
+    """The order's page."""
     return url_for("admin.order", number=number)
+
+
+def locked_parcel(number: str, shipment_id: int) -> tuple[Order, Shipment]:
+    """The order, locked, and that parcel of it, read afresh. Raises NotFound."""
+    order = locked_order(number)
+    shipment = db.session.get(Shipment, shipment_id, populate_existing=True, with_for_update=True)
+    if shipment is None or shipment.order_id != order.id:
+        raise NotFound("There is no such parcel.")
+    return order, shipment
+
+
+def weights(shipment: Shipment) -> str:
+    """What it weighs, what its box counts as, and which of them is billed."""
+    actual, volume = shipment.weight_grams, shipping.volumetric_grams(shipment)
+    winner = "its size" if volume > actual else "its weight"
+    words = f"{actual / 1000:.2f} kg, by size {volume / 1000:.2f} kg: {winner} counts"
+    if shipment.applied_grams is None:
+        return words
+    return f"{words}; the courier bills {shipment.applied_grams / 1000:.2f} kg"
+
+
+def lacks_papers(shipment: Shipment) -> bool:
+    """True of a parcel with a number at a courier, some paper of which is not kept here."""
+    is_made = shipment.step == Step.LABELLED and shipment.courier != MANUAL
+    return is_made and not shipment.is_dry_run and not all(
+        papers.key_of(shipment, kind) for kind in papers.KINDS
+    )  # fmt: skip
 
 
 @bp.post("/orders/<number>/shipments")
@@ -37,7 +77,78 @@ def order_book(number: str) -> ResponseReturnValue:
         job_id = enqueue("delivery.create_shipment", {"order_id": order.id}, key=str(order.id))
         audit.write(staff_actor(), "shipment.asked", f"order:{order.number}")
     words = "The parcel is being booked." if job_id else "It is being booked already."
-    return done(_here(number), words)
+    return done(here(number), words)
+
+
+@bp.post("/orders/<number>/shipments/put-together")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def order_put_together(number: str) -> ResponseReturnValue:
+    """Put what is in no parcel into one, and open it: who carries it is chosen there."""
+    with transaction():
+        order = locked_order(number)
+        made = shipping.reserve(order)
+        if made is None:
+            raise Refused("Everything of this order is in a parcel.")
+        audit.write(staff_actor(), "shipment.put_together", f"order:{order.number}")
+        view = "admin.parcel_number" if made.courier == MANUAL else "admin.parcel_carriers"
+        page = url_for(view, number=number, shipment_id=made.id)
+    return leave_for(page)
+
+
+@bp.post("/orders/<number>/shipments/by-hand")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def order_by_hand(number: str) -> ResponseReturnValue:
+    """Put what is in no parcel into one that staff take to a carrier themselves."""
+    with transaction():
+        order = locked_order(number)
+        made = shipping.reserve(order, courier_key=MANUAL)
+        if made is None:
+            raise Refused("Everything of this order is in a parcel.")
+        audit.write(staff_actor(), "shipment.by_hand", f"order:{order.number}")
+        page = url_for("admin.parcel_number", number=number, shipment_id=made.id)
+    return leave_for(page)
+
+
+@bp.post("/orders/<number>/shipments/<int:shipment_id>/again")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def parcel_again(number: str, shipment_id: int) -> ResponseReturnValue:
+    """A parked parcel is tried again now, with all its tries."""
+    with transaction():
+        order, shipment = locked_parcel(number, shipment_id)
+        parking.try_again(shipment)
+        audit.write(staff_actor(), "shipment.again", f"order:{order.number}")
+    return done(here(number), "The parcel is being booked again.")
+
+
+@bp.post("/orders/<number>/shipments/<int:shipment_id>/cancel")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def parcel_cancel(number: str, shipment_id: int) -> ResponseReturnValue:
+    """Cancel one parcel that was not handed over; what is in it may ship in another."""
+    with transaction():
+        order, shipment = locked_parcel(number, shipment_id)
+        if shipment.status not in NOT_HANDED_OVER:
+            raise Refused("This parcel has been handed over. Ask the courier to return it.")
+        wish = {"order_id": order.id, "shipment_id": shipment.id}
+        enqueue("delivery.cancel_shipments", wish, key=f"{order.id}:{shipment.id}")
+        audit.write(staff_actor(), "shipment.cancel", f"order:{order.number}")
+    return done(here(number), "The parcel is being cancelled at the courier.")
+
+
+@bp.post("/orders/<number>/shipments/<int:shipment_id>/moved")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def parcel_moved(number: str, shipment_id: int) -> ResponseReturnValue:
+    """A parcel that staff send themselves was handed over, or has arrived."""
+    with transaction():
+        order, shipment = locked_parcel(number, shipment_id)
+        actor = Actor(Who.ADMIN, staff_actor())
+        by_hand.move(shipment, order, actor, seen=request.form.get("seen", ""))
+        audit.write(actor.name, f"shipment.{shipment.status}", f"order:{order.number}")
+    return done(here(number), "Noted. The order follows its parcels.")
 
 
 @bp.post("/orders/<number>/shipments/<int:shipment_id>/track")
@@ -45,21 +156,35 @@ def order_book(number: str) -> ResponseReturnValue:
 @shown_again(show_order)
 def order_track(number: str, shipment_id: int) -> ResponseReturnValue:
     """Ask the courier for the parcel's news now."""
+    with transaction():
+        locked_parcel(number, shipment_id)
+        enqueue("delivery.track", {"shipment_id": shipment_id}, key=str(shipment_id))
+    return done(here(number), "The courier is being asked. News appears in the timeline.")
+
+
+@bp.post("/orders/<number>/shipments/<int:shipment_id>/papers")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def parcel_fetch_papers(number: str, shipment_id: int) -> ResponseReturnValue:
+    """Fetch the papers that are not kept here yet."""
+    with transaction():
+        _order, shipment = locked_parcel(number, shipment_id)
+        for kind in papers.KINDS:
+            if papers.key_of(shipment, kind) is None:
+                wish = {"shipment_id": shipment.id, "kind": kind}
+                enqueue("delivery.keep_paper", wish, key=f"{shipment.id}:{kind}")
+    return done(here(number), "The papers are being fetched.")
+
+
+@bp.get("/orders/<number>/shipments/<int:shipment_id>/papers/<kind>")
+@needs(Right.MOVE_ORDERS)
+def parcel_paper(number: str, shipment_id: int, kind: str) -> Response:
+    """A label, manifest or invoice, as it is kept here. It names the receiver: staff only."""
     shipment = db.session.get(Shipment, shipment_id)
     if shipment is None or shipment.order_id != order_of(number).id:
-        raise NotFound
-    with transaction():
-        enqueue("delivery.track", {"shipment_id": shipment_id}, key=str(shipment_id))
-    return done(_here(number), "The courier is being asked. News appears in the timeline.")
-
-
-@bp.get("/shipments/<int:shipment_id>/label")
-@needs(Right.MOVE_ORDERS)
-def shipment_label(shipment_id: int) -> ResponseReturnValue:
-    """The courier's label. Its address names the receiver, so only staff are led there."""
-    shipment = db.session.get(Shipment, shipment_id)
-    if shipment is None or not shipment.label_url:
-        raise NotFound("There is no label yet.")
-    if urlsplit(shipment.label_url).scheme != "https" and not shipment.label_url.startswith("/"):
-        raise NotFound("The label's address is not one that can be opened.")
-    return redirect(shipment.label_url, 303)
+        raise NotFound("There is no such parcel.")
+    answer = make_response(papers.read(papers.key_of(shipment, kind)))
+    answer.mimetype = "application/pdf"
+    name = f"{kind}-{shipment.reference}.pdf"
+    answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
+    return answer

@@ -55,36 +55,47 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
     shipping.recount_fulfilment(order)
 
 
-def take_over(shipment: Shipment, order: Order) -> None:
-    """Send a parcel by hand that no courier has a waybill number for yet.
+def may_take_over(shipment: Shipment) -> bool:
+    """True of a parcel that no courier has heard of: staff may send it themselves."""
+    is_unknown = shipment.step == Step.RESERVED and shipment.trying is None
+    return (
+        shipment.courier != MANUAL
+        and shipment.status in NOT_HANDED_OVER
+        and (is_unknown or shipment.is_dry_run)
+    )
 
-    Raises Refused for one that a courier knows: cancel it there first.
+
+def take_over(shipment: Shipment, order: Order) -> None:
+    """Send a parcel by hand that no courier has heard of.
+
+    Raises Refused for one that a courier knows: it would come for it.
     """
     _wait_for_bookings(order)
-    is_known = shipment.step != Step.RESERVED or shipment.trying is not None
-    if shipment.status not in NOT_HANDED_OVER or (is_known and not shipment.is_dry_run):
+    if not may_take_over(shipment):
         raise Refused("The courier knows this parcel already. Cancel it there first.")
     shipment.courier, shipment.is_dry_run = MANUAL, False
+    shipment.awb = shipment.tracking_url = None
     shipment.parked = shipment.parked_at = shipment.parked_job = None
 
 
-def name(shipment: Shipment, number: str, carrier: str = "") -> list[str]:
+def candidates(number: str) -> list[str]:
+    """The keys of the carriers whose number this may be, when there are several to choose from."""
+    keys = list(dict.fromkeys(one.key for one in carriers.recognise(number)))
+    return keys if len(keys) > 1 else []
+
+
+def name(shipment: Shipment, number: str, carrier: str = "") -> None:
     """Keep the number that a person typed, its carrier and the carrier's page about it.
 
-    `carrier` is a key or a name; when it is empty the number's shape tells. Returns the keys of
-    the carriers to choose from when it tells of several: then nothing is changed. Raises Refused
-    when another parcel has the number, and for a parcel that is not moved by hand.
+    `carrier` is a key or a name; when it is empty the number's shape tells, and of a number that
+    may be of several it stays empty. Raises Refused when another parcel has the number, and for a
+    parcel that is not moved by hand.
     """
     if shipment.courier != MANUAL or shipment.status in FINAL:
         raise Refused("The courier itself tells the number of this parcel.")
-    written = re.sub(r"\s+", "", number)[:LONGEST_NUMBER]
-    if not written:
+    if not number.strip():
         raise Refused("Type the tracking number.")
-    fitting = [] if carrier.strip() else carriers.recognise(written)
-    if len({one.key for one in fitting}) > 1:
-        return [one.key for one in fitting]
-    _name(shipment, carrier.strip() or (fitting[0].key if fitting else ""), written)
-    return []
+    _name(shipment, carrier.strip(), number)
 
 
 def move(shipment: Shipment, order: Order, actor: Actor, seen: str) -> None:

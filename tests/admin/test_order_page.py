@@ -252,25 +252,6 @@ def test_a_parcel_is_booked_once_however_often_it_is_asked_for(staff):
     assert len(jobs) == 1
 
 
-def test_the_label_is_for_staff_who_ship(staff, client):
-    order = make_order("ready_for_shipment")
-    with transaction() as session:
-        parcel = Shipment(
-            order_id=order.id,
-            courier="parcel",
-            reference="r",
-            label_url="https://label.example/1.pdf",
-        )
-        session.add(parcel)
-    address = f"/admin/shipments/{parcel.id}/label"
-    assert staff("fulfilment").get(address).headers["Location"] == "https://label.example/1.pdf"
-    assert staff("support").get(address).status_code == 403
-    assert "/account/sign-in" in client.get(address).headers["Location"]
-    with transaction():
-        db.session.get(Shipment, parcel.id).label_url = "javascript:alert(1)"
-    assert staff("fulfilment").get(address).status_code == 404
-
-
 def test_the_mark_is_taken_off_by_a_person(staff):
     order = make_order("paid")
     with transaction():

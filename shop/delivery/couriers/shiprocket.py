@@ -119,8 +119,8 @@ class Shiprocket:
         """Serviceability of the booked order."""
         if self.is_dry_run:
             return _rehearsed_rates(booking.collect)
-        asked = shiprocket_rates.question_about(booking, self._shop_code(STEP_SECONDS))
-        answer = self._get("/courier/serviceability/", asked)
+        asked = shiprocket_rates.question_about(booking, self._shop_code(RATE_SECONDS))
+        answer = self._get("/courier/serviceability/", asked, RATE_SECONDS)
         return shiprocket_rates.rates_of(answer, booking.collect)
 
     def assign_awb(self, booking: Booking, carrier_id: str = "") -> Booking:

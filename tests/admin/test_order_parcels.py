@@ -1,0 +1,205 @@
+"""What staff do with an order's parcels: choose who carries them, try again, send them by hand."""
+
+import pytest
+from sqlalchemy import select
+
+from shop.audit.models import AuditEntry
+from shop.database import transaction
+from shop.delivery import shipping
+from shop.delivery.models import Shipment, Step
+from shop.extensions import db
+from shop.jobs.models import Job
+from shop.orders.locking import lock_order
+from shop.orders.models import Order
+from tests.delivery.conftest import parcels  # noqa: F401  (the stand-in, for this file too)
+from tests.factories import make_order
+
+UPS = "1Z5R89390357567127"
+HX = {"HX-Request": "true"}
+
+
+def page_of(order):
+    return f"/admin/orders/{order.number}"
+
+
+def of(order, *rest):
+    return "/".join([page_of(order), "shipments", *map(str, rest)])
+
+
+def post(browser, order, *rest, **fields):
+    return browser.post_form(of(order, *rest), fields, page=page_of(order))
+
+
+def the_parcel():
+    db.session.rollback()
+    return db.session.scalars(select(Shipment)).one()
+
+
+def actions():
+    return set(
+        db.session.scalars(select(AuditEntry.action).where(AuditEntry.action.like("shipment.%")))
+    )
+
+
+@pytest.fixture
+def parked(parcels, run_jobs):  # noqa: F811
+    """An order whose parcel waits for a full wallet."""
+    parcels.wallet_is_empty = True
+    order = make_order("paid")
+    run_jobs()
+    return order
+
+
+@pytest.fixture
+def by_hand(app):
+    """An order with a parcel that staff take to a carrier."""
+    order = make_order("paid")
+    with transaction():
+        shipping.reserve(lock_order(order.id), courier_key="manual")
+    return order
+
+
+def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels, staff, run_jobs):  # noqa: F811
+    browser = staff("fulfilment")
+    shown = browser.get(page_of(parked)).text
+    assert "Parked" in shown
+    assert "wallet is empty" in shown
+    assert "Top up the wallet" in shown
+    parcels.wallet_is_empty = False
+    assert post(browser, parked, the_parcel().id, "again").status_code == 303
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    assert "Parked" not in browser.get(page_of(parked)).text
+    assert post(browser, parked, the_parcel().id, "again").status_code == 409
+    assert actions() == {"shipment.again"}
+
+
+def test_the_carriers_are_shown_with_price_and_days_and_one_is_booked(
+    parked,
+    parcels,
+    staff,
+    run_jobs,  # noqa: F811
+):
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    shown = browser.get(of(parked, parcel_id, "carriers")).text
+    for words in ("Delhivery Surface", "Delhivery Air", "₹176.80", "2 days", "recommended"):
+        assert words in shown
+    assert "<dialog" in browser.get(of(parked, parcel_id, "carriers"), headers=HX).text
+    strange = browser.post_form(of(parked, parcel_id, "carriers"), {"carrier": "99"})
+    assert strange.status_code == 409
+    parcels.wallet_is_empty = False
+    chosen = browser.post_form(of(parked, parcel_id, "carriers"), {"carrier": "10"})
+    assert chosen.status_code == 303
+    run_jobs()
+    assert (the_parcel().courier_name, the_parcel().cost_minor) == ("Delhivery Air", 17_680)
+    assert browser.get(of(parked, parcel_id, "carriers")).status_code == 422
+    assert actions() == {"shipment.carrier"}
+
+
+def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, staff):  # noqa: F811
+    parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
+    answer = staff("fulfilment").get(of(parked, the_parcel().id, "carriers"))
+    assert answer.status_code == 422
+    assert "gave no answer" in answer.text
+
+
+def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff):  # noqa: F811
+    order = make_order("paid")
+    browser = staff("fulfilment")
+    answer = post(browser, order, "put-together")
+    assert answer.headers["Location"].endswith(f"/shipments/{the_parcel().id}/carriers")
+    assert "Delhivery Surface" in browser.get(answer.headers["Location"]).text
+    assert parcels.orders == {}
+    assert post(browser, order, "put-together").status_code == 422
+
+
+def test_a_number_is_typed_and_the_parcel_handed_over(by_hand, staff):
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    kept = browser.post_form(of(by_hand, parcel_id, "number"), {"number": UPS.lower()})
+    assert kept.status_code == 303
+    assert (the_parcel().awb, the_parcel().courier_name) == (UPS, "UPS")
+    shown = browser.get(page_of(by_hand)).text
+    assert f"https://www.ups.com/track?tracknum={UPS}" in shown
+    assert "Handed over" in shown
+    assert post(browser, by_hand, parcel_id, "moved", seen="pending").status_code == 303
+    assert post(browser, by_hand, parcel_id, "moved", seen="pending").status_code == 409
+    assert post(browser, by_hand, parcel_id, "moved", seen="picked_up").status_code == 303
+    assert db.session.scalar(select(Order.status)) == "delivered"
+    assert actions() == {"shipment.number", "shipment.picked_up", "shipment.delivered"}
+
+
+def test_a_number_of_several_carriers_is_asked_about(by_hand, staff):
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    asked = browser.post_form(of(by_hand, parcel_id, "number"), {"number": "986578788855"})
+    assert asked.status_code == 422
+    assert 'value="fedex"' in asked.text
+    assert the_parcel().awb is None
+    fields = {"number": "986578788855", "candidate": "fedex"}
+    assert browser.post_form(of(by_hand, parcel_id, "number"), fields).status_code == 303
+    assert the_parcel().courier_name == "FedEx"
+    empty = browser.post_form(of(by_hand, parcel_id, "number"), {"number": " "})
+    assert empty.status_code == 422
+    assert "Type the tracking number" in empty.text
+
+
+def test_what_is_left_is_sent_by_hand(staff, app):
+    order = make_order("paid")
+    browser = staff("fulfilment")
+    answer = post(browser, order, "by-hand")
+    assert answer.headers["Location"].endswith(f"/shipments/{the_parcel().id}/number")
+    assert the_parcel().courier == "manual"
+    assert post(browser, order, "by-hand").status_code == 422
+
+
+def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):  # noqa: F811
+    browser = staff("fulfilment")
+    assert post(browser, parked, the_parcel().id, "cancel").status_code == 303
+    run_jobs()
+    assert (the_parcel().status, the_parcel().parked) == ("cancelled", None)
+    assert parcels.done("cancel") == [parked.number]
+    assert post(browser, parked, the_parcel().id, "cancel").status_code == 422
+
+
+def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, client, run_jobs):  # noqa: F811
+    order, other = make_order("paid"), make_order("pending_payment")
+    run_jobs()
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    for kind in ("label", "manifest", "invoice"):
+        answer = browser.get(of(order, parcel_id, "papers", kind))
+        assert answer.mimetype == "application/pdf"
+        assert answer.data.startswith(b"%PDF-")
+        assert "no-store" in answer.headers["Cache-Control"]
+    assert staff("support").get(of(order, parcel_id, "papers", "label")).status_code == 403
+    assert "/account/sign-in" in client.get(of(order, parcel_id, "papers", "label")).location
+    assert browser.get(of(other, parcel_id, "papers", "label")).status_code == 404
+    assert browser.get(of(order, parcel_id, "papers", "secrets")).status_code == 404
+    shown = browser.get(page_of(order)).text
+    assert "its weight counts" in shown or "its size counts" in shown
+    assert "the courier bills 0.72 kg" in shown
+
+
+def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):  # noqa: F811
+    order = make_order("paid")
+    run_jobs()
+    with transaction():
+        parcel = the_parcel()
+        parcel.invoice_key = None
+    browser = staff("fulfilment")
+    assert browser.get(of(order, parcel.id, "papers", "invoice")).status_code == 404
+    assert "Fetch papers" in browser.get(page_of(order)).text
+    assert post(browser, order, parcel.id, "papers").status_code == 303
+    run_jobs()
+    assert the_parcel().invoice_key
+    jobs = db.session.scalars(select(Job).where(Job.kind == "delivery.keep_paper")).all()
+    assert len(jobs) == 4
+
+
+@pytest.mark.parametrize(
+    "what", ["again", "cancel", "moved", "papers", "carriers", "number", "track"]
+)
+def test_another_orders_parcel_is_nowhere(by_hand, staff, what):
+    other = make_order("pending_payment")
+    parcel_id = the_parcel().id
+    browser = staff("owner")
+    assert post(browser, other, parcel_id, what).status_code == 404
+    assert post(staff("support"), by_hand, parcel_id, what).status_code == 403
