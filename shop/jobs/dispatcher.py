@@ -29,12 +29,17 @@ TTL_SECONDS = 30
 
 
 def perform(job_id: int) -> None:
-    """What RQ calls: claim the row and run it, or find that somebody else has."""
+    """What RQ calls: somebody rang for this row. What is most urgent runs, this row or another.
+
+    RQ knows no priorities: a parcel would wait behind the mails that were rung for before it. Every
+    due row has its own ring, so as many run as were rung for.
+    """
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     try:
         # A context of its own for each job, as for a request.
         with app.app_context():
-            runner.run(job_id, app.extensions["worker_name"])
+            log.debug("worker.rung", job=job_id)
+            runner.run_next(app.extensions["worker_name"])
     except runner.Stopped:
         log.info("worker.job_given_back")
     except SQLAlchemyError as error:

@@ -46,7 +46,7 @@ class Job(Row):
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     key: Mapped[str | None] = mapped_column(String(160))
     queue: Mapped[str] = mapped_column(String(20), default="default")
-    #: Lower runs first: money 0, parcels 5, the rest 10, mail 20.
+    #: Lower runs first: money 0, parcels 5, the rest 10, mail 20, papers 30.
     priority: Mapped[int] = mapped_column(default=10)
     run_at: Mapped[datetime] = mapped_column(UtcDateTime)
     #: When its id was last pushed to RQ.
