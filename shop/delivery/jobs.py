@@ -62,7 +62,8 @@ class Fetching:
 
 @handles_outward(
     "delivery.keep_paper",
-    Policy(limit=45, attempts=8, base=10, cap=3600, incident=("delivery", "low")),
+    # After the buyer's mail: a paper is wanted when somebody packs.
+    Policy(limit=45, attempts=8, base=10, cap=3600, priority=30, incident=("delivery", "low")),
 )
 class KeepPaper:
     """Fetch {"shipment_id", "kind"} once: the courier's address for it does not live for ever."""
