@@ -1,7 +1,7 @@
 """What an order's page shows: its headline, its timeline, its parcels, and what may be done with it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from babel.dates import format_date
@@ -11,6 +11,7 @@ from sqlalchemy.orm import selectinload
 from shop.accounts.addresses import country_name
 from shop.clock import local, utcnow
 from shop.delivery import story
+from shop.delivery.contents import Content, contents_of
 from shop.delivery.models import NOT_HANDED_OVER, Shipment, ShipmentStatus, TrackingEvent
 from shop.delivery.story import Story
 from shop.errors import NotFound
@@ -68,6 +69,8 @@ class OrderPage:
     #: In which parts it is paid; one, as a rule.
     parts: Sequence[PaymentPart]
     returns: Sequence[ReturnRequest] = ()
+    #: What is in each parcel, where there are several: by shipment.
+    contents: Mapping[int, Sequence[Content]] = field(default_factory=dict)
     #: Something of it was delivered lately enough to be sent back.
     may_return: bool = False
 
@@ -205,6 +208,7 @@ def read(order: Order, is_owner: bool) -> OrderPage:
         refunds=list(db.session.scalars(select(Refund).where(Refund.order_id == order.id))),
         parcels=parcels,
         is_owner=is_owner,
+        contents=contents_of(one.shipment.id for one in parcels) if len(parcels) > 1 else {},
         returns=asking.of_order(order.id) if parcels else (),
         may_return=has_come and bool(claims.returnable(order)),
     )

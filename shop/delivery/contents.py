@@ -27,9 +27,7 @@ def contents_of(shipment_ids: Iterable[int]) -> dict[int, list[Content]]:
     if not wanted:
         return {}
     rows = db.session.execute(
-        select(
-            ShipmentLine.shipment_id, ShipmentLine.quantity, OrderLine.name, OrderLine.options
-        )
+        select(ShipmentLine.shipment_id, ShipmentLine.quantity, OrderLine.name, OrderLine.options)
         .join(OrderLine, OrderLine.id == ShipmentLine.order_line_id)
         .where(ShipmentLine.shipment_id.in_(wanted))
         .order_by(ShipmentLine.id)

@@ -81,12 +81,22 @@ def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
 
 def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:
     """The courier could not deliver."""
+    order.news_of_shipment = shipment.id  # type: ignore[misc]
+    try:
+        _attempt_failed(order, shipment, actor, words)
+    finally:
+        order.news_of_shipment = None  # type: ignore[misc]
+
+
+def _attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:
     if stands(order) in PARCEL_ONLY:
         _only_tell(order, "delivery_attempt_failed", actor)
     elif _may(order, "delivery_attempt_failed", actor):
         advance(order, "delivery_attempt_failed", actor, details={"words": words[:200]})
     else:
-        follow(order, shipment, actor)
+        _follow(order, shipment, actor)
+        if len(of_order(order.id)) > 1:
+            tell_of(order, "delivery_problem", shipment.id)
 
 
 def settle_cash(order: Order, actor: Actor) -> None:

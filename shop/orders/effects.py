@@ -55,16 +55,22 @@ def tell(message: str) -> Effect:
     """A message job: the table in messaging says who hears of it, by which channel."""
 
     def follow(order: Order, actor: str) -> None:
-        event = message
-        if message == "order_shipped" and order.payment_method == REPLACEMENT:
-            event = "exchange_sent"
-        enqueue(
-            "messaging.tell", {"event": event, "order_id": order.id, "version": order.version},
-            key=f"{event}:{order.id}",
-        )  # fmt: skip
+        tell_of(order, message, order.news_of_shipment)
 
     follow.__name__ = f"tell_{message}"
     return follow
+
+
+def tell_of(order: Order, message: str, shipment_id: int | None) -> None:
+    """The same, about one parcel of the order where it is known which."""
+    if message == "order_shipped" and order.payment_method == REPLACEMENT:
+        message = "exchange_sent"
+    payload = {"event": message, "order_id": order.id, "version": order.version}
+    key = f"{message}:{order.id}"
+    if shipment_id is not None:
+        payload["shipment_id"] = shipment_id
+        key = f"{key}:{shipment_id}"
+    enqueue("messaging.tell", payload, key=key)
 
 
 def confirm_stock(order: Order, actor: str) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -166,6 +166,9 @@ class Order(Row):
     version: Mapped[int] = mapped_column(default=1)
 
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", back_populates="order")
+
+    #: Not kept: the parcel whose news moves the order just now; messages that follow are about it.
+    news_of_shipment: ClassVar[int | None] = None
 
     @property
     def is_unpaid(self) -> bool:
