@@ -9,8 +9,8 @@ from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
 from shop.delivery.shipping import of_order
 from shop.extensions import db
 from shop.jobs.queue import enqueue
-from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
 from shop.orders.effects import tell_of
+from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
 from shop.payments.recording import record_cash
 
@@ -41,10 +41,12 @@ EVENT_OF = {
 
 TOLD = {
     S.PICKED_UP: ("shipped", "order_shipped"),
+    # A courier that skips the pickup's scan: who was told of it already is not told again.
+    S.IN_TRANSIT: ("shipped", "order_shipped"),
     S.OUT_FOR_DELIVERY: ("out_for_delivery", "out_for_delivery"),
     S.DELIVERED: ("delivered", "order_delivered"),
 }
-"""The customer hears of each parcel: by the order's own step, or, where it took none, by itself."""
+"""Of several parcels the customer hears of each: by the order's own step, or where it took none, by itself."""
 
 
 def follow(order: Order, shipment: Shipment, actor: Actor) -> None:
@@ -65,15 +67,13 @@ def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
         _note(order, shipment, actor)
     if shipment.status in {S.RTO_INITIATED, S.RTO_IN_TRANSIT}:
         _tell_it_comes_back(order, shipment)
-    if shipment.status in {S.PICKED_UP, S.IN_TRANSIT}:
-        _tell_it_left(order, shipment)
     if shipment.status == S.RTO_DELIVERED:
         _returned(order, shipment, actor)
         return
     stage = _stage(order)
     taken = _walk(order, stage, actor) if stage is not None else []
     step, message = TOLD.get(shipment.status, ("", ""))
-    if message and step not in taken:
+    if message and step not in taken and len(of_order(order.id)) > 1:
         tell_of(order, message, shipment.id)
     if shipment.status == S.DELIVERED and order.fulfilment_status == FulfilmentStatus.DELIVERED:
         _take_cash(order, actor)
@@ -171,13 +171,6 @@ def _tell_it_comes_back(order: Order, shipment: Shipment) -> None:
     """Once for a parcel, whichever of the two steps the courier tells first."""
     wish = {"event": "coming_back", "order_id": order.id, "shipment_id": shipment.id}
     enqueue("messaging.tell", wish, key=f"coming_back:{shipment.id}")
-
-
-def _tell_it_left(order: Order, shipment: Shipment) -> None:
-    """Of several parcels each is told of as it leaves; the order's own step tells of the last."""
-    if order.fulfilment_status == FulfilmentStatus.PARTLY_SHIPPED or len(of_order(order.id)) > 1:
-        wish = {"event": "order_shipped", "order_id": order.id, "shipment_id": shipment.id}
-        enqueue("messaging.tell", wish, key=f"order_shipped:{order.id}:{shipment.id}")
 
 
 NOTES = {
