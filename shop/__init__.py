@@ -66,6 +66,7 @@ PARTS = (
     "messaging.cart_reminders",
     "messaging.views",
     "messaging.account_mail",
+    "messaging.staff_mail",
     "messaging.trials",
     "messaging.trying_out",
     "messaging.short_links",

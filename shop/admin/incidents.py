@@ -1,8 +1,9 @@
 """Incidents: failures that a person must see, taken on and dealt with."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, abort, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy import select
@@ -10,17 +11,19 @@ from sqlalchemy import select
 from shop.accounts.models import Role
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
+from shop.admin.incident_remedies import apply, remedy_of
 from shop.admin.redaction import shown_error, shown_payload
-from shop.admin.rendering import can, done, kept, newest, screen, shown_again
+from shop.admin.rendering import any_of, can, done, kept, newest, screen, shown_again
 from shop.database import transaction
 from shop.errors import NotFound
 from shop.extensions import db
-from shop.incidents import handling
+from shop.incidents import catalogue, handling
 from shop.incidents.models import Category, Incident, IncidentStatus, Severity
 from shop.jobs.models import Job
 from shop.orders.models import Order
 
 TONES = {"critical": "danger", "high": "danger", "medium": "warn", "low": "info"}
+FILTERS = ("status", "category", "severity", "order", "q")
 STATES = {"open": "danger", "acknowledged": "warn", "resolved": "ok"}
 
 
@@ -38,33 +41,47 @@ def _visible() -> Any:
 @needs(Right.SEE_INCIDENTS)
 def incidents() -> ResponseReturnValue:
     """Those that nobody has dealt with, newest first, or by the filters."""
-    wanted = request.args.get("status", "unresolved")
-    category, severity = request.args.get("category", ""), request.args.get("severity", "")
-    found = _visible()
-    if wanted in list(IncidentStatus):
-        found = found.where(Incident.status == IncidentStatus(wanted))
-    elif wanted == "unresolved":
-        found = found.where(Incident.status != IncidentStatus.RESOLVED)
-    if category in list(Category):
-        found = found.where(Incident.category == Category(category))
-    if severity in list(Severity):
-        found = found.where(Incident.severity == Severity(severity))
-    listed = newest(found, Incident)
-    same = kept({"status": wanted, "category": category, "severity": severity})
+    asked = {name: request.args.get(name, "").strip()[:80] for name in FILTERS}
+    asked["status"] = asked["status"] or "unresolved"
+    listed = newest(_filtered(_visible(), asked), Incident)
     return screen(
         "admin/incidents.html",
         section="admin.incidents",
         rows=listed.rows,
         numbers=_numbers(row.order_id for row in listed.rows),
-        wanted=wanted,
-        category=category,
-        severity=severity,
+        wanted=asked["status"],
+        asked=asked,
+        same=kept({name: asked[name] for name in FILTERS if name != "status"}),
         categories=list(Category),
         severities=list(Severity),
         tones=TONES,
         states=STATES,
-        older=listed.older("admin.incidents", same),
+        older=listed.older("admin.incidents", kept(asked)),
     )
+
+
+def _filtered(found: Any, asked: dict[str, str]) -> Any:
+    """What the filters leave; one that names nothing known leaves all."""
+    if asked["status"] in list(IncidentStatus):
+        found = found.where(Incident.status == IncidentStatus(asked["status"]))
+    elif asked["status"] == "unresolved":
+        found = found.where(Incident.status != IncidentStatus.RESOLVED)
+    if asked["category"] in list(Category):
+        found = found.where(Incident.category == Category(asked["category"]))
+    if asked["severity"] in list(Severity):
+        found = found.where(Incident.severity == Severity(asked["severity"]))
+    if asked["order"]:
+        numbered = select(Order.id).where(Order.number.icontains(asked["order"], autoescape=True))
+        found = found.where(Incident.order_id.in_(numbered))
+    return found.where(_says(asked["q"])) if asked["q"] else found
+
+
+def _says(words: str) -> Any:
+    """In its sentence, its error, its fault, its ticket or the note."""
+    texts = (
+        Incident.issue, Incident.error_message, Incident.fingerprint, Incident.tracker_key, Incident.note,
+    )  # fmt: skip
+    return any_of(*(text.icontains(words, autoescape=True) for text in texts))
 
 
 def _numbers(order_ids: Any) -> dict[int, str]:
@@ -86,6 +103,7 @@ def show_incident(
     """The page; `problem` is what was refused just now."""
     found = _one(incident_id)
     sees_stack = can(Right.SEE_EVERYTHING)
+    remedy = remedy_of(found)
     return screen(
         "admin/incident.html",
         status,
@@ -94,6 +112,10 @@ def show_incident(
         incident=found,
         number=_numbers([found.order_id]).get(found.order_id or 0),
         job=db.session.get(Job, found.job_id) if found.job_id else None,
+        failure=catalogue.failure_of(found.fingerprint),
+        remedy=remedy if remedy and can(remedy.right) else None,
+        earlier=_earlier(found),
+        note=request.form.get("note", ""),
         context=shown_payload(found.context, sees_money=can(Right.SEE_MONEY)),
         error=shown_error(found.error_message),
         stack=shown_error(found.error_stack) if sees_stack else "",
@@ -111,6 +133,16 @@ def _one(incident_id: int) -> Incident:
     return found
 
 
+def _earlier(found: Incident) -> Sequence[Incident]:
+    """The last times of the same fault that were dealt with: how, is worth a look."""
+    return db.session.scalars(
+        select(Incident)
+        .where(Incident.fingerprint == found.fingerprint, Incident.id < found.id)
+        .order_by(Incident.id.desc())
+        .limit(3)
+    ).all()
+
+
 @bp.post("/incidents/<int:incident_id>/acknowledge")
 @needs(Right.SEE_INCIDENTS)
 @shown_again(show_incident)
@@ -126,8 +158,22 @@ def incident_acknowledge(incident_id: int) -> ResponseReturnValue:
 @needs(Right.SEE_INCIDENTS)
 @shown_again(show_incident)
 def incident_resolve(incident_id: int) -> ResponseReturnValue:
-    """Say that it is dealt with. The same fault opens a new one."""
+    """Say that it is dealt with, and how. The same fault opens a new one."""
     with transaction():
         _one(incident_id)
-        handling.resolve(incident_id, staff_actor())
+        handling.resolve(incident_id, staff_actor(), request.form.get("note", ""))
     return done(url_for("admin.incidents"), f"Incident {incident_id} is resolved.")
+
+
+@bp.post("/incidents/<int:incident_id>/again")
+@needs(Right.SEE_INCIDENTS)
+@shown_again(show_incident)
+def incident_again(incident_id: int) -> ResponseReturnValue:
+    """Try its thing again: the parked parcel, the message or the job, by the right that each needs."""
+    with transaction():
+        found = _one(incident_id)
+        remedy = remedy_of(found)
+        if remedy is not None and not can(remedy.right):
+            abort(403)
+        remedy = apply(found, staff_actor())
+    return done(url_for("admin.incident", incident_id=incident_id), remedy.done)

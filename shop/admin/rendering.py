@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, or_, select
 from shop.accounts.models import User
 from shop.accounts.rights import Right, may
 from shop.admin import bp
+from shop.clock import in_future
 from shop.config import settings
 from shop.errors import NotFound, Refused
 from shop.extensions import db
@@ -82,12 +83,19 @@ def menu_counts() -> dict[str, int]:
             _count(Job, Job.status == JobStatus.FAILED).label("jobs"),
             _count(WebhookEvent, WebhookEvent.status == WebhookStatus.FAILED).label("webhooks"),
             _count(Incident, Incident.status == IncidentStatus.OPEN).label("incidents"),
+            _count(Incident, is_untracked()).label("untracked"),
             _count(Notification, Notification.status == NotificationStatus.UNCERTAIN).label(
                 "messages"
             ),
         )
     ).one()
     return dict(row._mapping)
+
+
+def is_untracked() -> Any:
+    """An incident that the tracker should know by now, and does not."""
+    is_late = Incident.created_at < in_future(minutes=-5)
+    return (Incident.status != IncidentStatus.RESOLVED) & Incident.tracker_key.is_(None) & is_late
 
 
 def needs_answer() -> Any:
