@@ -65,7 +65,7 @@ def _trial() -> Trial | None:
     if "postcode" not in request.args:
         return None
     place = Place(request.args.get("country", "")[:2], request.args["postcode"][:64])
-    zones = tariff.read_zones()
+    zones, _ = tariff.read_zones()
     goods = _goods()
     offer = tariff.offer(place, goods, preferences(*tariff.PREFERENCES), bool(zones))
     also = [zone.name for zone in zones if zone.holds(place) and zone.name != offer.zone]

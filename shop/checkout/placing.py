@@ -93,10 +93,9 @@ def place(wish: Wish) -> Placed:
 
     Raises FiguresMoved or StockGone (nothing was placed), NotDelivered, CartGone, or Refused with a reason.
     """
-    placed = already_placed(wish.idempotency_key)
+    placed = _before_queueing(wish)
     if placed:
         return placed
-    _turn_away_early(wish)
     number = draw_number()
     try:
         with transaction():
@@ -142,10 +141,19 @@ _SHORT = (
 )
 
 
-def _turn_away_early(wish: Wish) -> None:
-    """Who comes when it has sold out is told without queueing for the writers' lock."""
-    if db.session.execute(_SHORT, {"cart_id": wish.cart_id}).first():
+_EARLY = select(_OF_KEY.scalar_subquery(), _SHORT.exists())
+
+
+def _before_queueing(wish: Wish) -> Placed | None:
+    """The order that this form has made already. Who comes when it has sold out is told, too, without
+    queueing for the writers' lock. One statement."""
+    asked = {"key": wish.idempotency_key, "cart_id": wish.cart_id}
+    order_id, is_short = db.session.execute(_EARLY, asked).one()
+    if order_id:
+        return _as_before(db.session.get_one(Order, order_id))
+    if is_short:
         raise _adjusted(wish)
+    return None
 
 
 @dataclass(frozen=True)

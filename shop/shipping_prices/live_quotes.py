@@ -91,37 +91,39 @@ def register(app: Flask, ask: Asker) -> None:
     app.extensions["live_rates"] = ask
 
 
-_NEWEST = (
-    select(LiveQuote)
+NEWEST = (
+    select(LiveQuote.token, LiveQuote.outcome, LiveQuote.offers, LiveQuote.created_at)
     .where(LiveQuote.way == bindparam("way"), LiveQuote.created_at > bindparam("since"))
     .order_by((LiveQuote.token == bindparam("token")).desc(), LiveQuote.id.desc())
     .limit(1)
+    .subquery("told")
 )
+"""The answer that the page with this token shows, else the newest, as a part of a statement."""
 
 
-def kept(wish: LiveWish, token: str = "") -> Told | None:
-    """The answer that the page with this token shows, else a fresh one; None when there is neither.
+def named(wish: LiveWish | None, token: str) -> dict[str, Any]:
+    """What NEWEST is asked with. A token of another way counts for nothing."""
+    since = in_future(hours=-HELD_MINUTES / 60)
+    return {"way": wish.way if wish else "", "since": since, "token": token}
 
-    A token of another way counts for nothing. One statement.
+
+def told_of(row: Any, token: str) -> Told | None:
+    """The answer in a row that holds NEWEST's columns; None without one, or when it is stale.
+
+    The one that the page with this token shows stands for HELD_MINUTES.
     """
-    asked = {"way": wish.way, "since": in_future(hours=-HELD_MINUTES / 60), "token": token}
-    row = db.session.scalars(_NEWEST, asked).first()
-    if row is None or (row.token != token and not _is_fresh(row)):
+    if row.outcome is None or (row.token != token and not _is_fresh(row)):
         return None
-    return _told(row)
-
-
-def _is_fresh(row: LiveQuote) -> bool:
-    age = utcnow() - row.created_at
-    return age.total_seconds() < FRESH_SECONDS[row.outcome]
-
-
-def _told(row: LiveQuote) -> Told:
     offers = [
         LiveOffer(one["price_minor"], date.fromisoformat(one["by"]) if one["by"] else None)
         for one in row.offers
     ]
     return Told(row.token, row.outcome, offers)
+
+
+def _is_fresh(row: Any) -> bool:
+    age = utcnow() - row.created_at
+    return bool(age.total_seconds() < FRESH_SECONDS[row.outcome])
 
 
 def ask(wish: LiveWish) -> Told:

@@ -15,7 +15,7 @@ from shop.pages import day
 from shop.shipping_prices import live_quotes
 from shop.shipping_prices.days import arrives, today, working_days_after
 from shop.shipping_prices.goods import Goods
-from shop.shipping_prices.live_quotes import LiveWish, Told
+from shop.shipping_prices.live_quotes import NEWEST, LiveWish, Told
 from shop.shipping_prices.models import Basis, ShippingRate, ShippingZone
 from shop.shipping_prices.places import Place, listed, matches, plain
 
@@ -123,13 +123,14 @@ class Zone:
 def offer(
     place: Place, goods: Goods, chosen: Mapping[str, int], has_zones: bool, token: str = ""
 ) -> Offer:
-    """The methods for these goods to this place. No statement without zones; one with them, two with live prices.
+    """The methods for these goods to this place. No statement without zones, one with them.
 
     `chosen` holds the preferences named above, `token` the courier's answer that the page shows.
     """
     if not has_zones:
         return built_in(goods, chosen)
-    zones = read_zones()
+    wish = _wish(place, goods)
+    zones, told = read_zones(wish, token)
     zone = zone_of(zones, place)
     if zone is None:
         return Offer([], _not_served(zones, place))
@@ -137,7 +138,9 @@ def offer(
     if not rows:
         words = f"We cannot deliver this much to {place.words} yet. Order less, or write to us."
         return Offer([], words, zone.name)
-    return _priced(zone, rows, place, goods, token)
+    if not any(row.is_live for row in rows):
+        wish = told = None
+    return _priced(zone, rows, place, goods, wish, told)
 
 
 def built_in(goods: Goods, chosen: Mapping[str, int]) -> Offer:
@@ -153,11 +156,11 @@ def built_in(goods: Goods, chosen: Mapping[str, int]) -> Offer:
     return Offer(rates, free_from_minor=free_from)
 
 
-def read_zones() -> list[Zone]:
-    """The zones that count, in their order, with their rows. One statement."""
+def read_zones(wish: LiveWish | None = None, token: str = "") -> tuple[list[Zone], Told | None]:
+    """The zones that count, in their order, with their rows, and what the courier told of this wish. One statement."""
     found: dict[int, Zone] = {}
-    rows = db.session.execute(_ZONES)
-    for row in rows:
+    told: Told | None = None
+    for row in db.session.execute(_ZONES, live_quotes.named(wish, token)):
         zone = found.get(row.zone_id)
         if zone is None:
             countries, patterns = listed(row.countries), listed(row.postal_codes)
@@ -169,7 +172,8 @@ def read_zones() -> list[Zone]:
                     row.free_from_minor, row.days_from, row.days_to, row.is_live,
                 )
             )  # fmt: skip
-    return list(found.values())
+        told = told or live_quotes.told_of(row, token)
+    return list(found.values()), told
 
 
 _ZONES = (
@@ -178,9 +182,10 @@ _ZONES = (
         ShippingZone.postal_codes, ShippingRate.method, ShippingRate.label, ShippingRate.basis,
         ShippingRate.up_to, ShippingRate.currency, ShippingRate.price_minor,
         ShippingRate.free_from_minor, ShippingRate.days_from, ShippingRate.days_to,
-        ShippingRate.is_live,
+        ShippingRate.is_live, NEWEST.c.token, NEWEST.c.outcome, NEWEST.c.offers, NEWEST.c.created_at,
     )
     .outerjoin(ShippingRate, ShippingRate.zone_id == ShippingZone.id)
+    .outerjoin(NEWEST, ShippingRate.is_live.is_(True))
     .where(ShippingZone.is_active)
     .order_by(ShippingZone.position, ShippingZone.id, ShippingRate.id)
 )  # fmt: skip
@@ -213,10 +218,10 @@ def _bound(row: Row) -> float:
     return float("inf") if row.up_to is None else row.up_to
 
 
-def _priced(zone: Zone, rows: list[Row], place: Place, goods: Goods, token: str) -> Offer:
+def _priced(
+    zone: Zone, rows: list[Row], place: Place, goods: Goods, wish: LiveWish | None, told: Told | None
+) -> Offer:  # fmt: skip
     """The rows with their own prices, the live ones with the courier's where it has told one."""
-    wish = _wish(rows, place, goods)
-    told = live_quotes.kept(wish, token) if wish else None
     rates = [rate for row in rows if (rate := _rate_of(row, rows, goods, told)) is not None]
     if not rates:
         words = f"We cannot deliver to {place.words} yet. Try another address."
@@ -227,9 +232,9 @@ def _priced(zone: Zone, rows: list[Row], place: Place, goods: Goods, token: str)
     )  # fmt: skip
 
 
-def _wish(rows: Iterable[Row], place: Place, goods: Goods) -> LiveWish | None:
+def _wish(place: Place, goods: Goods) -> LiveWish | None:
     code = plain(place.postal_code)
-    if not code or not any(row.is_live for row in rows):
+    if not code:
         return None
     return LiveWish(
         place.country, code, goods.weight_grams, goods.size_mm, goods.value_minor, goods.currency

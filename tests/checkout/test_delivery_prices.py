@@ -1,0 +1,229 @@
+"""The checkout offers what the place is offered, fixes it in the order, and believes no price of a form."""
+
+import html
+import re
+
+import pytest
+from sqlalchemy import func, select
+
+from shop.catalog.models import Product
+from shop.database import transaction
+from shop.extensions import db
+from shop.orders.models import Order
+from shop.shipping_prices import live_quotes
+from shop.shipping_prices.live_quotes import LiveOffer, NobodyCarries
+from shop.shipping_prices.models import LiveQuote, ShippingRate, ShippingZone
+from tests.checkout.shopping import ADDRESS, HTMX, hidden_fields, open_form, put_in_cart, send
+from tests.factories import make_product
+from tests.shipping_prices.conftest import carriers, price, zone
+
+__all__ = ["carriers", "zone"]
+
+
+@pytest.fixture
+def ball(shop):
+    shop.scene("a ball", lambda: make_product("Match ball", price=49_900))
+    return db.session.scalars(select(Product)).one()
+
+
+def previewed(client, **more):
+    """The form as it stands after its figures were asked for with this address."""
+    fields = open_form(client)
+    data = {**ADDRESS, "rate": "standard", "method": "sandbox", **fields, "update": "1", **more}
+    answer = client.post("/checkout", data=data, headers={"Sec-Fetch-Site": "same-origin"})
+    return answer, hidden_fields(answer.text)
+
+
+def orders():
+    db.session.rollback()
+    return db.session.scalars(select(Order)).all()
+
+
+def words(answer):
+    return html.unescape(re.sub(r"<[^>]+>", " ", answer.text))
+
+
+def test_the_zones_methods_are_offered_and_the_price_is_fixed_in_the_order(client, ball, zone):
+    zone("Metro", codes="5600??", rates=[price(minor=4900), price("Night", 14_900, days_from=0, days_to=1)])  # fmt: skip
+    put_in_cart(client, ball)
+    answer, fields = previewed(client, rate="night")
+    assert "Night delivery" in words(answer)
+    assert send(client, fields, rate="night").status_code == 303
+    with transaction() as session:
+        session.query(ShippingRate).update({"price_minor": 99_900})
+    (order,) = orders()
+    assert (order.shipping_minor, order.shipping_method, order.shipping_label) == (14_900, "night", "Night")  # fmt: skip
+    assert order.total_minor == 49_900 + 14_900
+
+
+def test_a_price_that_moved_meanwhile_is_shown_before_anything_is_placed(client, ball, zone):
+    zone("India", rates=[price(minor=4900)])
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    with transaction() as session:
+        session.query(ShippingRate).update({"price_minor": 9900})
+    answer = send(client, fields)
+    assert answer.status_code == 409
+    assert "Your new total is ₹598.00" in words(answer)
+    assert not orders()
+    assert send(client, hidden_fields(answer.text)).status_code == 303
+
+
+def test_where_no_zone_is_the_checkout_says_so_and_nothing_is_placed(client, ball, zone):
+    zone("Metro", codes="11*")
+    put_in_cart(client, ball)
+    answer, fields = previewed(client)
+    assert "We cannot deliver to 560034 yet. Try another address." in words(answer)
+    refused = send(client, fields)
+    assert refused.status_code == 422
+    assert 'id="postal_code-error"' in refused.text
+    assert not orders()
+
+
+def test_a_made_up_way_of_delivery_does_not_help_where_there_is_none(client, ball, zone):
+    zone("Metro", codes="11*")
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    assert send(client, fields, rate="standard", quoted_total="49900").status_code == 422
+    assert not orders()
+
+
+def test_a_country_without_a_zone_is_named(client, ball, zone):
+    zone("India")
+    put_in_cart(client, ball)
+    answer, _ = previewed(client, country="SE", postal_code="11122")
+    assert "We do not deliver to Sweden yet." in words(answer)
+
+
+def test_a_zone_that_closed_meanwhile_places_nothing(client, ball, zone):
+    zone("India")
+    zone("World", "*", codes="99*")
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    with transaction() as session:
+        session.query(ShippingZone).filter_by(name="India").update({"is_active": False})
+    assert send(client, fields).status_code == 422
+    assert not orders()
+
+
+@pytest.mark.parametrize("code", ["5" * 10_000, "[*]", "*", "??????", "<b>"])
+def test_an_absurd_code_is_refused_beside_its_field(client, ball, zone, code):
+    zone("Metro", codes="56*")
+    put_in_cart(client, ball)
+    answer = send(client, open_form(client), postal_code=code)
+    assert answer.status_code == 422
+    assert "Enter all 6 digits" in words(answer)
+    assert not orders()
+
+
+def test_leaving_the_codes_field_brings_its_prices_along(client, ball, zone):
+    zone("Metro", codes="5600??", rates=[price(minor=4900)])
+    put_in_cart(client, ball)
+    data = {**ADDRESS, **open_form(client), "rate": "standard"}
+    answer = client.post("/checkout/validate/postal_code", data=data, headers=HTMX)
+    assert answer.text.lstrip().startswith('<div class="field')
+    assert 'id="rates" hx-swap-oob="true"' in answer.text
+    assert "₹49.00" in answer.text
+    refused = client.post("/checkout/validate/postal_code", data={**data, "postal_code": "744301"}, headers=HTMX)  # fmt: skip
+    assert "We cannot deliver to 744301 yet" in html.unescape(refused.text)
+    wrong = client.post("/checkout/validate/postal_code", data={**data, "postal_code": "12"}, headers=HTMX)  # fmt: skip
+    assert "hx-swap-oob" not in wrong.text
+
+
+def test_the_code_typed_in_the_cart_is_filled_in(client, ball):
+    put_in_cart(client, ball)
+    client.get("/cart?postcode=560001")
+    assert 'name="postal_code" type="text" value="560001"' in client.get("/checkout").text
+
+
+# --- the courier's own price ---
+
+
+@pytest.fixture
+def live_zone(zone, carriers):
+    zone("India", rates=[price(minor=9900, is_live=True)])
+    return carriers
+
+
+def test_the_couriers_price_is_shown_and_fixed_in_the_order(client, ball, live_zone, sql_count):
+    put_in_cart(client, ball)
+    answer, fields = previewed(client)
+    assert "₹576.00" in answer.text
+    assert fields["live_token"]
+    with sql_count() as told:
+        assert send(client, fields).status_code == 303
+    own = [line for line in told if "sandbox_payments" not in line]
+    assert len(own) <= 20, "\n".join(own)
+    assert orders()[0].shipping_minor == 7700
+    assert len(live_zone.asked) == 1
+
+
+def test_a_failing_courier_costs_no_order(client, ball, live_zone):
+    from shop.providers import OutcomeUnknown
+
+    live_zone.answer = OutcomeUnknown("4 s are over")
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    assert send(client, fields).status_code == 303
+    assert orders()[0].shipping_minor == 9900
+
+
+def test_where_no_courier_goes_nothing_is_placed(client, ball, live_zone):
+    live_zone.answer = NobodyCarries()
+    put_in_cart(client, ball)
+    answer, fields = previewed(client)
+    assert "We cannot deliver to 560034 yet" in words(answer)
+    assert send(client, fields).status_code == 422
+    assert not orders()
+
+
+def test_placing_keeps_the_price_that_its_page_showed(client, ball, live_zone):
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    live_zone.answer = [LiveOffer(9_999, None)]
+    live_quotes.ask(live_zone.asked[0])
+    assert send(client, fields).status_code == 303
+    assert orders()[0].shipping_minor == 7700
+
+
+def test_a_price_that_is_too_old_is_asked_for_again_and_shown(client, ball, live_zone, turn_clock):
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    turn_clock(minutes=31)
+    live_zone.answer = [LiveOffer(8_800, None)]
+    answer = send(client, fields)
+    assert answer.status_code == 409
+    assert "₹587.00" in answer.text
+    assert not orders()
+    assert send(client, hidden_fields(answer.text)).status_code == 303
+    assert orders()[0].shipping_minor == 8800
+
+
+@pytest.mark.parametrize("token", ["made-up", "", "x" * 10_000])
+def test_a_tampered_price_is_refused(client, ball, live_zone, token):
+    """The total is compared with what the kept answer says; the form's own words change nothing."""
+    put_in_cart(client, ball)
+    _, fields = previewed(client)
+    answer = send(client, fields, live_token=token, quoted_total="49901", quoted_now="49901")
+    assert answer.status_code == 409
+    assert not orders()
+
+
+def test_the_answer_for_another_place_buys_nothing_here(client, ball, live_zone):
+    put_in_cart(client, ball)
+    live_zone.answer = [LiveOffer(1, None)]
+    _, cheap = previewed(client, postal_code="110001")
+    live_zone.answer = [LiveOffer(70_000, None)]
+    _, fields = previewed(client)
+    stolen = {**fields, "live_token": cheap["live_token"], "quoted_total": cheap["quoted_total"]}
+    assert send(client, {**stolen, "quoted_now": cheap["quoted_now"]}).status_code == 409
+    assert not orders()
+
+
+def test_the_courier_is_asked_once_for_all_who_send_so_much_there(client, new_client, ball, live_zone):  # fmt: skip
+    for browser in (client, new_client()):
+        put_in_cart(browser, ball)
+        previewed(browser)
+        previewed(browser)
+    assert len(live_zone.asked) == 1
+    assert db.session.scalar(select(func.count(LiveQuote.id))) == 1
