@@ -102,8 +102,13 @@ def desk(request, desk_of) -> Desk:
     return desk_of(request.param)
 
 
-def desks(*ids: str):
-    return pytest.mark.parametrize("desk", ids or ALL, indirect=True)
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+
+def desks(*ids: str, both: bool = False) -> Callable[[Any], Any]:
+    """These ways, or all; on both engines where the SQL is what is tried."""
+    of_ways = pytest.mark.parametrize("desk", ids or ALL, indirect=True)
+    return of_ways if both else lambda test: sqlite_only(of_ways(test))
 
 
 def steps(desk: Desk) -> tuple[str, ...]:
@@ -170,7 +175,7 @@ def test_a_receipt_ends_the_doubt_about_a_lost_answer(desk, run_jobs):
     assert (found.status, found.provider_id) == (S.DELIVERED, made)
 
 
-@desks("sms-termii", "whatsapp-msg91", "whatsapp-wati")
+@desks("sms-termii", "whatsapp-msg91", "whatsapp-wati", both=True)
 def test_without_a_reference_the_only_doubtful_message_to_the_number_is_meant(desk, run_jobs):
     made = desk.send()
     ours = desk.note(S.UNCERTAIN, message_id="other")
@@ -182,7 +187,7 @@ def test_without_a_reference_the_only_doubtful_message_to_the_number_is_meant(de
     assert found.sent_at
 
 
-@desks("whatsapp-wati")
+@desks("whatsapp-wati", both=True)
 def test_of_two_doubtful_messages_neither_is_taken(desk, run_jobs):
     made = desk.send()
     both = [desk.note(S.UNCERTAIN), desk.note(S.UNCERTAIN)]
@@ -248,7 +253,7 @@ def test_a_delivery_after_a_failure_counts(desk, run_jobs):
     assert (desk.row(ours).status, desk.row(ours).error) == (S.DELIVERED, None)
 
 
-@desks("sms-twilio")
+@desks("sms-twilio", both=True)
 def test_undelivered_messages_are_counted_up_for_each_provider(desk, run_jobs):
     for number in range(3):
         made = desk.send(text=f"message {number}", message_id=f"m{number}")
@@ -260,6 +265,7 @@ def test_undelivered_messages_are_counted_up_for_each_provider(desk, run_jobs):
     assert incident.repeats == 2
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("desk", "code"),
     [
@@ -280,7 +286,7 @@ def test_a_number_that_is_not_there_is_marked(desk, code, run_jobs):
     assert db.session.scalars(db.select(Incident)).all() == []
 
 
-@desks("whatsapp-cloud")
+@desks("whatsapp-cloud", both=True)
 def test_who_wants_no_offers_still_hears_of_orders(desk, run_jobs):
     with transaction():
         for purpose in (Purpose.MARKETING, Purpose.TRANSACTIONAL):
@@ -295,7 +301,7 @@ def test_who_wants_no_offers_still_hears_of_orders(desk, run_jobs):
     assert consents.agreed("whatsapp", OUTGOING.recipient, Purpose.TRANSACTIONAL)
 
 
-@desks("sms-twilio", "whatsapp-cloud", "whatsapp-interakt")
+@desks("sms-twilio", "whatsapp-cloud", "whatsapp-interakt", both=True)
 def test_stop_is_heard_and_start_takes_it_back(desk, run_jobs):
     kind = desk.way.kind
     desk.stand_in.says(DIGITS, "Where is my order? Stop asking me to wait.")
@@ -322,7 +328,7 @@ def test_a_word_does_not_let_in_a_number_that_bounced(desk, run_jobs):
     assert consents.is_suppressed("sms", OUTGOING.recipient) == "bounced"
 
 
-@desks("whatsapp-cloud")
+@desks("whatsapp-cloud", both=True)
 def test_a_post_may_hold_news_of_several_messages(desk, run_jobs):
     cloud = desk.stand_in
     first, second = (desk.send(message_id=name) for name in ("a", "b"))
@@ -392,7 +398,7 @@ def test_meta_is_told_that_the_address_is_ours(desk, client):
     assert "1158201444" not in told.text
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@sqlite_only
 def test_who_is_not_set_up_has_no_address(client, app):
     for name in ("twilio", "wati/guess", "ses/guess", "pigeon", "smtp", "mailbox"):
         assert client.post(f"/webhooks/messages/{name}", data=b"{}").status_code == 404
@@ -430,6 +436,7 @@ def mailed(mail: Desk, recipient: str) -> int:
     return mail.note(provider_id=made, recipient=recipient, message_id="<1@shop.example>")
 
 
+@sqlite_only
 def test_a_mail_is_known_by_amazons_id_since_its_message_id_is_replaced(mail, run_jobs):
     ours = mailed(mail, "asha@shopper.example")
     (made,) = mail.stand_in.messages
@@ -460,6 +467,7 @@ def test_bounces_and_complaints_mark_the_address(mail, run_jobs, recipient, what
     assert consents.is_suppressed("email", recipient) == reason
 
 
+@sqlite_only
 def test_a_bounce_of_a_mail_that_is_in_no_table_marks_the_address_too(mail, run_jobs):
     mail.stand_in.notify(amazon.notice("unknown-1", "gone@shopper.example", "bounce"))
     mail.carry()
@@ -468,6 +476,7 @@ def test_a_bounce_of_a_mail_that_is_in_no_table_marks_the_address_too(mail, run_
     assert events()[0].status == WebhookStatus.PROCESSED
 
 
+@sqlite_only
 def test_another_topic_and_another_address_are_refused(mail):
     mail.stand_in.notify(amazon.notice("1", "a@b.example", "bounce"), topic="arn:aws:sns:evil")
     mail.stand_in.webhook_url += "x"
@@ -477,6 +486,7 @@ def test_another_topic_and_another_address_are_refused(mail):
     assert consents.is_suppressed("email", "a@b.example") == ""
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("address", "is_visited"),
     [
@@ -496,7 +506,7 @@ def test_only_amazon_is_told_yes(mail, run_jobs, monkeypatch, address, is_visite
     assert ("webhooks.confirm_sns" in kinds) == is_visited
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@sqlite_only
 def test_a_confirmation_that_is_refused_says_so(app):
     from shop.providers import ProviderRefused
 
