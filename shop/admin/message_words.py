@@ -34,7 +34,7 @@ PARTS = {
     "button": ("Button", ""),
     "caption": ("Above the lines", ""),
     "text": ("Text", "One SMS holds 160 characters, or 70 with signs such as ₹ or Devanagari."),
-    "name": ("Template", "Its name at your provider; with Twilio its ContentSid (HX…)."),
+    "name": ("Template", "Its name at your provider, as it was approved."),
 }
 """Part → label and hint."""
 LONG_PARTS = {"sentence", "text"}
