@@ -6,6 +6,7 @@ import pytest
 
 from shop.cli import env_example, markdown_table
 from shop.config import ConfigurationError, Settings, read_settings
+from shop.start_checks import MESSAGES_NEED, warnings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAFE = {
@@ -134,7 +135,19 @@ def test_test_keys_in_production_and_beside_live_keys_are_each_a_fault():
 
 
 @pytest.mark.parametrize(
-    "provider", ["RAZORPAY", "PAYSTACK", "FLUTTERWAVE", "STRIPE", "SHIPROCKET"]
+    "provider",
+    [
+        "RAZORPAY",
+        "PAYSTACK",
+        "FLUTTERWAVE",
+        "STRIPE",
+        "SHIPROCKET",
+        "TWILIO",
+        "MSG91",
+        "INTERAKT",
+        "WHATSAPP_CLOUD",
+        "TERMII",
+    ],
 )
 def test_in_production_only_a_providers_own_address_will_do(provider):
     (told,) = faults_of({**SAFE, f"{provider}_API_BASE": "https://elsewhere.example"})
@@ -182,3 +195,74 @@ def test_every_setting_is_explained():
     assert all(
         row.metadata["help"].endswith((".", "…")) for row in Settings.__dataclass_fields__.values()
     )
+
+
+CHANNELS_NEED = [
+    ("SMS", "twilio", ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_SMS_FROM or TWILIO_MESSAGING_SERVICE_SID"]),
+    ("SMS", "termii", ["TERMII_API_BASE", "TERMII_API_KEY", "TERMII_SENDER_ID", "TERMII_SECRET_KEY"]),
+    ("WHATSAPP", "twilio", ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_WHATSAPP_FROM", "TWILIO_TEMPLATES"]),
+    ("WHATSAPP", "msg91", ["MSG91_AUTH_KEY", "MSG91_WHATSAPP_NUMBER", "MSG91_WEBHOOK_SECRET"]),
+    ("WHATSAPP", "wati", ["WATI_URL", "WATI_TOKEN", "WATI_WEBHOOK_SECRET"]),
+    ("WHATSAPP", "interakt", ["INTERAKT_API_KEY", "INTERAKT_WEBHOOK_SECRET"]),
+    ("WHATSAPP", "cloud", ["WHATSAPP_CLOUD_TOKEN", "WHATSAPP_CLOUD_PHONE_ID", "WHATSAPP_CLOUD_APP_SECRET", "WHATSAPP_CLOUD_VERIFY_TOKEN"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "provider", "names"), CHANNELS_NEED)
+def test_a_channel_that_sends_says_what_it_lacks_and_a_dry_run_lacks_nothing(kind, provider, names):
+    chosen = {**SAFE, f"{kind}_CHANNEL": provider}
+    assert read_settings({**chosen, "MESSAGES_DRY_RUN": "true"}).messages_dry_run
+    told = faults_of({**chosen, "MESSAGES_DRY_RUN": "false"})
+    assert told == [f"{name} is missing, and {kind}_CHANNEL is {provider}." for name in names]
+
+
+def test_every_channel_of_the_table_has_its_needs_listed():
+    from shop.messaging.channels import CHANNELS
+
+    offered = {(kind, key) for kind, keys in CHANNELS.items() for key in keys if kind != "email"}
+    assert offered == set(MESSAGES_NEED)
+    assert offered == {(kind.lower(), provider) for kind, provider, _ in CHANNELS_NEED}
+
+
+def test_a_dry_run_in_production_is_warned_of_where_somebody_would_carry_messages():
+    chosen = {**SAFE, "SMS_CHANNEL": "twilio", "WHATSAPP_CHANNEL": "wati"}
+    (told,) = warnings(read_settings(chosen))
+    assert "MESSAGES_DRY_RUN is true" in told
+    assert "twilio or wati" in told
+    assert list(warnings(read_settings(SAFE))) == []
+    assert list(warnings(read_settings({"SMS_CHANNEL": "twilio"}))) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["MSG91_WEBHOOK_SECRET", "WATI_WEBHOOK_SECRET", "SES_WEBHOOK_SECRET"]
+)
+@pytest.mark.parametrize("secret", ["short", "x" * 19, "with/slash" * 3, f"{'a' * 24},short"])
+def test_a_secret_in_an_address_is_long_and_fits_into_one(name, secret):
+    told = faults_of({name: secret, "SES_TOPIC_ARN": "arn" if name.startswith("SES") else ""})
+    assert told == [f"{name} must have 20 or more letters and digits: it stands in an address."]
+
+
+def test_amazons_topic_and_its_secret_go_together():
+    for half in ({"SES_TOPIC_ARN": "arn:1"}, {"SES_WEBHOOK_SECRET": "s" * 24}):
+        assert faults_of(half) == ["SES_WEBHOOK_SECRET and SES_TOPIC_ARN are of use together only."]
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "is_own"),
+    [
+        ("TERMII_API_BASE", "https://v3.api.termii.com/api", True),
+        ("TERMII_API_BASE", "https://termii.com.evil.example/api", False),
+        ("TERMII_API_BASE", "http://v3.api.termii.com/api", False),
+        ("WATI_URL", "https://live-mt-server.wati.io/310042", True),
+        ("WATI_URL", "https://evilwati.io/310042", False),
+        ("MSG91_API_BASE", "https://api.msg91.com/api/v5", True),
+        ("WHATSAPP_CLOUD_API_BASE", "https://graph.facebook.com/v27.0", True),
+        ("TWILIO_API_BASE", "https://api.twilio.com@evil.example", False),
+    ],
+)
+def test_an_accounts_own_address_lies_below_its_provider(name, address, is_own):
+    if is_own:
+        assert read_settings({**SAFE, name: address}).is_production
+        return
+    (told,) = faults_of({**SAFE, name: address})
+    assert told.startswith(f"{name} must be")
