@@ -54,6 +54,7 @@ PARTS = (
     "delivery.models",
     "delivery.incident_facts",
     "delivery.live_rates",
+    "delivery.asking",
     "delivery.jobs",
     "delivery.views",
     "returns.models",
