@@ -4,10 +4,8 @@ The reasons are for the shopper. The gateway itself knows no table, so checkout 
 again while it places the order.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy import func, literal_column, or_, select
@@ -17,6 +15,7 @@ from shop.delivery.models import Shipment, ShipmentStatus
 from shop.extensions import db
 from shop.money import format_minor
 from shop.orders.models import Order
+from shop.shipping_prices.places import listed, matches, plain
 
 PREFERENCES = (
     "cod_fee_minor", "cod_limit_minor", "cod_minimum_minor", "cod_countries", "cod_postal_rule",
@@ -70,7 +69,7 @@ def reason_against(
 
 
 def _by_country(country: str, chosen: Mapping[str, Any]) -> str | None:
-    countries = _codes(chosen["cod_countries"])
+    countries = listed(chosen["cod_countries"])
     if country in countries:
         return None
     names = " and ".join(sorted(country_name(code) for code in countries))
@@ -79,12 +78,10 @@ def _by_country(country: str, chosen: Mapping[str, Any]) -> str | None:
 
 def _by_postal_code(postal_code: str, chosen: Mapping[str, Any]) -> str | None:
     """Patterns are matched without blanks: * is any rest, ? any one letter."""
-    patterns = _codes(chosen["cod_postal_codes"])
-    plain = re.sub(r"[\s-]", "", postal_code).upper()
-    if not plain or not patterns:
+    patterns = listed(chosen["cod_postal_codes"])
+    if not plain(postal_code) or not patterns:
         return None
-    is_listed = any(fnmatchcase(plain, pattern) for pattern in patterns)
-    if is_listed == (chosen["cod_postal_rule"] == "allow"):
+    if matches(postal_code, patterns) == (chosen["cod_postal_rule"] == "allow"):
         return None
     return f"The courier takes no cash at {postal_code}."
 
@@ -95,10 +92,6 @@ def _by_amount(currency: str, amount_minor: int, chosen: Mapping[str, Any]) -> s
     if amount_minor < chosen["cod_minimum_minor"]:
         return f"Only from {format_minor(chosen['cod_minimum_minor'], currency)} on."
     return None
-
-
-def _codes(listed: str) -> list[str]:
-    return [code.strip() for code in listed.split(",") if code.strip()]
 
 
 def turned_down_too_many(customer: Customer, chosen: Mapping[str, Any]) -> str | None:

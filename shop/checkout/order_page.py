@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from babel.dates import format_date
 from sqlalchemy import func, select
@@ -169,6 +169,16 @@ class OrderPage:
         """The badge says so: the order's status stays where the courier turned round."""
         is_away = self.order.status in MOVING
         return is_away and story.is_coming_back(parcel.shipment for parcel in self.parcels)
+
+    @property
+    def expected(self) -> date | None:
+        """The day on which the last of it should arrive; None before it is paid and once it is over."""
+        if self.order.is_unpaid or self.order.status in FINAL:
+            return None
+        if not self.parcels:
+            return self.order.expected_by
+        days = [story.expected_day(parcel.shipment) for parcel in self.parcels]
+        return max((one for one in days if one is not None), default=None)
 
     @property
     def is_moving(self) -> bool:

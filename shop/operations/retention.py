@@ -13,6 +13,7 @@ from shop.limits import forget_old_tries
 from shop.messaging import forgetting
 from shop.preferences import preferences
 from shop.returns.forgetting import forget_pictures
+from shop.shipping_prices import live_quotes
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 CART_DAYS = 30
@@ -32,6 +33,7 @@ def run(work: Work) -> None:
     signing_in.forget_old()
     sign_in_limits.forget_old()
     links.forget_old()
+    live_quotes.forget_old()
     forget_pictures()
     forgetting.forget_old()
     counting.forget_old()
