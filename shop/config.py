@@ -202,7 +202,7 @@ class Settings:
     shiprocket_api_base: str = var("Shiprocket", "https://apiv2.shiprocket.in/v1/external", address, "Shiprocket's address.")
     smtp_url: str = var("mail", "", mail_server, "smtp://, smtps:// or smtp+starttls:// with user and password. Empty: mail goes to the demo mailbox only.", secret=True)
     from_email: str = var("mail", "Halflong <orders@halflong.example>", text, "The sender.")
-    admin_email: str = var("mail", "owner@halflong.example", text, "Who hears of new orders.")
+    admin_email: str = var("mail", "owner@halflong.example", text, "Who hears of new orders, alerts and incidents.")
     ses_configuration_set: str = var("mail", "", text, "Amazon SES's configuration set, which sends bounces and complaints on. Empty: no header is set.")
     ses_topic_arn: str = var("mail", "", text, "The SNS topic that Amazon SES tells of bounces and complaints; messages of other topics are refused.")
     ses_webhook_secret: tuple[str, ...] = var("mail", (), words, "Stands in the address that SNS posts to; 20 characters or more, two while rotating.", secret=True)

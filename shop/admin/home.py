@@ -69,7 +69,7 @@ class Light:
 
     rule: Rule
     is_firing: bool
-    #: The figure and its limit, in words: "84 %, limit 90 %".
+    #: The figure and what it should be: "84 %", "≥ 90 %".
     figure: str
     limit: str
     sentence: str
@@ -84,7 +84,8 @@ def _alerts() -> list[Light]:
 def _light(rule: Rule, row: Alert | None) -> Light:
     if row is None:
         return Light(rule, False, "", "", "Not measured yet.", None)
-    figure, limit = shown(row.value, rule.unit), shown(row.threshold, rule.unit)
+    figure = shown(row.value, rule.unit)
+    limit = f"{'≥' if rule.is_under else '≤'} {shown(row.threshold, rule.unit)}"
     sentence = sentence_of(rule, row.value, row.sample, row.threshold)
     return Light(rule, row.state == AlertState.FIRING, figure, limit, sentence, row.since)
 

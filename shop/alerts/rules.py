@@ -72,7 +72,7 @@ RULES: dict[str, Rule] = {
     "errors": Rule(
         "Unforeseen errors, 5 min",
         "Unforeseen errors",
-        "{value} unforeseen errors in 5 minutes; more than {threshold} is an alarm.",
+        "Unforeseen errors in 5 minutes: {value}; more than {threshold} is an alarm.",
         "Search the log for “unforeseen” and “job.put_back”; was something changed just now?",
         measures.errors, "alert_errors", calm_minutes=5, endpoint="admin.jobs",
         arguments={"status": "failed"},
@@ -88,14 +88,14 @@ RULES: dict[str, Rule] = {
     "disputes": Rule(
         "Disputes without evidence",
         "A payment is disputed",
-        "{value} disputes wait for evidence.",
+        "Disputes that wait for evidence: {value}.",
         "Send the evidence before its date: unanswered, it is lost.",
         measures.disputes, 0, calm_minutes=0, is_each=True, endpoint="admin.disputes",
     ),
     "low_stock": Rule(
         "Variants low on stock",
         "Stock runs low",
-        "{value} variants are at or under their own threshold; more than {threshold} is an alarm.",
+        "Variants at or under their own threshold: {value}; more than {threshold} is an alarm.",
         "Order more, or set their thresholds right.",
         measures.low_stock, "alert_low_stock", endpoint="admin.stock", arguments={"low": "1"},
     ),

@@ -39,7 +39,7 @@ def test_begin_and_end_are_told_once_each(evaluate, smtp_server, receiver, turn_
     evaluate()
     assert subjects(smtp_server) == ["Alert: unforeseen errors"]
     text = smtp_server.messages[0].get_body(("plain",)).get_content()
-    assert "6 unforeseen errors in 5 minutes; more than 5 is an alarm." in text
+    assert "Unforeseen errors in 5 minutes: 6; more than 5 is an alarm." in text
     assert "/admin/jobs?status=failed" in text
 
     turn_clock(minutes=6)
@@ -49,7 +49,7 @@ def test_begin_and_end_are_told_once_each(evaluate, smtp_server, receiver, turn_
 
     assert subjects(smtp_server) == ["Alert: unforeseen errors", "Over: unforeseen errors"]
     began, ended = posts(receiver)
-    assert began.startswith("*Alert: unforeseen errors* (Halflong)\n6 unforeseen errors")
+    assert began.startswith("*Alert: unforeseen errors* (Halflong)\nUnforeseen errors in 5")
     assert ended.startswith("*Over: unforeseen errors*")
     assert began.rpartition("\n")[2].endswith("/admin/jobs?status=failed|Look at it>")
     assert receiver.taken[0][1]["Content-Type"] == "application/json"
