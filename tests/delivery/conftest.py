@@ -1,6 +1,6 @@
 """A Shiprocket of ours, and the shop set up to use it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import select
@@ -13,15 +13,20 @@ from tests.factories import make_order
 from tests.simulators.shiprocket import EMAIL, PASSWORD, Shiprocket
 
 
-@pytest.fixture
-def parcels(configure, live) -> Iterator[Shiprocket]:
-    """The stand-in; the shop's courier is `parcel`, for real."""
-    held = Shiprocket()
+def connected(held: Shiprocket, configure: Callable[..., None], live: str) -> Shiprocket:
+    """The shop's courier is `parcel`, for real, and this stand-in is what it speaks to."""
     held.webhook_url = live + "/webhooks/delivery/parcel"
     configure(
         courier="parcel", shiprocket_dry_run=False, shiprocket_email=EMAIL, shiprocket_password=PASSWORD,
         shiprocket_api_base=held.base, shiprocket_webhook_token=("older-token", "hook-token"),
     )  # fmt: skip
+    return held
+
+
+@pytest.fixture
+def parcels(configure, live) -> Iterator[Shiprocket]:
+    """The stand-in; the shop's courier is `parcel`, for real."""
+    held = connected(Shiprocket(), configure, live)
     yield held
     held.stop()
 
