@@ -18,9 +18,10 @@ sys.path.insert(0, str(run.ROOT))
 
 from demo_messengers import Messengers
 
-from tests.simulators import flutterwave, paystack, razorpay, shiprocket
+from tests.simulators import flutterwave, jira, paystack, razorpay, shiprocket
 from tests.simulators.base import Simulator
 from tests.simulators.flutterwave import Flutterwave
+from tests.simulators.jira import Jira
 from tests.simulators.paystack import Paystack
 from tests.simulators.razorpay import Razorpay
 from tests.simulators.shiprocket import Shiprocket
@@ -28,8 +29,8 @@ from tests.simulators.stripe import Stripe
 from tests.simulators.swish import NUMBER, Swish
 
 FIRST_PORT = "8101"
-#: Seven for gateways and the courier, then those for messages.
-PORTS = 7 + Messengers.count
+#: Seven for gateways and the courier, then those for messages, and the tracker.
+PORTS = 8 + Messengers.count
 STRIPE_SECRET = "whsec_demoProviders0001"
 #: The way to pay that is chosen first, for each currency that the demo has prices in.
 FIRST_METHOD = {"INR": "razorpay", "NGN": "paystack", "SEK": "swish", "USD": "stripe"}
@@ -57,7 +58,8 @@ class Providers:
         self.flutterwave = Flutterwave(port=next(port))
         self.swish = Swish(next(port), needs_https=False, phone_port=next(port))
         self.shiprocket = Shiprocket(port=next(port))
-        self.messengers = Messengers(ports[7:])
+        self.messengers = Messengers(ports[7:-1])
+        self.jira = Jira(port=ports[-1])
         self.ended = threading.Event()
 
     @property
@@ -65,7 +67,7 @@ class Providers:
         """Each of them."""
         return [
             self.stripe, self.razorpay, self.paystack, self.flutterwave, self.swish, self.shiprocket,
-            *self.messengers.made.values(),
+            *self.messengers.made.values(), self.jira,
         ]  # fmt: skip
 
     def tell(self, shop: str) -> None:
@@ -110,6 +112,11 @@ class Providers:
             "SHIPROCKET_WEBHOOK_TOKEN": self.shiprocket.webhook_token,
             "SHIPROCKET_DRY_RUN": "false",
             "SHIPROCKET_API_BASE": self.shiprocket.base,
+            "TICKET_TRACKER": "jira",
+            "JIRA_URL": self.jira.url,
+            "JIRA_EMAIL": jira.EMAIL,
+            "JIRA_API_TOKEN": jira.TOKEN,
+            "JIRA_PROJECT": jira.PROJECT,
         }
 
     def words(self, currency: str) -> list[str]:
@@ -125,6 +132,7 @@ class Providers:
             lines.append(f"The Swish app of the payer:  {self.swish.phone_url}")
         if currency == "INR":
             lines.append(f"Shiprocket's panel (scans):  {self.shiprocket.url}/panel")
+        lines.append(f"Jira, which gets incidents:   {self.jira.url}")
         return lines + self.messengers.words(currency)
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from markupsafe import escape
 from werkzeug import Request, Response
 
 from tests.simulators.base import Fault, Simulator
@@ -60,7 +61,9 @@ class Jira(Simulator):
     # --- the API ----------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response:
-        """Authenticate, then route."""
+        """A person's page, or authenticate and route."""
+        if request.path == "/" or request.path.startswith("/browse/"):
+            return self._page(request.path.removeprefix("/browse/"))
         if request.headers.get("Authorization") != _basic(EMAIL, self.token):
             words = "Client must be authenticated to access this resource."
             return _answer(401, {"message": words, "status-code": 401})
@@ -189,6 +192,29 @@ class Jira(Simulator):
             if key in {issue["key"], issue["id"]}:
                 return issue
         raise Refusal(404, "Issue does not exist or you do not have permission to see it.")
+
+    # --- what a person sees -----------------------------------------------------------------
+
+    def _page(self, key: str) -> Response:
+        """All issues, or one with its comments; read only."""
+        issue = self.issues.get(key)
+        if issue is None:
+            rows = [
+                f'<li><a href="/browse/{escape(one["key"])}">{escape(one["key"])}</a> '
+                f"{escape(one['fields']['status']['name'])}: {escape(one['fields']['summary'])}</li>"
+                for one in reversed(self.issues.values())
+            ]
+            body = f"<h1>{PROJECT}</h1><ul>{''.join(rows) or '<li>No issue yet</li>'}</ul>"
+        else:
+            fields = issue["fields"]
+            texts = [fields["description"], *self.comments.get(key, [])]
+            shown = "".join(f"<hr><pre>{escape(text_of(text))}</pre>" for text in texts)
+            labels = escape(", ".join(fields["labels"]))
+            body = (
+                f"<h1>{escape(key)}: {escape(fields['summary'])}</h1>"
+                f"<p>{escape(fields['status']['name'])}, {labels}</p>{shown}"
+            )
+        return Response(f"<!doctype html><title>Jira</title>{body}", mimetype="text/html")
 
     # --- the other side ---------------------------------------------------------------------
 
