@@ -61,13 +61,14 @@ def _is_not(*statuses: OrderStatus) -> Callable[[Order, Context], bool]:
 
 
 def _is_out(order: Order, context: Context) -> bool:
-    """The parcel that it is about is at the door today; without one, the order is."""
+    """The parcel that it is about is at the door today; or the order is, and that parcel not yet there."""
     shipment = (
         db.session.get(Shipment, context["shipment_id"]) if "shipment_id" in context else None
     )
-    if shipment is None:
-        return order.status == S.OUT_FOR_DELIVERY
-    return shipment.status == ShipmentStatus.OUT_FOR_DELIVERY
+    if shipment is not None and shipment.status == ShipmentStatus.DELIVERED:
+        return False
+    is_parcel_out = shipment is not None and shipment.status == ShipmentStatus.OUT_FOR_DELIVERY
+    return is_parcel_out or order.status == S.OUT_FOR_DELIVERY
 
 
 def _is_on_its_way_back(order: Order, context: Context) -> bool:

@@ -7,12 +7,11 @@ failure gives it back. The gateway gets one key for one refund, however often it
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import select, update
 
 from shop.audit import recording as audit
-from shop.clock import in_future, utcnow
+from shop.clock import utcnow
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -84,20 +83,20 @@ def request_refund(
         _refill_card(refund, payment, order, actor)
     else:
         enqueue("payments.refund", {"refund_id": refund.id}, key=str(refund.id))
-        # That it has begun is told when it takes its time; many are done in less.
-        _message("refund_started", refund, in_future(minutes=2))
+        if payment.gateway in BY_HAND:
+            _message("refund_started", refund)
     _change_sales(order, lines, -1)
     return refund
 
 
-def _message(event: str, refund: Refund, run_at: datetime | None = None) -> None:
+def _message(event: str, refund: Refund) -> None:
     enqueue(
         "messaging.tell",
         {
             "event": event, "order_id": refund.order_id, "refund_id": refund.id,
             "amount_minor": refund.amount_minor,
         },
-        key=f"{event}:{refund.id}", run_at=run_at,
+        key=f"{event}:{refund.id}",
     )  # fmt: skip
 
 
@@ -306,6 +305,7 @@ def _sent(refund: Refund, payment: Payment, order: Order, words: str) -> str:
     changed = "refund_sent" if refund.status == RefundStatus.REQUESTED else "nothing"
     if changed == "refund_sent":
         refund.status, refund.sent_at = RefundStatus.SENT, utcnow()
+        _message("refund_started", refund)
     if not words or words == refund.failure_words:
         return changed
     refund.failure_words = words

@@ -182,3 +182,13 @@ def test_a_persons_wishes_are_taken_along_and_erased_and_a_no_is_remembered(app)
     assert db.session.scalars(db.select(Consent.recipient)).all() == ["other@shopper.example"]
     assert db.session.scalars(db.select(StockAlert)).all() == []
     assert consents.is_suppressed("whatsapp", "+919812345678") == "opted_out"
+
+
+def test_a_refund_that_a_person_sends_is_announced_at_once(app, run_jobs, smtp_server):
+    order = factories.make_order("paid", method="bank_transfer")
+    run_jobs()
+    smtp_server.clear()
+    with transaction():
+        request_refund(attempts.latest(order.id).id, 100, [], "goodwill", "user:1")
+    run_jobs()
+    assert [mail["Subject"] for mail in smtp_server.messages] == ["We are sending back ₹1.00"]
