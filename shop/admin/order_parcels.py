@@ -12,7 +12,7 @@ from shop.audit import recording as audit
 from shop.database import transaction
 from shop.delivery import by_hand, choosing, papers, parking, shipping
 from shop.delivery.couriers.manual import KEY as MANUAL
-from shop.delivery.models import NOT_HANDED_OVER, Shipment, Step
+from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, Step
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.jobs.queue import enqueue
@@ -58,8 +58,12 @@ def weights(shipment: Shipment) -> str:
 
 
 def lacks_papers(shipment: Shipment) -> bool:
-    """True of a parcel with a number at a courier, some paper of which is not kept here."""
-    is_made = shipment.step == Step.LABELLED and shipment.courier != MANUAL
+    """True of a parcel on its way by a courier, some paper of which is not kept here."""
+    is_made = (
+        shipment.step == Step.LABELLED
+        and shipment.courier != MANUAL
+        and shipment.status not in FINAL
+    )
     return is_made and not shipment.is_dry_run and not all(
         papers.key_of(shipment, kind) for kind in papers.KINDS
     )  # fmt: skip

@@ -3,13 +3,21 @@
 import re
 from pathlib import Path
 
+from sqlalchemy import or_, select
+
+from shop.clock import in_future
 from shop.config import settings
-from shop.delivery.models import Shipment
+from shop.delivery.models import FINAL, Shipment
 from shop.errors import NotFound
+from shop.extensions import db
 from shop.providers import ProviderRefused
 
 KINDS = ("label", "manifest", "invoice")
 PDF = b"%PDF-"
+KEPT_DAYS = 90
+"""So long after a parcel's end its papers are kept: a courier's claims are settled by then."""
+
+MOST_AT_ONCE = 1000
 
 
 def keep(kind: str, reference: str, body: bytes) -> str:
@@ -36,11 +44,26 @@ def read(key: str | None) -> bytes:
     return path.read_bytes()
 
 
-def remove(key: str | None) -> None:
-    """Delete a paper; nothing when it is gone already."""
-    path = _path(key)
-    if path is not None:
-        path.unlink(missing_ok=True)
+def forget_old(days: int = KEPT_DAYS) -> int:
+    """Delete the papers of parcels that ended so many days ago. Returns how many parcels had some."""
+    keys = [getattr(Shipment, f"{kind}_key") for kind in KINDS]
+    ended = db.session.scalars(
+        select(Shipment)
+        .where(
+            Shipment.status.in_(FINAL),
+            Shipment.status_at < in_future(hours=-24 * days),
+            or_(*(key.is_not(None) for key in keys)),
+        )
+        .order_by(Shipment.id)
+        .limit(MOST_AT_ONCE)
+    ).all()
+    for shipment in ended:
+        for kind in KINDS:
+            path = _path(key_of(shipment, kind))
+            if path is not None:
+                path.unlink(missing_ok=True)
+            set_key(shipment, kind, None)
+    return len(ended)
 
 
 def key_of(shipment: Shipment, kind: str) -> str | None:

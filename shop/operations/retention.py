@@ -6,6 +6,7 @@ from shop.accounts import links, sign_in_limits, signing_in
 from shop.alerts import counting
 from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
+from shop.delivery import papers
 from shop.extensions import db
 from shop.jobs import maintenance
 from shop.jobs.handlers import Policy, Work, handles
@@ -34,6 +35,7 @@ def run(work: Work) -> None:
     sign_in_limits.forget_old()
     links.forget_old()
     live_quotes.forget_old()
+    papers.forget_old()
     forget_pictures()
     forgetting.forget_old()
     counting.forget_old()

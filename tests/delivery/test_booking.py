@@ -253,29 +253,6 @@ def test_a_label_that_lags_is_fetched_later(parcels, run_jobs, the_parcel):
     assert the_parcel().step == Step.LABELLED
 
 
-def test_cash_to_be_collected_is_the_orders_total(parcels, run_jobs, the_parcel, the_order):
-    make_order("pending_payment", method="cod")
-    run_jobs()
-    parcel, order = the_parcel(), the_order()
-    (wish,) = [one["wish"] for one in parcels.orders.values()]
-    assert parcel.collect_minor == order.total_minor
-    assert wish["payment_method"] == "COD"
-    assert round(100 * (wish["sub_total"] + wish["shipping_charges"])) == order.total_minor
-
-
-def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
-    order = make_order(
-        "pending_payment", method="cod", lines={make_product(): 3, make_product(): 2}
-    )
-    with transaction():
-        locked = lock_order(order.id)
-        first = shipping.reserve(locked, quantities={locked.lines[0].id: 2})
-        second = shipping.reserve(locked)
-    assert first.collect_minor + second.collect_minor == order.total_minor
-    assert (first.sequence, second.sequence) == (1, 2)
-    assert second.reference == f"{order.number}-R1"
-
-
 def test_no_more_than_was_bought_goes_into_parcels(app):
     order = make_order("paid", lines={make_product(): 3})
     line_id = order.lines[0].id

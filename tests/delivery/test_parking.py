@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from shop.database import transaction
-from shop.delivery import choosing, papers, parking
+from shop.delivery import choosing, parking
 from shop.delivery.models import Parked, Shipment, Step
 from shop.errors import Conflict, Refused
 from shop.extensions import db
@@ -144,43 +144,6 @@ def test_a_courier_that_does_not_answer_says_so(parked, parcels, the_parcel):
     parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
     with pytest.raises(choosing.NoOffers, match="gave no answer"):
         choosing.offers_for(the_parcel())
-
-
-def test_all_papers_are_fetched_once_and_kept(parcels, run_jobs, the_parcel):
-    parcels.manifest_lags = 1
-    make_order("paid")
-    run_jobs()
-    assert papers.read(the_parcel().label_key).startswith(b"%PDF-")
-    assert the_parcel().manifest_key is None
-    run_jobs(ahead=60)
-    parcel = the_parcel()
-    kept = [papers.key_of(parcel, kind) for kind in papers.KINDS]
-    assert all(papers.read(key).startswith(b"%PDF-") for key in kept)
-    assert len(set(kept)) == 3
-    with transaction():
-        for kind in papers.KINDS:
-            enqueue("delivery.keep_paper", {"shipment_id": parcel.id, "kind": kind})
-    run_jobs()
-    assert [len(parcels.done(kind)) for kind in papers.KINDS] == [1, 1, 1]
-    assert parcel.applied_grams == 720
-
-
-def test_a_manifest_made_before_is_printed(parcels, run_jobs, the_parcel):
-    parcels.fault("half_body", path="/v1/external/manifests/generate")
-    make_order("paid")
-    run_jobs()
-    run_jobs(ahead=60)
-    assert papers.read(the_parcel().manifest_key).startswith(b"%PDF-")
-    assert len(parcels.done("manifest")) == 1
-
-
-def test_a_page_of_words_is_no_paper(parcels, run_jobs, the_parcel):
-    parcels.fault("garbage", method="GET", path="/v1/external/papers/invoice")
-    make_order("paid")
-    run_jobs()
-    assert the_parcel().invoice_key is None
-    assert "is no PDF" in the_incident().error_message
-    assert the_incident().severity == "low"
 
 
 def test_a_second_parcel_is_booked_while_the_first_is_parked(parcels, run_jobs, the_parcel):

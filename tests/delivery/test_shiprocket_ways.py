@@ -12,9 +12,10 @@ from shop.delivery.couriers.base import (
     NotServed,
 )  # fmt: skip
 from shop.delivery.couriers.pickup_slot import pickup_day
-from shop.providers import Answer, ProviderRefused, TryLater
+from shop.providers import Answer, BreakerOpen, OutcomeUnknown, ProviderRefused, TryLater
 from tests.delivery.shiprocket_samples import (
     BOOKING,
+    PARCEL,
     RETURN,
     WISH,
     sample,
@@ -214,3 +215,37 @@ def test_a_label_has_its_address_or_comes_later(app, canned):
 def test_a_labels_address_may_not_lead_inwards(app, canned, url):
     with pytest.raises(ProviderRefused):
         courier("parcel").paper_file(url)
+
+
+def test_a_return_goes_its_whole_way_at_the_stand_in(app, canned):
+    way = courier("parcel")
+    canned.refused_couriers = {None}
+    made = way.create_return(RETURN)
+    assert way.create_return(RETURN).order_id == made.order_id
+    assigned = way.assign_awb(made)
+    assert (assigned.is_return, assigned.courier_name) == (True, "Delhivery Surface")
+    asked = canned.orders[int(made.order_id)]["wish"]
+    assert (asked["pickup_pincode"], asked["shipping_pincode"]) == (682_016, 682_030)
+    news = way.parse(json.dumps(canned.scan(42, datetime.now(UTC), assigned.awb)).encode())
+    assert (news.kind, news.returning.awb) == ("return", assigned.awb)
+    assert way.track(assigned.awb).scans[-1].status == "picked_up"
+    assert canned.done("return") == ["SHOP-1042-RET1"]
+
+
+def test_the_checkout_does_not_wait_for_a_slow_courier(app, canned, monkeypatch):
+    courier("parcel").rates(WISH)
+    monkeypatch.setattr("shop.delivery.couriers.shiprocket.RATE_SECONDS", 0.1)
+    canned.fault("slow", method="GET", path="/v1/external/courier/serviceability", slow_ms=400)
+    with pytest.raises(OutcomeUnknown, match="no answer in time"):
+        courier("parcel").rates(WISH)
+
+
+def test_a_courier_that_fails_for_prices_is_still_booked_with(app, canned):
+    for _ in range(5):
+        canned.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=503)
+    for _ in range(5):
+        with pytest.raises(TryLater):
+            courier("parcel").rates(WISH)
+    with pytest.raises(BreakerOpen):
+        courier("parcel").rates(WISH)
+    assert courier("parcel").create(PARCEL).order_id
