@@ -87,7 +87,9 @@ def test_the_order_tables_number_moves_no_parcel(code):
     """20 is "in transit" there and a failed pickup here: reading it would turn one into the other."""
     hook = parsed(current_status_id=int(code), current_status=ORDER_TABLE[code]["label"])
     assert hook.tracking.scans == []
-    beside = parsed(current_status_id=int(code), shipment_status_id=18, shipment_status="IN TRANSIT")
+    beside = parsed(
+        current_status_id=int(code), shipment_status_id=18, shipment_status="IN TRANSIT"
+    )
     assert [scan.status for scan in beside.tracking.scans] == ["in_transit"]
 
 
