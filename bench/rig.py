@@ -4,6 +4,8 @@ The load comes over HTTP from threads of this process, one address a shopper (X-
 with TRUSTED_PROXIES=1), so that rate limits stay switched on.
 """
 
+import hashlib
+import hmac
 import http.client
 import os
 import re
@@ -30,6 +32,8 @@ COMMON = {
     "LOG_LEVEL": "INFO",
     "PYTHONUNBUFFERED": "1",
 }
+#: Signs the sandbox's webhooks, derived as the shop does it.
+SECRET = hashlib.sha256(f"sandbox:{COMMON['SECRET_KEY']}".encode()).hexdigest()
 ADDRESS = {
     "email": "asha@shopper.example", "tel": "+919812345678", "country": "IN", "name": "Asha Rao",
     "postal_code": "560001", "city": "Bengaluru", "state": "Karnataka",
@@ -200,3 +204,18 @@ class Shopper:
     def place(self, form: dict[str, str]) -> Answer:
         """Press the button."""
         return self.ask("POST", "/checkout", form)
+
+
+def post_signed(shopper: Shopper, body: str) -> int:
+    """Post a message as the sandbox signs it; returns the status."""
+    moment = int(time.time())
+    mac = hmac.new(SECRET.encode(), f"{moment}.{body}".encode(), hashlib.sha256).hexdigest()
+    headers = {
+        "X-Forwarded-For": shopper.address,
+        "Content-Type": "application/json",
+        "X-Sandbox-Signature": f"t={moment},v1={mac}",
+    }
+    shopper.connection.request("POST", "/webhooks/sandbox", body, headers)
+    response = shopper.connection.getresponse()
+    response.read()
+    return response.status

@@ -6,8 +6,6 @@ figure to reach beside each, and writes bench/results/<time>.json. `--quick` tak
 """
 
 import argparse
-import hashlib
-import hmac
 import json
 import resource
 import subprocess
@@ -25,8 +23,18 @@ import sqlalchemy as sa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench import deliveries  # noqa: E402
 from bench.measuring import Measured, family_of, measure, resident_mib, summed  # noqa: E402
-from bench.rig import BIN, COMMON, Rig, Shopper, free_port, running, wait_for  # noqa: E402
+from bench.rig import (  # noqa: E402
+    BIN,
+    COMMON,
+    Rig,
+    Shopper,
+    free_port,
+    post_signed,
+    running,
+    wait_for,
+)
 from shop import create_app  # noqa: E402
 from shop.catalog import demo  # noqa: E402
 from shop.database import transaction  # noqa: E402
@@ -35,7 +43,6 @@ from tests.servers import Postgres  # noqa: E402
 
 PRODUCTS = 1_000
 SHOPPERS = 8
-SECRET = hashlib.sha256(f"sandbox:{COMMON['SECRET_KEY']}".encode()).hexdigest()
 
 
 class Bench:
@@ -283,6 +290,18 @@ class Bench:
             ).fetchone()
         return int(row[0]) if row else 0
 
+    def deliveries(self, orders: int) -> None:
+        """With providers that answer in 200 ms: one worker, one order at a time."""
+        took = deliveries.measured(self.server, self.folder / "deliveries", orders)
+        for name, seconds, most in (
+            ("webhook → shipment", [one.shipment for one in took], 3),
+            ("webhook → mail", [one.mail for one in took], 5),
+        ):
+            done = summed(seconds, sum(seconds), 0, 0)
+            self.row(f"{name}, middle", done.p50_ms / 1000, "s", "")
+            slow = max(seconds)
+            self.row(f"    slowest of {orders}", slow, "s", f"< {most} s", slow / most)
+
     def memory(self, rig: Rig) -> None:
         """Resident memory after the load, and how long a start takes, each beside the floor's."""
         web = max(
@@ -317,21 +336,6 @@ class Bench:
             raise SystemExit(f"{what}: {done.errors} of {done.count} requests failed")
 
 
-def post_signed(shopper: Shopper, body: str) -> int:
-    """Post a message as the sandbox signs it; returns the status."""
-    moment = int(time.time())
-    mac = hmac.new(SECRET.encode(), f"{moment}.{body}".encode(), hashlib.sha256).hexdigest()
-    headers = {
-        "X-Forwarded-For": shopper.address,
-        "Content-Type": "application/json",
-        "X-Sandbox-Signature": f"t={moment},v1={mac}",
-    }
-    shopper.connection.request("POST", "/webhooks/sandbox", body, headers)
-    response = shopper.connection.getresponse()
-    response.read()
-    return response.status
-
-
 def main() -> None:
     """Run everything once and keep the result."""
     parser = argparse.ArgumentParser()
@@ -350,6 +354,7 @@ def main() -> None:
                 bench.webhooks(rig)
                 bench.jobs(rig)
                 bench.memory(rig)
+            bench.deliveries(5 if seconds < 10 else 20)
         finally:
             bench.server.stop()
     keep(bench.rows)

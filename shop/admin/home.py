@@ -74,6 +74,7 @@ class Light:
     limit: str
     sentence: str
     since: datetime | None
+    measured_at: datetime | None
 
 
 def _alerts() -> list[Light]:
@@ -83,11 +84,12 @@ def _alerts() -> list[Light]:
 
 def _light(rule: Rule, row: Alert | None) -> Light:
     if row is None:
-        return Light(rule, False, "", "", "Not measured yet.", None)
+        return Light(rule, False, "", "", "Not measured yet.", None, None)
     figure = shown(row.value, rule.unit)
     limit = f"{'≥' if rule.is_under else '≤'} {shown(row.threshold, rule.unit)}"
     sentence = sentence_of(rule, row.value, row.sample, row.threshold)
-    return Light(rule, row.state == AlertState.FIRING, figure, limit, sentence, row.since)
+    is_firing = row.state == AlertState.FIRING
+    return Light(rule, is_firing, figure, limit, sentence, row.since, row.measured_at)
 
 
 @dataclass(frozen=True)

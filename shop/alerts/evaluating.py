@@ -113,6 +113,9 @@ def _step(row: Alert, rule: Rule, bad: bool, repeat_hours: int, now: datetime) -
     row.better_since = None
     if rule.is_each and (row.value or 0) > (row.told_value or 0):
         return telling.MORE
+    if rule.is_each:
+        # Fewer than were told of: the next one is news again.
+        row.told_value = row.value
     if row.last_told_at is None or now - row.last_told_at >= timedelta(hours=repeat_hours):
         return telling.STILL
     return ""

@@ -20,6 +20,8 @@ from shop.stock.models import Reservation, ReservationState, StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 ERROR_MINUTES = 5
+WITHOUT_GATEWAY = ("bank_transfer", "cod", "gift_card")
+"""Ways to pay that no outside party can refuse."""
 LATE_WEBHOOK_SECONDS = 120
 """A message that is not processed by then counts as failing; it is tried for hours before it is given up."""
 LATE_MAIL_SECONDS = 300
@@ -45,12 +47,14 @@ def payments() -> Measured:
     """Of the payments begun in the last hour that came to an end: how many succeeded.
 
     One that the gateway did not even answer has not succeeded. One that the shopper left is not
-    counted: people leave for reasons of their own.
+    counted: people leave for reasons of their own. Nor is what no gateway decides about.
     """
     ended = [AttemptStatus.CAPTURED, AttemptStatus.FAILED, AttemptStatus.UNKNOWN]
     found = _grouped(
         select(Payment.status, func.count()).where(
-            Payment.created_at >= in_future(hours=-1), Payment.status.in_(ended)
+            Payment.created_at >= in_future(hours=-1),
+            Payment.status.in_(ended),
+            Payment.gateway.not_in(WITHOUT_GATEWAY),
         ),
         Payment.status,
     )

@@ -66,7 +66,7 @@ def words_of(told: dict[str, Any]) -> Words:
     url = url_for(rule.endpoint, **rule.arguments, _external=True)
     if told["what"] == ENDED:
         return Words(
-            head, f"The figure has been good again since {_clock(told['since'])}.", "", url
+            head, f"The figure is good again; over since {_clock(told['since'])}.", "", url
         )
     sentence = sentence_of(rule, told["value"], told["sample"], told["threshold"])
     return Words(head, f"{sentence} Since {_clock(told['since'])}.", rule.advice, url)

@@ -76,6 +76,10 @@ def test_one_more_dispute_is_told_at_once_and_one_more_error_is_not():
     held = row(AlertState.FIRING, last_told_at=NOW, value=2, told_value=1)
     assert step(held, True, key="disputes") == "more"
     assert step(held, True, key="errors") == ""
+    held.told_value, held.value = 2, 1
+    assert step(held, True, key="disputes") == ""
+    held.value = 2
+    assert step(held, True, key="disputes") == "more"
 
 
 def test_a_sentence_says_figure_sample_and_threshold():

@@ -1,11 +1,13 @@
 """The alerts on the dashboard and in the metrics, and the address that is a secret."""
 
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 
 from shop.alerts.models import Alert, AlertState
 from shop.alerts.rules import RULES
-from shop.clock import in_future, utcnow
+from shop.clock import utcnow
 from shop.config import ConfigurationError, read_settings
 from shop.database import insert_ignore, transaction
 from shop.delivery.models import Shipment, Step
@@ -22,7 +24,7 @@ def state(shop, app):
     """Payments fail just now; a webhook took 2 s, a parcel 4 s."""
 
     def make():
-        order_id = make_order("paid").id
+        order_id, now = make_order("paid").id, utcnow()
         with transaction() as session:
             for key in RULES:
                 session.add(
@@ -34,19 +36,19 @@ def state(shop, app):
                 .where(Alert.key == "payment_success")
                 .values(state=AlertState.FIRING, value=84, sample=50, threshold=90)
             )
-            session.execute(sa.update(Order).values(paid_at=in_future(seconds=-10)))
+            session.execute(sa.update(Order).values(paid_at=now - timedelta(seconds=10)))
             session.add(
                 Shipment(
                     order_id=order_id, courier="sandbox", reference="r", step=Step.LABELLED,
-                    made_at=in_future(seconds=-6),
+                    made_at=now - timedelta(seconds=6),
                 )
             )  # fmt: skip
-            received_at = in_future(seconds=-60)
+            received_at = now - timedelta(seconds=60)
             insert_ignore(
                 WebhookEvent,
                 {
                     "source": "stripe", "event_id": "1", "kind": "x", "raw_body": b"", "headers": {},
-                    "received_at": received_at, "processed_at": in_future(seconds=-58),
+                    "received_at": received_at, "processed_at": received_at + timedelta(seconds=2),
                     "status": WebhookStatus.PROCESSED,
                 },
             )  # fmt: skip
@@ -101,7 +103,7 @@ def test_the_metrics_hold_the_same_figures(state, client):
         'shop_shipment_seconds{quantile="0.5"} 4.0',
         "shop_shipment_failure_ratio 0.0",
     ):
-        assert line.rpartition(".")[0] in told
+        assert line in told
 
 
 @pytest.mark.parametrize(
