@@ -2,6 +2,7 @@
 
 import os
 
+from shop.messaging.languages import LANGUAGES
 from shop.messaging.whatsapp_templates import WHATSAPP
 from tests.simulators import interakt, msg91, termii, twilio, wati, whatsapp_cloud
 from tests.simulators.messengers import Messenger
@@ -27,9 +28,12 @@ class Messengers:
             "interakt": interakt.Interakt(port=next(port)),
             "cloud": whatsapp_cloud.WhatsAppCloud(port=next(port)),
         }
+        approved = {one.name: len(one.parameters) for one in WHATSAPP.values()}
         for one in self.made.values():
-            one.takes_any_template = True
+            one.templates = approved
             one.goes, one.goes_after = GOES, GOES_AFTER
+        self.made["cloud"].languages = set(LANGUAGES)
+        self.made["twilio"].contents = {f"HX-{name}": count for name, count in approved.items()}
 
     def tell(self, shop: str) -> None:
         """Post receipts to the shop at that address."""

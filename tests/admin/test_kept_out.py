@@ -21,7 +21,7 @@ def three(app) -> dict[str, int]:
         consents.suppress("sms", "+919876543210", "opted_out")
         consents.suppress("whatsapp", "+919876543211", "by_hand")
     rows = db.session.execute(sa.select(Suppression.channel, Suppression.id))
-    return dict(row._tuple() for row in rows)
+    return {row.channel: row.id for row in rows}
 
 
 def test_the_list_says_who_and_why_and_finds_one(staff, three):

@@ -147,6 +147,7 @@ def test_a_person_pays_by_two_providers_refunds_and_stops_it(demo: Demo) -> None
     orders = [Shopper(demo.url).pays(method) for method in ("razorpay", "stripe")]
     assert len(set(orders)) == 2
     _let_the_courier_come(demo, orders[0])
+    _look_where_messages_arrive(demo)
     _refund_the_newest(demo)
     assert demo.end() == 0
     assert not demo.database.exists()
@@ -158,6 +159,13 @@ def _let_the_courier_come(demo: Demo, order: str) -> None:
     shown = panel.waits_for(panel.url, re.compile("Next scan"))
     panel.post(panel.url, order=_found(r'name="order" value="(\d+)"', shown)[1])
     Shopper(demo.url).waits_for(order, re.compile("Picked up, Kochi_Hub"))
+
+
+def _look_where_messages_arrive(demo: Demo) -> None:
+    """SMS and WhatsApp each have a page; nobody asked for news here."""
+    for kind in ("SMS", "WhatsApp messages"):
+        page = _found(kind + r" arrive at:\s+(\S+)", demo.said)[1]
+        assert "0 messages received" in Shopper(page).get(page)
 
 
 def _refund_the_newest(demo: Demo) -> None:

@@ -36,7 +36,7 @@ class WhatsAppCloud:
     """The channel and its webhook."""
 
     key = "cloud"
-    name = "WhatsApp Cloud API"
+    name = "Meta's Cloud API"
 
     def send(self, message: Outgoing) -> str:
         """POST a template; returns the wamid."""
