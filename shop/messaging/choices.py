@@ -64,16 +64,18 @@ def choices_of(person: User) -> list[Group]:
 
 def _choice(person: User, purpose: Purpose, kind: str) -> Choice:
     recipient = _recipient(person, kind)
-    is_on = bool(recipient) and consents.agreed(kind, recipient, purpose)
+    is_on = bool(recipient) and consents.may_send(kind, recipient, purpose) == ""
     return Choice(kind, f"{purpose.value}-{kind}", is_on, _why_fixed(person, purpose, kind))
 
 
 def _why_fixed(person: User, purpose: Purpose, kind: str) -> str:
+    reason = consents.is_suppressed(kind, _recipient(person, kind))
+    if kind == "email" and reason == SuppressionReason.BOUNCED:
+        return "Our mails came back from this address. Write to us, and we try again."
     if (kind, purpose) in consents.GIVEN_BY_ORDERING:
         return "Always on: it is your receipt."
     if kind == "email" and person.email_confirmed_at is None:
         return "Confirm your email address first."
-    reason = consents.is_suppressed(kind, _recipient(person, kind))
     if reason == SuppressionReason.OPTED_OUT:
         return "You answered STOP. Send us START there to hear from us again."
     return ""

@@ -221,9 +221,13 @@ def doubt(found: Notification, words: str) -> None:
 
 def _question(found: Notification) -> Request | None:
     """Ask about it, where its provider can be asked; else a receipt or a person tells."""
-    if not isinstance(channel_by(found.channel, found.provider), Askable):
+    if not _can_be_asked(found.channel, found.provider):
         return None
     return _request(found, found.taken_up_at or found.created_at)
+
+
+def _can_be_asked(kind: str, provider: str) -> bool:
+    return bool(provider) and isinstance(channel_by(kind, provider), Askable)
 
 
 def _resolve(found: Notification, answer: Any) -> None:
@@ -295,7 +299,7 @@ def sweep(work: Work) -> None:
     )
     is_left = Notification.status.in_([Status.QUEUED, Status.SENDING])
     stuck = (
-        select(Notification.id)
+        select(Notification.id, Notification.status, Notification.channel, Notification.provider)
         .where(
             or_(is_left, is_doubtful),
             or_(Notification.not_before.is_(None), ~is_resting),
@@ -304,8 +308,9 @@ def sweep(work: Work) -> None:
         .order_by(Notification.id)
         .limit(500)
     )
-    for notification_id in db.session.scalars(stuck):
-        enqueue_sending(notification_id)
+    for found in db.session.execute(stuck):
+        if found.status != Status.UNCERTAIN or _can_be_asked(found.channel, found.provider):
+            enqueue_sending(found.id)
 
 
 @handles("messaging.unresolved", LOCAL)

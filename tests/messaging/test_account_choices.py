@@ -8,6 +8,7 @@ from shop.extensions import db
 from shop.messaging import consents
 from shop.messaging.models import Consent
 from tests import factories
+from tests.checkout import shopping
 
 NUMBER = "+919812345678"
 
@@ -103,3 +104,23 @@ def test_the_box_grants_and_its_absence_does_not(app, configure):
     assert consents.may_send("sms", NUMBER, "marketing")
     sources = db.session.scalars(db.select(Consent.source)).all()
     assert sources == ["checkout", "checkout"]
+
+
+def test_the_boxes_of_the_form_are_heard(client, app, configure):
+    configure(whatsapp_channel="cloud", messages_dry_run=True)
+    product = factories.make_product()
+    shopping.put_in_cart(client, product)
+    answer = shopping.send(
+        client, shopping.open_form(client), postal_code="x", news="1", remind="1"
+    )
+    assert answer.status_code == 422
+    assert consents.agreed("email", shopping.ADDRESS["email"], "reminders")
+    assert consents.may_send("whatsapp", "+919840012345", "transactional"), "nothing was placed yet"
+    shopping.buy(client, product, news="1")
+    assert consents.may_send("whatsapp", "+919840012345", "transactional") == ""
+
+
+def test_an_address_that_bounced_says_so_to_its_owner(shopper, person):
+    with transaction():
+        consents.suppress("email", person.email, "bounced")
+    assert "Our mails came back from this address" in shopper.get("/account/messages").text
