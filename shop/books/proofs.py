@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from shop.books import cards, flow, money, stock, timeline
+from shop.books import cards, flow, money, returns, stock, timeline
 from shop.books.reading import snapshot
 
 
@@ -35,6 +35,7 @@ PROOFS = (
     Proof("I24", "Every failed job has an incident", flow.jobs, is_light=True),
     Proof("I28", "One parcel for one order and sequence", flow.parcels),
     Proof("I29", "Nothing left that was not bought", flow.shipped),
+    Proof("I39", "What goes back was delivered, and is counted once", returns.counted),
     Proof("I33", "What people changed is in the audit", flow.audited),
 )
 

@@ -99,7 +99,9 @@ class Book:
             return False
         is_last = bool(request.booking.awb)
         if is_last:
-            _tell_way(found, order, f"{parcel.courier_name or 'The courier'} will fetch it")
+            _tell_way(
+                found, order, f"{parcel.courier_name or 'The courier'} will fetch {found.reference}"
+            )
         return not is_last
 
     def gave_up(self, work: Work, words: str) -> None:
@@ -133,7 +135,7 @@ def _by_customer(request: ReturnRequest, order: Order, why: str) -> None:
     if why:
         text = f"No courier fetches return {request.reference}: {why}"
         note(request, order, "system", text, for_customer=False)
-    _tell_way(request, order, "Please send it to us")
+    _tell_way(request, order, f"Please send {request.reference} to us")
 
 
 def _tell_way(request: ReturnRequest, order: Order, text: str) -> None:
@@ -170,7 +172,13 @@ class CancelWay:
     def record(self, work: Work, request: Way, answer: None) -> None:
         """In the timeline, for staff."""
         found, order = locked(request.return_id)
-        note(found, order, "system", "The courier will not come for it", for_customer=False)
+        note(
+            found,
+            order,
+            "system",
+            f"The courier will not come for {found.reference}",
+            for_customer=False,
+        )
 
 
 # --- asking ----------------------------------------------------------------------------------

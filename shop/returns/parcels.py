@@ -182,7 +182,13 @@ def _came_all_the_same(
     """Turned down or withdrawn, and the goods are here: a person must look."""
     if status == S.DELIVERED and request.state != ReturnState.CLOSED:
         order.attention = f"Return {request.reference} came though it is {request.state.value}"
-        note(request, order, actor, "The return arrived all the same", for_customer=False)
+        note(
+            request,
+            order,
+            actor,
+            f"Return {request.reference} arrived all the same",
+            for_customer=False,
+        )
 
 
 def _went_wrong(request: ReturnRequest, order: Order, status: ShipmentStatus, actor: str) -> None:

@@ -24,7 +24,7 @@ R = ReturnState
 
 @dataclass(frozen=True)
 class Step:
-    """From any of `sources` to `target`; `text` is the timeline's, `tells` the message's event."""
+    """From any of `sources` to `target`; `text` is the timeline's, about {} of that reference; `tells` the message's event."""
 
     sources: frozenset[ReturnState]
     target: ReturnState
@@ -34,14 +34,14 @@ class Step:
 
 # fmt: off
 STEPS: dict[str, Step] = {
-    "approve":  Step(frozenset({R.REQUESTED}),                            R.APPROVED,   "Return approved"),
-    "refuse":   Step(frozenset({R.REQUESTED, R.RECEIVED}),                R.REFUSED,    "Return turned down",       "return_refused"),
-    "withdraw": Step(frozenset({R.REQUESTED, R.APPROVED}),                R.WITHDRAWN,  "Return withdrawn"),
-    "drop":     Step(frozenset({R.REQUESTED, R.APPROVED, R.ON_ITS_WAY}),  R.WITHDRAWN,  "Return dropped: it never came"),
-    "send":     Step(frozenset({R.APPROVED}),                             R.ON_ITS_WAY, "Return on its way to us"),
-    "receive":  Step(frozenset({R.APPROVED, R.ON_ITS_WAY}),               R.RECEIVED,   "Return arrived",           "return_received"),
-    "refund":   Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return done, refunded",    "return_closed"),
-    "exchange": Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return done, replaced",    "return_closed"),
+    "approve":  Step(frozenset({R.REQUESTED}),                            R.APPROVED,   "Return {} approved"),
+    "refuse":   Step(frozenset({R.REQUESTED, R.RECEIVED}),                R.REFUSED,    "Return {} turned down",       "return_refused"),
+    "withdraw": Step(frozenset({R.REQUESTED, R.APPROVED}),                R.WITHDRAWN,  "Return {} withdrawn"),
+    "drop":     Step(frozenset({R.REQUESTED, R.APPROVED, R.ON_ITS_WAY}),  R.WITHDRAWN,  "Return {} dropped: it never came"),
+    "send":     Step(frozenset({R.APPROVED}),                             R.ON_ITS_WAY, "Return {} on its way to us"),
+    "receive":  Step(frozenset({R.APPROVED, R.ON_ITS_WAY}),               R.RECEIVED,   "Return {} arrived",           "return_received"),
+    "refund":   Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return {} done, refunded",    "return_closed"),
+    "exchange": Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return {} done, replaced",    "return_closed"),
 }
 # fmt: on
 """Approving tells nobody yet: how it comes back is known when the courier has answered (jobs.py)."""
@@ -102,7 +102,8 @@ def move(
     if not result.rowcount:  # type: ignore[attr-defined]
         raise Conflict(_moved_on(request))
     db.session.refresh(request)
-    note(request, order, actor, f"{found.text}: {why}" if why else found.text)
+    text = found.text.format(request.reference)
+    note(request, order, actor, f"{text}: {why}" if why else text)
     audit.write(
         actor, f"return.{step}", f"order:{order.number}",
         {"state": old.value}, {"state": found.target.value, "return": request.reference},

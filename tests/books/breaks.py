@@ -354,6 +354,20 @@ BREAKS: dict[str, Break] = {
         ),
         "shipments:{shipment} was begun after its order was closed",
     ),
+    "I39-counted": one(
+        LINE.format("returned_quantity = 1"), "order_lines:{line} says 1 go back, its returns hold 0"
+    ),
+    "I39-delivered": Break(
+        (
+            LINE.format("returned_quantity = 1"),
+            "INSERT INTO return_requests (id, order_id, reference, state, state_at, resolution, reason, words,"
+            " staff_note, refusal, refund_minor, created_at, updated_at) SELECT 1, id, 'R', 'requested', placed_at,"
+            " 'refund', 'other', '', '', '', 0, placed_at, placed_at FROM orders WHERE id = {order}",
+            "INSERT INTO return_lines (id, return_id, order_line_id, quantity, condition, created_at, updated_at)"
+            " SELECT 1, 1, {line}, 1, '', placed_at, placed_at FROM orders WHERE id = {order}",
+        ),
+        "order_lines:{line} has 1 going back, 0 were delivered",
+    ),
     "I33-order": one(
         step("accepted", "paid", "processing", actor="user:2"),
         "audit_entries:order:{number} lacks order.accepted by user:2",

@@ -102,8 +102,8 @@ def test_news_that_comes_twice_or_late_moves_nothing(asked, run_jobs, the_return
     assert the_return().state == ReturnState.RECEIVED
     assert told().count("return_received") == 1
     moves = db.session.scalars(select(OrderEvent.text).filter_by(kind="return")).all()
-    assert moves.count("Return arrived") == 1
-    assert "Return on its way to us" not in moves
+    assert moves.count(f"Return {asked.reference} arrived") == 1
+    assert f"Return {asked.reference} on its way to us" not in moves
 
 
 def test_where_the_courier_has_no_returns_the_customer_sends_it(
@@ -169,6 +169,7 @@ def test_a_withdrawn_return_is_not_fetched(asked, run_jobs, the_return):
     assert the_return().state == ReturnState.WITHDRAWN
 
 
+@pytest.mark.forces("return_waits")
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_never_sent_lapses_and_what_waits_is_an_incident(
     asked, run_jobs, the_return, turn_clock
@@ -202,6 +203,7 @@ def test_silent_returns_are_asked_about(asked, run_jobs, turn_clock, the_return)
     assert the_return().state == ReturnState.ON_ITS_WAY
 
 
+@pytest.mark.forces("return_parcel")
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_lost_return_gets_a_person(asked, run_jobs, the_return):
     approve(asked)
