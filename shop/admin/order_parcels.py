@@ -9,6 +9,7 @@ from shop.admin.order import show_order
 from shop.admin.order_facts import locked_order, order_of
 from shop.admin.rendering import done, shown_again
 from shop.audit import recording as audit
+from shop.config import settings
 from shop.database import transaction
 from shop.delivery import by_hand, choosing, papers, parking, shipping
 from shop.delivery.couriers.manual import KEY as MANUAL
@@ -88,30 +89,16 @@ def order_book(number: str) -> ResponseReturnValue:
 @needs(Right.MOVE_ORDERS)
 @shown_again(show_order)
 def order_put_together(number: str) -> ResponseReturnValue:
-    """Put what is in no parcel into one, and open it: who carries it is chosen there."""
+    """Put what is in no parcel into one, and ask who carries it: it is booked once that is chosen."""
     with transaction():
         order = locked_order(number)
+        if settings().courier == MANUAL:
+            raise Refused("Staff take the parcels to a carrier themselves: make one by hand.")
         made = shipping.reserve(order)
         if made is None:
             raise Refused("Everything of this order is in a parcel.")
         audit.write(staff_actor(), "shipment.put_together", f"order:{order.number}")
-        view = "admin.parcel_number" if made.courier == MANUAL else "admin.parcel_carriers"
-        page = url_for(view, number=number, shipment_id=made.id)
-    return leave_for(page)
-
-
-@bp.post("/orders/<number>/shipments/by-hand")
-@needs(Right.MOVE_ORDERS)
-@shown_again(show_order)
-def order_by_hand(number: str) -> ResponseReturnValue:
-    """Put what is in no parcel into one that staff take to a carrier themselves."""
-    with transaction():
-        order = locked_order(number)
-        made = shipping.reserve(order, courier_key=MANUAL)
-        if made is None:
-            raise Refused("Everything of this order is in a parcel.")
-        audit.write(staff_actor(), "shipment.by_hand", f"order:{order.number}")
-        page = url_for("admin.parcel_number", number=number, shipment_id=made.id)
+        page = url_for("admin.parcel_carriers", number=number, shipment_id=made.id)
     return leave_for(page)
 
 

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from tests import factories
+from tests.delivery.conftest import parcels
+
+__all__ = ["parcels", "staff"]
 
 
 @pytest.fixture

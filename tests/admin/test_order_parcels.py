@@ -11,7 +11,6 @@ from shop.extensions import db
 from shop.jobs.models import Job
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
-from tests.delivery.conftest import parcels  # noqa: F401  (the stand-in, for this file too)
 from tests.factories import make_order
 
 UPS = "1Z5R89390357567127"
@@ -42,7 +41,7 @@ def actions():
 
 
 @pytest.fixture
-def parked(parcels, run_jobs):  # noqa: F811
+def parked(parcels, run_jobs):
     """An order whose parcel waits for a full wallet."""
     parcels.wallet_is_empty = True
     order = make_order("paid")
@@ -59,7 +58,7 @@ def by_hand(app):
     return order
 
 
-def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels, staff, run_jobs):  # noqa: F811
+def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels, staff, run_jobs):
     browser = staff("fulfilment")
     shown = browser.get(page_of(parked)).text
     assert "Parked" in shown
@@ -78,7 +77,7 @@ def test_the_carriers_are_shown_with_price_and_days_and_one_is_booked(
     parked,
     parcels,
     staff,
-    run_jobs,  # noqa: F811
+    run_jobs,
 ):
     browser, parcel_id = staff("fulfilment"), the_parcel().id
     shown = browser.get(of(parked, parcel_id, "carriers")).text
@@ -96,14 +95,14 @@ def test_the_carriers_are_shown_with_price_and_days_and_one_is_booked(
     assert actions() == {"shipment.carrier"}
 
 
-def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, staff):  # noqa: F811
+def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, staff):
     parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
     answer = staff("fulfilment").get(of(parked, the_parcel().id, "carriers"))
     assert answer.status_code == 422
     assert "gave no answer" in answer.text
 
 
-def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff):  # noqa: F811
+def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff):
     order = make_order("paid")
     browser = staff("fulfilment")
     answer = post(browser, order, "put-together")
@@ -142,16 +141,16 @@ def test_a_number_of_several_carriers_is_asked_about(by_hand, staff):
     assert "Type the tracking number" in empty.text
 
 
-def test_what_is_left_is_sent_by_hand(staff, app):
+def test_where_staff_carry_all_parcels_no_carrier_is_asked(staff, configure):
+    configure(courier="manual")
     order = make_order("paid")
     browser = staff("fulfilment")
-    answer = post(browser, order, "by-hand")
-    assert answer.headers["Location"].endswith(f"/shipments/{the_parcel().id}/number")
-    assert the_parcel().courier == "manual"
-    assert post(browser, order, "by-hand").status_code == 422
+    assert "Choose carrier" not in browser.get(page_of(order)).text
+    assert post(browser, order, "put-together").status_code == 422
+    assert db.session.scalars(select(Shipment)).all() == []
 
 
-def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):  # noqa: F811
+def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):
     browser = staff("fulfilment")
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 303
     run_jobs()
@@ -160,7 +159,7 @@ def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 422
 
 
-def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, client, run_jobs):  # noqa: F811
+def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, client, run_jobs):
     order, other = make_order("paid"), make_order("pending_payment")
     run_jobs()
     browser, parcel_id = staff("fulfilment"), the_parcel().id
@@ -178,7 +177,7 @@ def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, clien
     assert "the courier bills 0.72 kg" in shown
 
 
-def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):  # noqa: F811
+def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):
     order = make_order("paid")
     run_jobs()
     with transaction():
