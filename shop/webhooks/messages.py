@@ -20,6 +20,9 @@ PREFIX = "messages/"
 #: Where our message id, which a provider was told as a part of its callback's address, is kept.
 REFERENCE = "Reference"
 
+#: Whose messages a source's receipts are about, where it is called otherwise.
+CARRIER = {ses.KEY: "smtp"}
+
 WAIT_FOR_OURS = timedelta(minutes=2)
 """News may overtake the answer to our own call; after this it is of a message of somebody else's."""
 
@@ -70,7 +73,8 @@ def apply(event: WebhookEvent) -> WebhookStatus:
         enqueue("webhooks.confirm_sns", {"event_id": event.id}, key=str(event.id))
         return WebhookStatus.PROCESSED
     receipts = _read(event, key)
-    unknown = [one for one in receipts if not apply_receipt(one, key)]
+    carrier = CARRIER.get(key, key)
+    unknown = [one for one in receipts if not apply_receipt(one, carrier)]
     if unknown and utcnow() - event.received_at < WAIT_FOR_OURS:
         raise TryLater("it names a message that is not here yet")
     return WebhookStatus.PROCESSED if len(unknown) < len(receipts) else WebhookStatus.IGNORED

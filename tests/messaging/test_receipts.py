@@ -449,6 +449,16 @@ def test_a_mail_is_known_by_amazons_id_since_its_message_id_is_replaced(mail, ru
     assert mail.row(ours).status == S.DELIVERED
 
 
+@sqlite_only
+def test_a_mail_whose_end_was_unknown_is_known_by_its_delivery(mail, run_jobs):
+    mail.send(recipient="asha@shopper.example", message_id="<1@shop.example>", html="<p>x</p>")
+    ours = mail.note(S.UNCERTAIN, recipient="asha@shopper.example")
+    mail.stand_in.settle()
+    mail.carry()
+    run_jobs()
+    assert mail.row(ours).status == S.DELIVERED
+
+
 @pytest.mark.parametrize(
     ("recipient", "what", "status", "reason"),
     [
