@@ -113,6 +113,7 @@ def show_incident(
         number=_numbers([found.order_id]).get(found.order_id or 0),
         job=db.session.get(Job, found.job_id) if found.job_id else None,
         failure=catalogue.failure_of(found.fingerprint),
+        to_do=catalogue.to_do(found.fingerprint, found.context),
         remedy=remedy if remedy and can(remedy.right) else None,
         earlier=_earlier(found),
         note=request.form.get("note", ""),

@@ -13,6 +13,8 @@ from shop.cart.models import Cart, CartLine
 from shop.delivery.models import Shipment
 from shop.errors import Refused
 from shop.extensions import db
+from shop.incidents.forgetting import erase as erase_contacts
+from shop.incidents.models import Incident
 from shop.messaging.forgetting import erase as erase_wishes
 from shop.messaging.forgetting import kept_about
 from shop.messaging.models import Notification
@@ -36,6 +38,7 @@ PAYMENT = ("reference", "gateway", "method", "amount_minor", "captured_minor", "
            "currency", "status", "payer_email", "payer_phone", "created_at", "captured_at")  # fmt: skip
 SHIPMENT = ("awb", "courier_name", "status", "estimated_at", "delivered_at")
 EVENT = ("kind", "text", "occurred_at")
+INCIDENT = ("issue", "created_at", "resolved_at")
 MESSAGE = (
     "template", "channel", "recipient", "subject", "body_text", "sent_at", "delivered_at", "read_at",
 )  # fmt: skip
@@ -68,6 +71,7 @@ def everything_about(user_id: int) -> dict[str, Any]:
         "cart": _cart_of(user_id),
         "orders": _orders(orders, ids),
         "returns": returns_of(ids),
+        "incidents": _rows(select(Incident).where(Incident.order_id.in_(ids)), INCIDENT),
         "messages": _rows(select(Notification).where(told), MESSAGE),
         **{
             what: _rows(query, WISHES[what])
@@ -131,5 +135,7 @@ def erase(user_id: int) -> None:
         raise StaffStay
     erase_wishes(user_id, person.email, person.phone)
     db.session.execute(delete(Cart).where(Cart.user_id == user_id, Cart.ordered_at.is_(None)))
-    erase_returns(db.session.scalars(select(Order.id).filter_by(user_id=user_id)).all())
+    ordered = db.session.scalars(select(Order.id).filter_by(user_id=user_id)).all()
+    erase_returns(ordered)
+    erase_contacts(ordered)
     people.blank(user_id)

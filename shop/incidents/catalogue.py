@@ -5,7 +5,9 @@ a job that gave up it is "job:" and the kind. A test reads all faults and all ki
 code and compares them with this table, both ways; another has each of them forced.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shop.incidents.models import Category, Severity
 
@@ -174,7 +176,11 @@ def failure_of(fault: str) -> Failure | None:
     return FAILURES.get(key_of(fault))
 
 
-def to_do(fault: str) -> str:
-    """What a person should do about it; empty when the fault is not known."""
+def to_do(fault: str, context: Mapping[str, Any] | None = None) -> str:
+    """What a person should do about it; empty when the fault is not known.
+
+    Who opened the incident may know better: `whatToDo` in its context goes first.
+    """
     known = failure_of(fault)
-    return known.to_do if known else ""
+    told = (context or {}).get("whatToDo")
+    return str(told) if told else known.to_do if known else ""

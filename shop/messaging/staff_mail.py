@@ -129,7 +129,7 @@ def of_incident(payload: dict[str, Any]) -> StaffMail | None:
         return None
     often = f" Seen {found.repeats + 1} times." if found.repeats else ""
     order = f" (order {found.context['orderId']})" if found.context.get("orderId") else ""
-    to_do = catalogue.to_do(found.fingerprint)
+    to_do = catalogue.to_do(found.fingerprint, found.context)
     return StaffMail(
         subject=f"{found.severity.value.capitalize()}: {found.issue}"[:180],
         headline="Something needs you now",

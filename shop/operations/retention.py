@@ -8,6 +8,7 @@ from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
 from shop.delivery import papers
 from shop.extensions import db
+from shop.incidents import forgetting as incidents_forgetting
 from shop.jobs import maintenance
 from shop.jobs.handlers import Policy, Work, handles
 from shop.limits import forget_old_tries
@@ -38,6 +39,7 @@ def run(work: Work) -> None:
     papers.forget_old()
     forget_pictures()
     forgetting.forget_old()
+    incidents_forgetting.forget_old()
     counting.forget_old()
 
 

@@ -26,7 +26,7 @@ def document(*blocks: Node) -> Node:
     return {"type": "doc", "version": 1, "content": kept}
 
 
-def text(words: str, *, mark: Node | None = None) -> Node:
+def inline(words: str, *, mark: Node | None = None) -> Node:
     """A text node. It may not be empty."""
     node: Node = {"type": "text", "text": words or "–"}
     return {**node, "marks": [mark]} if mark else node
@@ -34,24 +34,24 @@ def text(words: str, *, mark: Node | None = None) -> Node:
 
 def heading(words: str) -> Node:
     """A heading of the third level."""
-    return {"type": "heading", "attrs": {"level": 3}, "content": [text(words)]}
+    return {"type": "heading", "attrs": {"level": 3}, "content": [inline(words)]}
 
 
 def paragraph(words: str) -> Node:
     """A paragraph of plain text."""
-    return {"type": "paragraph", "content": [text(words)]}
+    return {"type": "paragraph", "content": [inline(words)]}
 
 
 def link(words: str, address: str) -> Node:
     """A paragraph that is a link."""
     mark = {"type": "link", "attrs": {"href": address}}
-    return {"type": "paragraph", "content": [text(words, mark=mark)]}
+    return {"type": "paragraph", "content": [inline(words, mark=mark)]}
 
 
 def fact(name: str, value: Any) -> Node:
     """A paragraph of a name and its value."""
-    shown = text(str(value), mark={"type": "code"})
-    return {"type": "paragraph", "content": [text(f"{name} "), shown]}
+    shown = inline(str(value), mark={"type": "code"})
+    return {"type": "paragraph", "content": [inline(f"{name} "), shown]}
 
 
 def bullets(items: list[Node]) -> Node:
@@ -63,4 +63,4 @@ def bullets(items: list[Node]) -> Node:
 def code(words: str) -> Node:
     """A block of fixed-width text, cut at its end."""
     cut = words if len(words) <= CODE_LETTERS else words[:CODE_LETTERS] + "\n…"
-    return {"type": "codeBlock", "content": [text(cut)]}
+    return {"type": "codeBlock", "content": [inline(cut)]}
