@@ -1,74 +1,25 @@
 """What providers tell of messages: proven, stored once, and brought into the message that it is about."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shop.clock import utcnow
 from shop.config import settings
 from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Incident
-from shop.jobs.models import Job
 from shop.messaging import consents
-from shop.messaging.channels import channel_by, ses
-from shop.messaging.models import Notification, NotificationStatus, Purpose
+from shop.messaging.models import NotificationStatus, Purpose
 from shop.providers import reset_lines
-from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
-from tests.messaging.ways import BY_ID, DIGITS, OUTGOING, WAYS, Way
-from tests.simulators import ses as amazon
+from shop.webhooks.models import WebhookRefusal, WebhookStatus
+from tests.messaging.desk import Desk, events
+from tests.messaging.ways import BY_ID, DIGITS, OUTGOING, WAYS
 from tests.simulators.messengers import Messenger
-from tests.simulators.scripted import Scripted
 
 S = NotificationStatus
 ALL = [way.id for way in WAYS]
 WITH_REFERENCE = [way.id for way in WAYS if way.carries_reference]
-
-
-class Desk:
-    """One way in the shop, its stand-in, and the post between them, carried by hand."""
-
-    def __init__(self, way: Way, stand_in: Messenger, client: Any) -> None:
-        self.way, self.stand_in, self.client = way, stand_in, client
-
-    def note(self, status: S = S.SENT, provider_id: str | None = None, **more: Any) -> int:
-        """A message as the table holds it once it was taken up."""
-        values = {
-            "template": "order_shipped", "channel": self.way.kind, "provider": self.way.key,
-            "recipient": OUTGOING.recipient, "message_id": OUTGOING.message_id, "subject": "Shipped",
-            "dedupe_key": f"{self.way.id}:{utcnow().timestamp()}", "context": {},
-        }  # fmt: skip
-        with transaction():
-            row = Notification(**{**values, **more}, status=status, provider_id=provider_id)
-            db.session.add(row)
-            db.session.flush()
-            return row.id
-
-    def send(self, **changes: Any) -> str:
-        return channel_by(self.way.kind, self.way.key).send(replace(OUTGOING, **changes))
-
-    def sent(self) -> tuple[str, int]:
-        """A message that was handed over: the provider's id, and ours."""
-        made = self.send()
-        return made, self.note(provider_id=made)
-
-    def carry(self, *, times: int = 1, backwards: bool = False) -> list[int]:
-        """Bring what the stand-in posted; returns the answers."""
-        hooks, self.stand_in.outbox = self.stand_in.outbox, []
-        answers = []
-        for hook in (reversed(hooks) if backwards else hooks) if times else ():
-            for _ in range(times):
-                path = hook.url.removeprefix(settings().public_url)
-                headers = {"Content-Type": "application/json", **hook.sign(hook.body)}
-                told = self.client.post(path, data=hook.body, headers=headers)
-                answers.append(told.status_code)
-        return answers
-
-    def row(self, notification_id: int) -> Notification:
-        db.session.rollback()
-        return db.session.get_one(Notification, notification_id)
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +64,6 @@ def desks(*ids: str, both: bool = False) -> Callable[[Any], Any]:
 
 def steps(desk: Desk) -> tuple[str, ...]:
     return ("sent", "delivered") if desk.way.key == "termii" else ("sent", "delivered", "read")
-
-
-def events() -> list[WebhookEvent]:
-    db.session.rollback()
-    return list(db.session.scalars(db.select(WebhookEvent).order_by(WebhookEvent.id)))
 
 
 @desks()
@@ -403,129 +349,3 @@ def test_who_is_not_set_up_has_no_address(client, app):
     for name in ("twilio", "wati/guess", "ses/guess", "pigeon", "smtp", "mailbox"):
         assert client.post(f"/webhooks/messages/{name}", data=b"{}").status_code == 404
     assert client.get("/webhooks/messages/twilio").status_code == 405
-
-
-# --- mail by Amazon SES -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def one_ses() -> Iterator[amazon.Ses]:
-    made = amazon.Ses()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def mail(app, client, configure, one_ses) -> Desk:
-    one_ses.messages.clear()
-    one_ses.outbox.clear()
-    one_ses.delivers = False
-    configure(
-        smtp_url=one_ses.smtp_url, ses_webhook_secret=(amazon.SECRET,), ses_topic_arn=amazon.TOPIC,
-        ses_configuration_set="till",
-    )  # fmt: skip
-    one_ses.webhook_url = f"{settings().public_url}/webhooks/messages/ses/{amazon.SECRET}"
-    reset_lines()
-    way = Way("email", "smtp", lambda: one_ses, lambda made: {}, "")
-    return Desk(way, one_ses, client)
-
-
-def mailed(mail: Desk, recipient: str) -> int:
-    """A mail that SES took; the message's id in the table."""
-    made = mail.send(recipient=recipient, message_id="<1@shop.example>", subject="Shipped", html="<p>x</p>")  # fmt: skip
-    return mail.note(provider_id=made, recipient=recipient, message_id="<1@shop.example>")
-
-
-@sqlite_only
-def test_a_mail_is_known_by_amazons_id_since_its_message_id_is_replaced(mail, run_jobs):
-    ours = mailed(mail, "asha@shopper.example")
-    (made,) = mail.stand_in.messages
-    assert mail.row(ours).provider_id == made
-    assert made in mail.stand_in.mails[made]["Message-ID"]
-    assert mail.stand_in.messages[made].more["set"] == "till"
-    mail.stand_in.settle()
-    assert mail.carry() == [200]
-    run_jobs()
-    assert mail.row(ours).status == S.DELIVERED
-
-
-@sqlite_only
-def test_a_mail_whose_end_was_unknown_is_known_by_its_delivery(mail, run_jobs):
-    mail.send(recipient="asha@shopper.example", message_id="<1@shop.example>", html="<p>x</p>")
-    ours = mail.note(S.UNCERTAIN, recipient="asha@shopper.example")
-    mail.stand_in.settle()
-    mail.carry()
-    run_jobs()
-    assert mail.row(ours).status == S.DELIVERED
-
-
-@pytest.mark.parametrize(
-    ("recipient", "what", "status", "reason"),
-    [
-        ("bounce@simulator.amazonses.com", "bounce", S.FAILED, "bounced"),
-        ("Complaint@Shopper.example", "complaint", S.DELIVERED, "complained"),
-        ("full@shopper.example", "soft", S.FAILED, ""),
-    ],
-)
-def test_bounces_and_complaints_mark_the_address(mail, run_jobs, recipient, what, status, reason):
-    ours = mailed(mail, recipient)
-    (made,) = mail.stand_in.messages
-    mail.stand_in.report(made, what)
-    assert mail.carry(times=2) == [200, 200]
-    run_jobs()
-    assert mail.row(ours).status == status
-    assert consents.is_suppressed("email", recipient) == reason
-
-
-@sqlite_only
-def test_a_bounce_of_a_mail_that_is_in_no_table_marks_the_address_too(mail, run_jobs):
-    mail.stand_in.notify(amazon.notice("unknown-1", "gone@shopper.example", "bounce"))
-    mail.carry()
-    run_jobs()
-    assert consents.is_suppressed("email", "gone@shopper.example") == "bounced"
-    assert events()[0].status == WebhookStatus.PROCESSED
-
-
-@sqlite_only
-def test_another_topic_and_another_address_are_refused(mail):
-    mail.stand_in.notify(amazon.notice("1", "a@b.example", "bounce"), topic="arn:aws:sns:evil")
-    mail.stand_in.webhook_url += "x"
-    mail.stand_in.notify(amazon.notice("1", "a@b.example", "bounce"))
-    assert mail.carry() == [400, 400]
-    assert events() == []
-    assert consents.is_suppressed("email", "a@b.example") == ""
-
-
-@sqlite_only
-@pytest.mark.parametrize(
-    ("address", "is_visited"),
-    [
-        ("https://sns.ap-south-1.amazonaws.com/?Action=ConfirmSubscription&Token=1", True),
-        ("https://sns.ap-south-1.amazonaws.com.evil.example/", False),
-        ("http://169.254.169.254/latest", False),
-    ],
-)
-def test_only_amazon_is_told_yes(mail, run_jobs, monkeypatch, address, is_visited):
-    visited: list[str] = []
-    monkeypatch.setattr(ses, "confirm", visited.append)
-    mail.stand_in.ask_to_confirm(address)
-    assert mail.carry() == [200]
-    run_jobs()
-    assert visited == ([address] if is_visited else [])
-    kinds = db.session.scalars(db.select(Job.kind)).all()
-    assert ("webhooks.confirm_sns" in kinds) == is_visited
-
-
-@sqlite_only
-def test_a_confirmation_that_is_refused_says_so(app):
-    from shop.providers import ProviderRefused
-
-    server = Scripted()
-    try:
-        server.status = 403
-        with pytest.raises(ProviderRefused):
-            ses.confirm(server.url)
-        server.status = 200
-        ses.confirm(server.url)
-    finally:
-        server.stop()
