@@ -20,6 +20,7 @@ from shop.messaging.models import Notification, Suppression
 from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, PaymentStatus
 from shop.payments.models import Dispute, Payment, Refund
+from shop.returns.models import ReturnRequest
 from shop.stock.models import Reservation, ReservationState
 
 
@@ -46,6 +47,9 @@ class OrderFacts:
     #: What stands against writing to the order's address and number.
     suppressions: Sequence[Suppression]
     incidents: Sequence[Incident]
+    returns: Sequence[ReturnRequest]
+    #: The return whose goods this order replaces.
+    replaces: ReturnRequest | None
     customer: Customer
     held_until: datetime | None
     older: str | None
@@ -127,6 +131,13 @@ def gather(number: str) -> OrderFacts:
         .order_by(Dispute.id.desc())
     )
     incidents = _of(Incident, order).where(Incident.status != IncidentStatus.RESOLVED)
+    returns = db.session.scalars(
+        select(ReturnRequest)
+        .where(
+            (ReturnRequest.order_id == order.id) | (ReturnRequest.replacement_order_id == order.id)
+        )
+        .order_by(ReturnRequest.id)
+    ).all()
     older, newer = _neighbours(order)
     return OrderFacts(
         order=order,
@@ -139,6 +150,8 @@ def gather(number: str) -> OrderFacts:
         ).all(),
         suppressions=suppressions_of([order.email, order.phone]),
         incidents=db.session.scalars(incidents.order_by(Incident.id.desc())).all(),
+        returns=[one for one in returns if one.order_id == order.id],
+        replaces=next((one for one in returns if one.order_id != order.id), None),
         customer=_customer(order),
         held_until=_held_until(order),
         older=older,

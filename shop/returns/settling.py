@@ -55,10 +55,7 @@ def refund(
     if amount != seen_minor:
         shown = format_minor(amount, order.currency)
         raise Refused(f"This comes to {shown}. Press the button again if that is right.")
-    move(
-        request, order, "refund", actor, why=format_minor(amount, order.currency),
-        resolution=Resolution.REFUND, refund_minor=amount,
-    )  # fmt: skip
+    move(request, order, "refund", actor, resolution=Resolution.REFUND, refund_minor=amount)
     _ask_for_refunds(request, order, due, amount, actor)
     return request, amount
 

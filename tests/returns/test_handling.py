@@ -365,6 +365,18 @@ def test_pictures_are_for_staff_with_the_right_only(staff, asked, client):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_orders_pages_lead_to_its_returns_and_s44_name_no_amount_to_who_sees_none(staff, asked):
+    checked_in(asked)
+    press(staff("manager"), asked, "refund", seen=20_000)
+    db.session.rollback()
+    shown = staff("fulfilment").get(f"/admin/orders/{asked.order.number}").text
+    assert f'{here(asked)}">{asked.reference}' in shown
+    assert "200.00" not in shown
+    assert "200.00" not in staff("fulfilment").get(here(asked)).text
+    assert "200.00" in staff("manager").get(here(asked)).text
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_note_is_kept_for_staff(staff, asked, client):
     browser = staff("support")
     assert press(browser, asked, "note", note="Called her").status_code == 303
