@@ -140,6 +140,7 @@ def show_editor(
         longest=LONGEST,
         known=placeholders_of(template),
         values=_values(sample, language),
+        spoken=overrides.spoken(template, channel, language),
         approved=WHATSAPP[template] if channel == "whatsapp" else None,
         versions=versions,
         names=names_of(f"user:{row.changed_by}" for row in versions),

@@ -166,32 +166,13 @@ def test_saved_words_are_what_the_next_message_says(order, staff):
     assert "Got it" not in render("order_confirmed", order.id, {}, "sv").subject
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("Hello {numbr}", "Did you mean {number}?"),
-        ("Hello {number", "A { has no } after it."),
-        ("Hello number}", "A } has no { before it."),
-        ("Hello {}", "There is no name between { and }."),
-        ("Hello {number.__class__}", "Write {number}."),
-        ("Hello {number!r:>99}", "Write {number}."),
-        ("Hello {number[0]}", "Write {number}."),
-        ("Hello {0}", "only a name may stand between the braces"),
-        ("Hello {{number}}", "A { has no } after it."),
-        ("Hello {awb}", "{awb} is no placeholder of this message."),
-        ("  ", "This cannot be empty."),
-        ("x" * 151, "At most 150 characters; this has 151."),
-        ("Hello \u202e{number}", "There is a sign in it that cannot be shown."),
-    ],
-)
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_words_that_cannot_be_filled_are_refused_beside_their_field(app, staff, words, said):
+def test_words_that_cannot_be_filled_are_refused_beside_their_field(app, staff):
     browser = staff("manager")
-    answer = browser.post_form(CONFIRMED, changed(subject=words))
+    answer = browser.post_form(CONFIRMED, changed(subject="Hello {numbr}"))
     assert answer.status_code == 422
     beside = re.search(r'id="e-subject"[^>]*>(.*?)</p>', answer.text, re.S)[1]
-    shown = re.sub(r"<svg.*?</svg>", "", beside, flags=re.S).replace("&#39;", "'")
-    assert said in shown
+    assert "{numbr} is no placeholder of this message. Did you mean {number}?" in beside
+    assert 'value="Hello {numbr}"' in answer.text
     assert 'value="Track your order"' in answer.text
     assert db.session.scalar(db.select(MessageWording.id)) is None
 
@@ -291,6 +272,13 @@ def test_another_name_of_a_whatsapp_template_is_kept_and_checked(order, staff):
     assert "order_confirmation_v2" in browser.get(f"{url}/preview").text
 
 
+def test_a_language_that_is_not_approved_is_said_to_be_left_out(app, staff):
+    browser = staff("manager")
+    page = browser.get(f"{WORDS}/order_confirmed/whatsapp/hi").text
+    assert "Hindi is not among the languages" in page
+    assert "is not among" not in browser.get(f"{WORDS}/order_confirmed/whatsapp/en").text
+
+
 def test_without_an_order_there_is_nothing_to_preview_and_the_page_says_so(app, staff):
     browser = staff("manager")
     assert "nothing yet to show this message with" in browser.get(CONFIRMED).text
@@ -347,14 +335,14 @@ def test_words_are_for_managers_and_owners(app, staff):
         assert browser.get(CONFIRMED).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "path", ["nope/email/en", "order_confirmed/fax/en", "order_confirmed/email/de", "admin_new_order/email/sv", "order_link/sms/en"]
-)  # fmt: skip
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_words_that_do_not_exist_are_not_found(app, staff, path):
+def test_words_that_do_not_exist_are_not_found(app, staff):
     browser = staff("manager")
-    assert browser.get(f"{WORDS}/{path}").status_code == 404
-    assert browser.get(f"{WORDS}/{path}/preview").status_code == 404
+    for path in (
+        "nope/email/en", "order_confirmed/fax/en", "order_confirmed/email/de",
+        "admin_new_order/email/sv", "order_link/sms/en",
+    ):  # fmt: skip
+        assert browser.get(f"{WORDS}/{path}").status_code == 404
+        assert browser.get(f"{WORDS}/{path}/preview").status_code == 404
 
 
 def test_markup_in_an_orders_names_is_text_on_the_editors_page(app, staff):

@@ -236,6 +236,28 @@ def test_the_built_in_words_would_pass_the_check_that_the_owners_must_pass(templ
             assert not fault_in(part, value, known), f"{code} {part}"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("Hello {numbr}", "Did you mean {number}?"),
+        ("Hello {number", "A { has no } after it."),
+        ("Hello number}", "A } has no { before it."),
+        ("Hello {}", "There is no name between { and }."),
+        ("Hello {number.__class__}", "Write {number}."),
+        ("Hello {number!r:>99}", "Write {number}."),
+        ("Hello {number[0]}", "Write {number}."),
+        ("Hello {0}", "only a name may stand between the braces"),
+        ("Hello {{number}}", "A { has no } after it."),
+        ("Hello {awb}", "{awb} is no placeholder of this message."),
+        ("  ", "This cannot be empty."),
+        ("x" * 151, "At most 150 characters; this has 151."),
+        ("Hello \u202e{number}", "There is a sign in it that cannot be shown."),
+    ],
+)
+def test_what_may_not_stand_in_words_is_said_in_the_owners_words(words, said):
+    assert said in fault_in("subject", words.strip(), placeholders_of("order_confirmed"))
+
+
 def test_words_left_alone_by_an_empty_fact_are_tidied():
     assert filled_in("{a}, {b}. {c}", {"a": "Swift", "b": "", "c": ""}) == "Swift."
     assert filled_in("{a} , {b}", {"a": "1\u00a0384", "b": "x"}) == "1\u00a0384, x"
