@@ -234,10 +234,14 @@ def test_shiprocket_fetches_a_return_and_its_delivered_means_back_at_the_shop(
     ]
     assert back.awb
     assert wish["wish"]["pickup_customer_name"]
-    with transaction():
-        enqueue("returns.track", {"return_id": asked.id})
-    run_jobs()
-    assert the_return().state == ReturnState.APPROVED
+    for code, state in ((42, ReturnState.ON_ITS_WAY), (7, ReturnState.RECEIVED)):
+        told_of = parcels_of_shiprocket.scan(code, utcnow(), back.awb)
+        assert told_of["is_return"] == 1
+        parcels_of_shiprocket.tell(told_of)
+        run_jobs()
+        assert the_return().state == state
+    assert the_return().order.status == "delivered"
+    assert db.session.scalar(select(Shipment.status)) == "delivered"
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
