@@ -159,7 +159,7 @@ def of_the_day(payload: dict[str, Any]) -> StaffMail | None:
     return StaffMail(
         subject=f"Incidents: {total} open, {new} new, {resolved} resolved",
         headline=f"{total} open incident{'' if total == 1 else 's'}",
-        sentence=f"{told or 'Nothing is open'}. In the last 24 hours {new} opened, {resolved} were resolved.".capitalize(),
+        sentence=f"{told or 'Nothing is open'}. In the last 24 hours: {new} opened, {resolved} resolved.",
         button="Open the incidents",
         path="/admin/incidents",
         blocks=tuple(_listed(counts)),
