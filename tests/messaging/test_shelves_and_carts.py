@@ -139,6 +139,7 @@ def test_the_form_stands_where_something_is_sold_out(app, client, sold_out):
     assert db.session.scalar(db.select(db.func.count(StockAlert.id))) == 0
     full = factories.make_product("Full").slug
     assert 'action="/products/alerts"' not in client.get(f"/products/{full}").text
+    assert "Notify me when Halflong Aurora rubber is back" in client.get("/products").text
 
 
 # --- low stock --------------------------------------------------------------------------------
