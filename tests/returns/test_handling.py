@@ -16,12 +16,13 @@ from shop.messaging.models import Notification
 from shop.orders.models import Order, OrderEvent, OrderLine
 from shop.payments.models import Refund
 from shop.payments.refunds import RefundLine
-from shop.returns import deciding, pictures, settling
+from shop.returns import asking, deciding, pictures, settling
 from shop.returns.deciding import Checked
 from shop.returns.models import Disposition, ReturnPicture, ReturnState
 from shop.stock import ledger
 from shop.stock.models import StockLevel, StockMovement
-from tests.returns.conftest import picture
+from tests.factories import make_order, make_product, make_user, sign_in
+from tests.returns.conftest import arrive, picture
 
 
 def here(found):
@@ -285,6 +286,10 @@ def test_an_exchange_sends_another_one_that_costs_nothing(
     assert "Nothing to pay" in own
     assert jobs("delivery.create_shipment") == 2
     assert db.session.scalar(select(func.count()).select_from(Order)) == 2
+    arrive(db.session.get_one(Order, made.id))
+    run_jobs()
+    sent = db.session.scalars(select(Notification.template).filter_by(order_id=made.id))
+    assert set(sent) == {"exchange_sent", "order_delivered"}
 
 
 def test_an_exchange_without_stock_changes_nothing(staff, asked, the_return):
@@ -302,8 +307,6 @@ def test_an_exchange_without_stock_changes_nothing(staff, asked, the_return):
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_only_variants_at_the_same_price_are_sent_instead(staff, asked):
-    from tests.factories import make_product
-
     checked_in(asked)
     stranger = make_product().variants[0].id
     line_id = asked.lines[0].id
@@ -314,9 +317,6 @@ def test_only_variants_at_the_same_price_are_sent_instead(staff, asked):
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_replacement_goes_back_for_goods_and_not_for_money(asked, the_return):
-    from shop.returns import asking
-    from tests.returns.conftest import arrive
-
     checked_in(asked)
     return_id = asked.id
     with transaction():
@@ -406,3 +406,24 @@ def test_the_books_are_right_while_a_return_is_half_done(asked):
     assert books.faults() == []
     checked_in(asked, arrived=1)
     assert books.faults() == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_replacement_is_not_cancelled_by_its_customer_who_would_get_nothing(shop, client):
+    user = make_user()
+    order = arrive(make_order("paid", lines={make_product(stock=5): 1}, user=user))
+    sent = {f"qty-{order.lines[0].id}": "1", "reason": "faulty", "resolution": "exchange"}
+    form, order_id = asking.read_form(order, sent, []), order.id
+    with transaction():
+        found = asking.request_return(order_id, form, [], "customer")
+        deciding.approve(found.id, "user:1")
+        seen = {found.lines[0].id: Checked(1, "", Disposition.WRITE_OFF)}
+        deciding.check_in(found.id, seen, "user:1")
+        settling.exchange(found.id, {}, "2611.901", "user:1")
+    made = db.session.scalars(select(Order).filter_by(number="2611.901")).one()
+    page = f"/orders/{made.token}"
+    sign_in(client, user)
+    assert "Cancel this order" not in client.get(page).text
+    answer = client.post_form(f"{page}/cancel", page="/none")
+    assert answer.status_code == 409
+    assert "replaces what you sent back" in answer.text
