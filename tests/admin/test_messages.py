@@ -316,7 +316,7 @@ def test_a_message_is_switched_off_and_the_confirmation_never(app, staff):
     browser = staff("manager")
     form = {"event": "order_shipped", "channel": "email", "on": "no"}
     assert browser.post_form(f"{WORDS}/switch", form, page=WORDS).status_code == 303
-    assert re.search(r'aria-label="Switch Order shipped by Mail on"', browser.get(WORDS).text)
+    assert re.search(r'aria-label="Switch on Order shipped by Mail"', browser.get(WORDS).text)
     refused = browser.post_form(f"{WORDS}/switch", {**form, "event": "order_confirmed"}, page=WORDS)
     assert refused.status_code == 422
 
