@@ -19,7 +19,7 @@ from sqlalchemy import and_, or_, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
-from shop.errors import NotFound
+from shop.errors import Conflict, NotFound
 from shop.extensions import db
 from shop.incidents.facts import gather, tells_about
 from shop.incidents.jobs import when_given_up_tell
@@ -51,7 +51,7 @@ NO_MAILBOX = re.compile(r"55[0-4] 5\.1\.\d")
 Status = NotificationStatus
 
 
-class StillBeingSent(Exception):
+class StillBeingSent(Conflict):
     """Another job is sending this message just now."""
 
 
