@@ -117,7 +117,7 @@ SMS = {
     "return_received": "{shop_name}: your return of order {number} has reached us. {short_url}",
     "return_closed": "{shop_name}: your return of order {number} is settled. {short_url}",
     "exchange_sent": "{shop_name}: the exchange for order {number} is on its way. {short_track_url}",
-    "back_in_stock": "{shop_name}: {product} is back. {product_url} Stop: {stop_url}",
+    "back_in_stock": "{product} is back. {product_url} Stop: {stop_url}",
     "abandoned_cart": "{shop_name}: your cart is still here. {cart_url} Stop: {stop_url}",
 }
 """Template → its text. What is not here goes by no SMS."""

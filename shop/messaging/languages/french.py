@@ -194,7 +194,7 @@ SMS = {
     "return_received": "{shop_name} : votre retour de {number} est arrivé. {short_url}",
     "return_closed": "{shop_name} : votre retour de {number} est réglé. {short_url}",
     "exchange_sent": "{shop_name} : l'échange de {number} est en route. {short_track_url}",
-    "back_in_stock": "{shop_name} : revoici {product}. {product_url} Stop : {stop_url}",
+    "back_in_stock": "Revoici {product}. {product_url} Stop : {stop_url}",
     "abandoned_cart": "{shop_name} : votre panier est toujours là. {cart_url} Stop : {stop_url}",
 }
 

@@ -193,7 +193,7 @@ SMS = {
     "return_received": "{shop_name}: ऑर्डर {number} का लौटाया सामान मिला। {short_url}",
     "return_closed": "{shop_name}: ऑर्डर {number} की वापसी पूरी हुई। {short_url}",
     "exchange_sent": "{shop_name}: ऑर्डर {number} के बदले का सामान रास्ते में: {short_track_url}",
-    "back_in_stock": "{shop_name}: {product} फिर उपलब्ध। {product_url} रोकें: {stop_url}",
+    "back_in_stock": "{product} फिर उपलब्ध। {product_url} रोकें: {stop_url}",
     "abandoned_cart": "{shop_name}: आपका कार्ट यहाँ है। {cart_url} रोकें: {stop_url}",
 }
 

@@ -190,7 +190,7 @@ SMS = {
     "return_received": "{shop_name}: din retur av {number} har kommit fram. {short_url}",
     "return_closed": "{shop_name}: din retur av {number} är klar. {short_url}",
     "exchange_sent": "{shop_name}: bytet för {number} är på väg. {short_track_url}",
-    "back_in_stock": "{shop_name}: {product} finns igen. {product_url} Stopp: {stop_url}",
+    "back_in_stock": "{product} finns igen. {product_url} Stopp: {stop_url}",
     "abandoned_cart": "{shop_name}: din varukorg finns kvar. {cart_url} Stopp: {stop_url}",
 }
 
