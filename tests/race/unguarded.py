@@ -4,6 +4,8 @@ Only to show that the race would find it.
 """
 
 import threading
+from types import ModuleType
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -18,7 +20,7 @@ seen = threading.local()
 
 
 def look(wish: placing.Wish) -> None:
-    """Read the levels of the cart before the transaction of the order."""
+    """Read the levels of the cart before the transaction of the order. Nobody is turned away yet."""
     levels = db.session.execute(
         select(StockLevel.variant_id, StockLevel.on_hand, StockLevel.reserved)
         .join(CartLine, CartLine.variant_id == StockLevel.variant_id)
@@ -41,6 +43,13 @@ def take(variant_id: int, quantity: int) -> bool:
     return True
 
 
-placing._turn_away_early = look
-reservations._take = take
+def take_out(module: ModuleType, guard: str, weaker: Any) -> None:
+    """Put the weaker function in the guard's place. A guard of that name must be there to be taken out."""
+    if not callable(getattr(module, guard, None)):
+        raise LookupError(f"{module.__name__} has no {guard} any more")
+    setattr(module, guard, weaker)
+
+
+take_out(placing, "_before_queueing", look)
+take_out(reservations, "_take", take)
 app = create_app()
