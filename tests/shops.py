@@ -149,6 +149,8 @@ class Shop:
             "INCIDENTS_FILE": str(folder / "incidents.jsonl"),
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
         }
+        # An application made while the limiter is off never counts, not even once it is on again.
+        limiter.enabled = True
         self.app = create_app(self.environ)
         self.app.test_client_class = Shopper
         self.app.testing = False
