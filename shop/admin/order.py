@@ -16,7 +16,7 @@ from shop.admin.words import status_words
 from shop.audit import recording as audit
 from shop.clock import utcnow
 from shop.database import transaction
-from shop.delivery import by_hand
+from shop.delivery import by_hand, following
 from shop.delivery.story import coming_back
 from shop.errors import Conflict, NotAllowed, NotFound, Refused
 from shop.extensions import db
@@ -26,8 +26,6 @@ from shop.messaging.resending import resend
 from shop.orders.lifecycle import MOVING, Actor, Who, advance
 from shop.orders.models import Order, OrderEvent, OrderStatus
 from shop.pages import clock, leave_for, not_modified, tagged, with_etag
-from shop.payments import parts
-from shop.payments.recording import record_cash
 
 NOTE_LETTERS = 2000
 
@@ -137,8 +135,8 @@ def order_transition(number: str) -> ResponseReturnValue:
         details = {"reason": reason} if reason else None
         advance(found, event, actor, to=to, details=details)
         by_hand.follow(found, event, _typed("courier_name", 80), _typed("awb", 60))
-        if event == "delivered" and found.paid_at is None:
-            record_cash(found, parts.due_minor(found.id), actor.name)
+        if event == "delivered":
+            following.record_collected(found, actor)
         words = (
             f"{found.number}: {step.label} done. It is now {status_words(found.status).lower()}."
         )

@@ -6,13 +6,16 @@ With several parcels it has left when the last line has, and has arrived when th
 
 from shop.clock import utcnow
 from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
-from shop.delivery.shipping import of_order
+from shop.delivery.shipping import never_left, of_order
 from shop.extensions import db
 from shop.jobs.queue import enqueue
+from shop.money import format_minor
 from shop.orders.effects import tell_of
 from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
+from shop.payments import parts
 from shop.payments.recording import record_cash
+from shop.payments.status import kept_minor
 
 S = ShipmentStatus
 O = OrderStatus  # noqa: E741
@@ -63,6 +66,11 @@ def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
         _only_tell(order, EVENT_OF.get(shipment.status), actor)
         settle_cash(order, actor)
         return
+    _order_follows(order, shipment, actor)
+    settle_cash(order, actor)
+
+
+def _order_follows(order: Order, shipment: Shipment, actor: Actor) -> None:
     if shipment.status in {S.RTO_INITIATED, S.CANCELLED}:
         _note(order, shipment, actor)
     if shipment.status in {S.RTO_INITIATED, S.RTO_IN_TRANSIT}:
@@ -75,8 +83,6 @@ def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
     step, message = TOLD.get(shipment.status, ("", ""))
     if message and step not in taken and len(of_order(order.id)) > 1:
         tell_of(order, message, shipment.id)
-    if shipment.status == S.DELIVERED and order.fulfilment_status == FulfilmentStatus.DELIVERED:
-        _take_cash(order, actor)
 
 
 def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:
@@ -100,10 +106,30 @@ def _attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) 
 
 
 def settle_cash(order: Order, actor: Actor) -> None:
-    """Cancelled or refunded, and no parcel is under way any more: doors were paid at all the same."""
+    """No parcel is under way and none is still to leave: what was paid at the doors is the order's.
+
+    Where a parcel never arrived, that is less than the order costs, and waits on the desk for it.
+    """
     parcels = of_order(order.id)
-    if stands(order) in PARCEL_ONLY and all(one.status in FINAL for one in parcels):
-        _take_cash(order, actor)
+    is_over = stands(order) in {*PARCEL_ONLY, O.DELIVERED} or not never_left(order)
+    if is_over and all(one.status in FINAL for one in parcels):
+        record_collected(order, actor)
+
+
+def record_collected(order: Order, actor: Actor) -> None:
+    """The cash of the parcels that arrived: no more than was taken at their doors.
+
+    An order without any parcel was handed over as a whole. Cash for a parcel that was sent once
+    more, after the rest was recorded, is for a person to record.
+    """
+    if order.payment_method != "cod" or order.paid_at is not None:
+        return
+    parcels = of_order(order.id)
+    taken = sum(one.collect_minor for one in parcels if one.status == S.DELIVERED)
+    record_cash(order, taken if parcels else parts.due_minor(order.id), actor.name)
+    if taken > (known := kept_minor(order.id)):
+        more = format_minor(taken - known, order.currency)
+        order.attention = f"{more} more was collected at the door: record it as a payment"
 
 
 def stands(order: Order) -> OrderStatus:
@@ -158,13 +184,6 @@ def _returned(order: Order, shipment: Shipment, actor: Actor) -> None:
     _walk(order, S.PICKED_UP, actor)
     if _may(order, "returned", actor):
         advance(order, "returned", actor)
-
-
-def _take_cash(order: Order, actor: Actor) -> None:
-    """Nothing more is handed over: what was paid at the doors is the order's money."""
-    collected = sum(one.collect_minor for one in of_order(order.id) if one.status == S.DELIVERED)
-    if order.payment_method == "cod" and collected:
-        record_cash(order, collected, actor.name)
 
 
 def _tell_it_comes_back(order: Order, shipment: Shipment) -> None:

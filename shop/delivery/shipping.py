@@ -112,6 +112,17 @@ def unshipped(order: Order) -> dict[int, int]:
     return {line_id: quantity for line_id, quantity in left.items() if quantity > 0}
 
 
+def never_left(order: Order) -> dict[int, int]:
+    """Of what is unshipped, the units that were in no parcel which a courier lost or brought back."""
+    tried: dict[int, int] = {}
+    for parcel in of_order(order.id):
+        if parcel.status in GIVEN_BACK - {ShipmentStatus.CANCELLED}:
+            for held in parcel.lines:
+                tried[held.order_line_id] = tried.get(held.order_line_id, 0) + held.quantity
+    left = {key: units - tried.get(key, 0) for key, units in unshipped(order).items()}
+    return {key: units for key, units in left.items() if units > 0}
+
+
 def reserve(
     order: Order, quantities: Mapping[int, int] | None = None, courier_key: str = ""
 ) -> Shipment | None:

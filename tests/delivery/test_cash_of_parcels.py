@@ -1,10 +1,19 @@
 """What couriers collect at the doors is what the order costs, in however many parcels."""
 
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from shop.clock import utcnow
 from shop.database import transaction
-from shop.delivery import shipping
+from shop.delivery import by_hand, shipping, tracking
+from shop.delivery.couriers.base import Scan, Tracking
+from shop.extensions import db
 from shop.jobs.queue import enqueue
 from shop.orders.locking import lock_order
-from tests.factories import make_order, make_product
+from shop.payments.models import Payment
+from tests.factories import make_order, make_product, make_user, sign_in
 
 CREATE = "delivery.create_shipment"
 
@@ -50,3 +59,81 @@ def test_the_courier_collects_at_all_doors_together_what_the_order_costs(
     paise = sum(round(100 * (wish["sub_total"] + wish["shipping_charges"])) for wish in wishes)
     assert len(wishes) == 4
     assert paise == the_order().total_minor
+
+
+@pytest.fixture
+def split(app):
+    """An order paid at the door, in two parcels that have both left; the ids of the parcels."""
+    order = make_order("pending_payment", method="cod")
+    with transaction():
+        locked = lock_order(order.id)
+        made = [
+            shipping.reserve(locked, {locked.lines[0].id: 1}, courier_key="manual"),
+            shipping.reserve(locked, courier_key="manual"),
+        ]
+        for number, one in enumerate(made):
+            by_hand.name(one, f"N{number}")
+    for number in range(2):
+        told(number, "picked_up", 1)
+    return order
+
+
+def told(number, status, hour):
+    at = utcnow().replace(microsecond=0) - timedelta(hours=20 - hour)
+    with transaction():
+        scan = Scan(status, status, status, "", at)
+        tracking.apply(Tracking(f"N{number}", "", [scan]), "manual", "poll")
+
+
+def captured():
+    db.session.rollback()
+    return db.session.scalars(select(Payment.captured_minor)).one()
+
+
+def test_where_one_parcel_came_back_the_cash_of_the_other_is_recorded_and_no_more(
+    split, the_parcel, the_order
+):
+    told(0, "rto_delivered", 2)
+    assert captured() == 0
+    told(1, "delivered", 3)
+    assert captured() == the_parcel(2).collect_minor < the_order().total_minor
+    assert the_order().payment_status == "partially_paid"
+    assert (
+        the_order().attention.startswith("Paid too little") or "came back" in the_order().attention
+    )
+
+
+def test_marking_delivered_records_only_what_was_collected(split, the_parcel, new_client):
+    told(0, "lost", 2)
+    browser, page = new_client(), f"/admin/orders/{split.number}"
+    sign_in(browser, make_user("fulfilment"))
+    answer = browser.post_form(f"{page}/transition", {"event": "delivered"}, page=page)
+    assert answer.status_code == 303
+    assert the_parcel(2).status == "delivered"
+    assert captured() == the_parcel(2).collect_minor
+
+
+def test_cash_waits_while_a_part_of_the_order_is_still_to_leave(app, the_order):
+    order = make_order("pending_payment", method="cod")
+    with transaction():
+        locked = lock_order(order.id)
+        first = shipping.reserve(locked, {locked.lines[0].id: 1}, courier_key="manual")
+        by_hand.name(first, "N0")
+    told(0, "delivered", 1)
+    assert captured() == 0
+    with transaction():
+        by_hand.name(shipping.reserve(lock_order(order.id), courier_key="manual"), "N1")
+    told(1, "delivered", 2)
+    assert captured() == the_order().total_minor
+
+
+def test_cash_for_a_parcel_sent_again_is_for_a_person_to_record(split, the_parcel, the_order):
+    told(0, "rto_delivered", 2)
+    told(1, "delivered", 3)
+    rest = the_order().total_minor - captured()
+    with transaction():
+        again = shipping.reserve(lock_order(split.id), courier_key="manual")
+        by_hand.name(again, "N2")
+        assert again.collect_minor == rest
+    told(2, "delivered", 4)
+    assert "record it as a payment" in the_order().attention
