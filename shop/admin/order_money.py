@@ -9,7 +9,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, step_up
 from shop.admin.order import show_order
 from shop.admin.order_facts import gather, locked_order, order_of
-from shop.admin.refund_form import RefundForm, check_limit, read_form
+from shop.admin.refund_form import RefundForm, check_limit, read_form, warn_of_parcels
 from shop.admin.rendering import done, screen, shown_again
 from shop.admin.transfer_form import CHANGED, read_transfer
 from shop.admin.words import gateway_words
@@ -150,16 +150,29 @@ def order_refunds(number: str) -> ResponseReturnValue:
     """Refund. Without JavaScript "Work out" sends the form back with its figures."""
     if request.form.get("do") == "count":
         return _show_refund(number)
-    form = read_form(gather(number), request.form).checked()
-    _check_seen(form)
-    payment_id, amount, currency = form.payment.id, form.total_minor, form.payment.currency
-    lines, way = form.refund_lines(), gateway_words(form.payment.gateway)
+    _judged(number)
     step_up.confirm()
     with transaction():
-        check_limit(locked_order(number), amount)
-        request_refund(payment_id, amount, lines, form.reason, staff_actor())
-    flash(f"Refund of {format_minor(amount, currency)} sent to {way}.", "done")
+        # Worked out again under the lock: somebody else may have refunded meanwhile.
+        order = locked_order(number)
+        form = _judged(number)
+        check_limit(order, form.total_minor)
+        payment = form.payment
+        request_refund(
+            payment.id, form.total_minor, form.refund_lines(), form.reason, staff_actor()
+        )
+        warn_of_parcels(gather(number))
+        shown = format_minor(form.total_minor, payment.currency)
+        words = f"Refund of {shown} sent to {gateway_words(payment.gateway)}."
+    flash(words, "done")
     return leave_for(_here(number))
+
+
+def _judged(number: str) -> RefundForm:
+    """The form as it stands now. Raises Refused with what is wrong."""
+    form = read_form(gather(number), request.form).checked()
+    _check_seen(form)
+    return form
 
 
 def _check_seen(form: RefundForm) -> None:

@@ -1,6 +1,6 @@
 """Reading a refund form: units by line, delivery, reason. All amounts are worked out here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flask_login import current_user
@@ -8,12 +8,14 @@ from sqlalchemy import func, select
 
 from shop.accounts.rights import refund_limit_minor, staff_actor
 from shop.admin.order_facts import OrderFacts
+from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.money import MoneyError, format_minor, parse_minor, to_decimal
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import Payment, Refund, RefundStatus
 from shop.payments.refunds import RefundLine, line_amount
+from shop.returns import claims
 
 REASONS = (
     "Customer returned it",
@@ -34,6 +36,26 @@ class FormLine:
     quantity: int
     restock: bool
     amount_minor: int
+    #: Units in parcels that have neither arrived nor given them back, and the numbers of these.
+    in_parcels: int = 0
+    parcels: str = ""
+    #: Units that other goods were sent for already.
+    exchanged: int = 0
+
+    @property
+    def here(self) -> int:
+        """Units that may go back in stock: neither refunded yet nor in a parcel under way."""
+        return max(0, self.left - self.in_parcels)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with putting so many back in stock."""
+        if not self.restock or self.quantity <= self.here:
+            return ""
+        return (
+            f"Not more than {self.here} of {self.line.name} can go back in stock:"
+            f" {self.in_parcels} in {self.parcels}. Cancel the parcel first, or refund without it."
+        )
 
 
 @dataclass(frozen=True)
@@ -126,22 +148,59 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     order = facts.order
     problem = ""
     lines = []
+    exchanged = claims.exchanged(order.id)
     for line in order.lines:
         left = line.quantity - line.refunded_quantity
         quantity, said = _units(sent.get(f"qty-{line.id}", "0"), left, line.name)
-        problem = problem or said
-        lines.append(
-            FormLine(
-                line, left, line_amount(line, 1) if left else 0, quantity,
-                sent.get(f"restock-{line.id}") == "1", line_amount(line, quantity) if quantity else 0,
-            )
+        row = FormLine(
+            line, left, line_amount(line, 1) if left else 0, quantity,
+            sent.get(f"restock-{line.id}") == "1", line_amount(line, quantity) if quantity else 0,
+            *_under_way(facts.shipments, line.id), exchanged.get(line.id, 0),
         )  # fmt: skip
+        problem = problem or said or row.problem
+        lines.append(row)
     left_minor = delivery_left_minor(facts)
     shipping, shipping_minor, said = _shipping(sent.get("shipping", ""), left_minor, order.currency)
     return RefundForm(
         payment, lines, shipping, shipping_minor, left_minor,
         sent.get("reason", ""), problem or said,
     )  # fmt: skip
+
+
+def _under_way(shipments: Sequence[Shipment], line_id: int) -> tuple[int, str]:
+    """Units of the line in parcels that have not come to their end, and these in words."""
+    held = {
+        shipment.sequence: inside.quantity
+        for shipment in shipments
+        for inside in shipment.lines
+        if inside.order_line_id == line_id
+        and not inside.given_back
+        and shipment.status not in FINAL
+    }
+    return sum(held.values()), ", ".join(f"parcel {number}" for number in sorted(held))
+
+
+def warn_of_parcels(facts: OrderFacts) -> None:
+    """A parcel that waits for its pickup and holds what was refunded gets a person: it would leave.
+
+    The order is locked, and its lines count the refund already.
+    """
+    over = {
+        line.id
+        for line in facts.order.lines
+        if _under_way(facts.shipments, line.id)[0] > line.quantity - line.refunded_quantity
+    }
+    numbers = [
+        str(shipment.sequence)
+        for shipment in facts.shipments
+        if shipment.status in NOT_HANDED_OVER
+        and any(one.order_line_id in over and not one.given_back for one in shipment.lines)
+    ]
+    if numbers:
+        named = f"Parcel {numbers[0]} still holds"
+        if len(numbers) > 1:
+            named = f"Parcels {', '.join(sorted(numbers))} still hold"
+        facts.order.attention = f"{named} refunded units: cancel it first"
 
 
 def _units(written: str, left: int, name: str) -> tuple[int, str]:

@@ -240,16 +240,25 @@ def return_refund(return_id: int) -> ResponseReturnValue:
     order = _found(return_id).order
     number, currency = order.number, order.currency
     delivery, wrong = _delivery(order)
-    most = delivery_left_minor(gather(number))
-    if wrong or delivery > most:
-        raise Refused(wrong or f"At most {format_minor(most, currency)} of delivery can go back.")
+    if wrong:
+        raise Refused(wrong)
+    _check_delivery(number, delivery, currency)
     seen = request.form.get("seen", "")
     seen_minor = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else -1
     step_up.confirm()
     with transaction():
         check_limit(locked_order(number), max(0, seen_minor))
+        # Again under the lock: another refund may have taken it meanwhile.
+        _check_delivery(number, delivery, currency)
         _, amount = settling.refund(return_id, delivery, seen_minor, staff_actor())
     return done(_here(return_id), f"{format_minor(amount, currency)} goes back to the customer.")
+
+
+def _check_delivery(number: str, delivery_minor: int, currency: str) -> None:
+    """Not more than is left of what was paid for delivery. Raises Refused."""
+    most = delivery_left_minor(gather(number)) if delivery_minor else 0
+    if delivery_minor > most:
+        raise Refused(f"At most {format_minor(most, currency)} of delivery can go back.")
 
 
 @bp.post("/returns/<int:return_id>/exchange")
@@ -276,6 +285,16 @@ def return_exchange(return_id: int) -> ResponseReturnValue:
             "There is not enough of it in stock. Choose another one, or refund."
         ) from None
     return done(_here(return_id), f"Order {number} replaces it. The customer is told.")
+
+
+@bp.post("/returns/<int:return_id>/settle")
+@needs(Right.DECIDE_RETURNS)
+@shown_again(show_return)
+def return_settle(return_id: int) -> ResponseReturnValue:
+    """It was made good another way: nothing more moves."""
+    with transaction():
+        settling.settle(return_id, request.form.get("why", ""), staff_actor())
+    return done(_here(return_id), "Closed. The customer is told that it is settled.")
 
 
 @bp.post("/returns/<int:return_id>/note")

@@ -80,6 +80,25 @@ def _refunded_by_returns() -> Any:
     )
 
 
+def exchanged(order_id: int, *, but_for: int = 0) -> dict[int, int]:
+    """Units of the order's lines that other goods were sent for: {order line id: units}.
+
+    Those of the return `but_for` are left out, and those whose replacement was cancelled.
+    """
+    rows = db.session.execute(
+        select(ReturnLine.order_line_id, func.sum(ReturnLine.arrived_quantity))
+        .join(ReturnRequest, ReturnRequest.id == ReturnLine.return_id)
+        .join(Order, Order.id == ReturnRequest.replacement_order_id)
+        .where(
+            ReturnRequest.order_id == order_id,
+            ReturnRequest.id != but_for,
+            Order.status != OrderStatus.CANCELLED,
+        )
+        .group_by(ReturnLine.order_line_id)
+    )
+    return {line_id: int(units or 0) for line_id, units in rows}
+
+
 def _not_refunded_otherwise() -> Any:
     """Units that were bought and not refunded by other ways than a return."""
     return OrderLine.quantity - OrderLine.refunded_quantity + _refunded_by_returns()

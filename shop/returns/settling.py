@@ -8,13 +8,15 @@ from sqlalchemy import select
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.money import format_minor
-from shop.orders.models import Order
+from shop.orders.models import REPLACEMENT, Order, PaymentStatus
 from shop.payments.models import Payment
 from shop.payments.refunds import RefundLine, left_to_refund, line_amount, request_refund
-from shop.returns import exchanging
+from shop.returns import claims, exchanging
 from shop.returns.asking import REASONS
 from shop.returns.models import Resolution, ReturnLine, ReturnRequest
-from shop.returns.steps import check, locked, move
+from shop.returns.steps import check, locked, move, note
+
+WHY_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def refund(
     amount = sum(one.amount_minor for one in due) + delivery_minor
     if amount <= 0:
         raise Refused(
-            "Nothing was paid for these. Refund the order that they replace, or exchange them."
+            "Nothing is left to pay for these. Refund the order that they replace, exchange them,"
+            " or close the return as settled otherwise."
         )
     if amount != seen_minor:
         shown = format_minor(amount, order.currency)
@@ -107,12 +110,66 @@ def split(lines: Sequence[RefundLine], budget: int) -> tuple[list[RefundLine], l
 def exchange(return_id: int, wanted: Mapping[int, int], number: str, actor: str) -> ReturnRequest:
     """Send other goods for what came: {return line id: variant id}.
 
-    `number` is the new order's, drawn before. Raises OutOfStock when a variant is not there.
+    `number` is the new order's, drawn before. Raises OutOfStock when a variant is not there, and
+    Refused when the money for these goods went back or is disputed: goods and money never both go.
     """
     request, order = locked(return_id)
     check(request, "exchange")
     _check_looked_at(request)
+    _check_money_is_here(request, order)
     move(request, order, "exchange", actor, why=f"order {number}", resolution=Resolution.EXCHANGE)
     made = exchanging.replace(request, order, wanted, number, actor)
     request.replacement_order_id = made.id
+    return request
+
+
+def _check_money_is_here(request: ReturnRequest, order: Order) -> None:
+    """Judged under the order's lock: what pays for the other goods is what the first ones cost."""
+    paid = _paid_for(order)
+    if paid.payment_status in {PaymentStatus.REFUNDED, PaymentStatus.DISPUTED}:
+        state = "was refunded" if paid.payment_status == PaymentStatus.REFUNDED else "is disputed"
+        raise Refused(
+            f"The money of order {paid.number} {state}: nothing is sent for it."
+            " Close the return as settled otherwise."
+        )
+    sent = claims.exchanged(order.id, but_for=request.id)
+    for line in request.lines:
+        sold = line.order_line
+        left = max(0, sold.quantity - sold.refunded_quantity - sent.get(sold.id, 0))
+        if line.units > left:
+            raise Refused(
+                f"Of {sold.name} only {left} can be exchanged: the rest was refunded or replaced."
+                " Refund what is left, or close the return as settled otherwise."
+            )
+
+
+def _paid_for(order: Order) -> Order:
+    """The order whose money stands behind this one: a replacement's is that of the first order."""
+    while order.payment_method == REPLACEMENT:
+        first = db.session.scalar(
+            select(Order)
+            .join(ReturnRequest, ReturnRequest.order_id == Order.id)
+            .where(ReturnRequest.replacement_order_id == order.id)
+        )
+        if first is None:
+            return order
+        order = first
+    return order
+
+
+def settle(return_id: int, why: str, actor: str) -> ReturnRequest:
+    """Close a return that was made good another way: by the order's refund, a chargeback, by hand.
+
+    `why` is for staff. No money and no goods move.
+    """
+    words = why.strip()
+    if not words or len(words) > WHY_LETTERS:
+        raise Refused("Write in a few words how it was settled.")
+    request, order = locked(return_id)
+    check(request, "settle")
+    _check_looked_at(request)
+    # Counted as a refund: the units are here, and what was paid back stands on the order's lines.
+    move(request, order, "settle", actor, resolution=Resolution.REFUND)
+    text = f"Return {request.reference} was settled otherwise: {words}"
+    note(request, order, actor, text, for_customer=False)
     return request

@@ -42,6 +42,7 @@ STEPS: dict[str, Step] = {
     "receive":  Step(frozenset({R.APPROVED, R.ON_ITS_WAY}),               R.RECEIVED,   "Return {} arrived",           "return_received"),
     "refund":   Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return {} done, refunded",    "return_closed"),
     "exchange": Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return {} done, replaced",    "return_closed"),
+    "settle":   Step(frozenset({R.RECEIVED}),                             R.CLOSED,     "Return {} done",              "return_closed"),
 }
 # fmt: on
 """Approving tells nobody yet: how it comes back is known when the courier has answered (jobs.py)."""

@@ -8,11 +8,13 @@ from shop.accounts.models import SignIn
 from shop.audit.models import AuditEntry
 from shop.clock import in_future, utcnow
 from shop.database import transaction
+from shop.delivery import shipping
 from shop.extensions import db
 from shop.jobs.models import Job
 from shop.orders.models import Order, OrderLine
 from shop.payments import attempts
 from shop.payments.models import Payment, Refund
+from shop.payments.refunds import request_refund
 from shop.preferences import change
 from shop.stock.models import StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, sign_in
@@ -277,3 +279,60 @@ def test_recording_money_by_hand_is_the_managers(staff):
         browser = staff(role)
         assert "Mark received" not in browser.get(page_of(order)).text
         assert browser.post_form(way, {"amount": "1.00"}, page=page_of(order)).status_code == 403
+
+
+@pytest.fixture
+def packed(app):
+    """A paid order of three, two of them in a parcel that waits for its pickup."""
+    made = make_order("processing", lines={make_product(price=100_000, stock=5): 3})
+    with transaction():
+        order = db.session.get(Order, made.id)
+        shipping.reserve(order, {order.lines[0].id: 2})
+    return db.session.get(Order, made.id)
+
+
+def on_hand(order):
+    db.session.rollback()
+    wanted = db.select(StockLevel.on_hand).filter_by(variant_id=order.lines[0].variant_id)
+    return db.session.scalar(wanted)
+
+
+def test_what_is_in_a_parcel_does_not_go_back_on_the_shelf(packed, staff):
+    line, before = packed.lines[0], on_hand(packed)
+    browser = staff("manager")
+    assert "2 in parcel 1" in browser.get(f"{page_of(packed)}/refund").text
+    wish = {f"qty-{line.id}": "2", f"restock-{line.id}": "1"}
+    answer = refund(browser, packed, seen="200000", **wish)
+    assert answer.status_code == 422
+    assert "Not more than 1 of" in answer.text
+    assert refunds() == []
+    assert on_hand(packed) == before
+    answer = refund(browser, packed, seen="100000", **{**wish, f"qty-{line.id}": "1"})
+    assert answer.status_code == 303
+    assert on_hand(packed) == before + 1
+    assert db.session.get(Order, packed.id).attention is None
+
+
+def test_a_parcel_that_holds_refunded_units_gets_a_person(packed, staff):
+    line = packed.lines[0]
+    answer = refund(staff("manager"), packed, seen="200000", **{f"qty-{line.id}": "2"})
+    assert answer.status_code == 303
+    db.session.rollback()
+    said = db.session.get(Order, packed.id).attention
+    assert said == "Parcel 1 still holds refunded units: cancel it first"
+
+
+def test_a_form_is_judged_again_once_the_order_is_locked(order, staff, monkeypatch):
+    """The other refund comes between what this form read and its transaction."""
+    line_id, order_id = order.lines[0].id, order.id
+    browser = staff("manager")
+
+    def somebody_else():
+        with transaction():
+            request_refund(attempts.latest(order_id).id, 9_900, [], REASON, "user:9")
+
+    monkeypatch.setattr("shop.admin.step_up.confirm", somebody_else)
+    wish = {f"qty-{line_id}": "1", "shipping": "99.00"}
+    answer = refund(browser, order, seen="109900", **wish)
+    assert answer.status_code == 422
+    assert [one.amount_minor for one in refunds()] == [9_900]

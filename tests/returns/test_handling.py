@@ -13,10 +13,10 @@ from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.jobs.models import Job
 from shop.messaging.models import Notification
-from shop.orders.models import Order, OrderEvent, OrderLine
+from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.models import Refund
 from shop.payments.refunds import RefundLine
-from shop.returns import asking, deciding, pictures, settling
+from shop.returns import asking, claims, deciding, pictures, settling
 from shop.returns.deciding import Checked
 from shop.returns.models import Disposition, ReturnPicture, ReturnState
 from shop.stock import ledger
@@ -331,7 +331,7 @@ def test_a_replacement_goes_back_for_goods_and_not_for_money(asked, the_return):
         deciding.approve(again.id, "user:1")
         deciding.check_in(again.id, seen, "user:1")
         again_id = again.id
-    with pytest.raises(Refused, match="Nothing was paid"), transaction():
+    with pytest.raises(Refused, match="Nothing is left to pay"), transaction():
         settling.refund(again_id, 0, 0, "user:1")
 
 
@@ -427,3 +427,102 @@ def test_a_replacement_is_not_cancelled_by_its_customer_who_would_get_nothing(sh
     answer = client.post_form(f"{page}/cancel", page="/none")
     assert answer.status_code == 409
     assert "replaces what you sent back" in answer.text
+
+
+def refund_units(found, units):
+    """By the order's own refund form, as it were: two at 100.00 each."""
+    from shop.payments import attempts
+    from shop.payments.refunds import request_refund
+
+    line_id, order_id = found.lines[0].order_line_id, found.order_id
+    lines = [RefundLine(line_id, units, 10_000 * units)]
+    with transaction():
+        request_refund(attempts.latest(order_id).id, 10_000 * units, lines, "x", "user:1")
+
+
+def test_what_was_refunded_meanwhile_is_not_exchanged_and_is_closed_otherwise(
+    staff, asked, the_return, client, run_jobs
+):
+    checked_in(asked)
+    refund_units(asked, 2)
+    browser = staff("manager")
+    answer = press(browser, asked, "exchange")
+    assert answer.status_code == 422
+    assert "only 1 can be exchanged" in answer.text
+    assert db.session.scalar(select(func.count()).select_from(Order)) == 1
+    assert press(browser, asked, "settle", why=" ").status_code == 422
+    assert press(browser, asked, "settle", why="By the refund form").status_code == 303
+    found = the_return()
+    assert (found.state, found.refund_minor, found.replacement) == (ReturnState.CLOSED, 0, None)
+    assert press(browser, asked, "exchange").status_code == 409
+    shown = client.get(f"/orders/{found.order.token}/returns/{found.id}").text
+    assert "It is settled" in shown
+    assert "By the refund form" not in shown
+    (left,) = claims.returnable(found.order)
+    assert left.quantity == 1
+    run_jobs()
+    assert "return_closed" in told()
+
+
+@pytest.mark.parametrize("status", ["refunded", "disputed"])
+def test_goods_do_not_leave_once_the_money_is_gone_or_questioned(staff, asked, status, the_return):
+    checked_in(asked)
+    with transaction():
+        db.session.get_one(Order, asked.order_id).payment_status = PaymentStatus(status)
+    answer = press(staff("fulfilment"), asked, "exchange")
+    assert answer.status_code == 422
+    assert "nothing is sent for it" in answer.text
+    assert the_return().state == ReturnState.RECEIVED
+    with transaction():
+        db.session.get_one(Order, asked.order_id).payment_status = PaymentStatus.PAID
+
+
+def test_a_replacement_is_not_replaced_once_the_first_order_was_refunded(asked):
+    checked_in(asked)
+    first_id, return_id = asked.order_id, asked.id
+    with transaction():
+        made_id = settling.exchange(return_id, {}, "2611.902", "user:1").replacement_order_id
+    made = arrive(db.session.get_one(Order, made_id))
+    form = asking.read_form(
+        made, {f"qty-{made.lines[0].id}": "1", "reason": "faulty", "resolution": "exchange"}, []
+    )
+    with transaction():
+        again = asking.request_return(made_id, form, [], "customer")
+        seen = {again.lines[0].id: Checked(1, "", Disposition.RESTOCK)}
+        deciding.approve(again.id, "user:1")
+        deciding.check_in(again.id, seen, "user:1")
+        again_id = again.id
+        db.session.get_one(Order, first_id).payment_status = PaymentStatus.REFUNDED
+    with pytest.raises(Refused, match="was refunded"), transaction():
+        settling.exchange(again_id, {}, "2611.903", "user:1")
+    with transaction():
+        db.session.get_one(Order, first_id).payment_status = PaymentStatus.PAID
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_refund_form_says_what_was_exchanged(staff, asked):
+    checked_in(asked)
+    browser = staff("manager")
+    assert press(browser, asked, "exchange").status_code == 303
+    shown = browser.get(f"/admin/orders/{asked.order.number}/refund").text
+    assert "2 exchanged already" in shown
+
+
+def test_delivery_goes_back_once_however_many_ask_at_a_time(staff, asked, monkeypatch):
+    """The other refund comes between what this form read and its transaction."""
+    checked_in(asked)
+    browser = staff("manager")
+    order_id = asked.order_id
+
+    def somebody_else():
+        from shop.payments import attempts
+        from shop.payments.refunds import request_refund
+
+        with transaction():
+            request_refund(attempts.latest(order_id).id, 9_900, [], "delivery", "user:9")
+
+    monkeypatch.setattr("shop.admin.step_up.confirm", somebody_else)
+    answer = press(browser, asked, "refund", delivery="99.00", seen=29_900)
+    assert answer.status_code == 422
+    db.session.rollback()
+    assert [one.amount_minor for one in db.session.scalars(select(Refund))] == [9_900]
