@@ -1278,10 +1278,14 @@ def upgrade():
             "refunded_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("shipped_quantity", sa.Integer(), nullable=False),
+        sa.Column("lost_quantity", sa.Integer(), nullable=False),
         sa.Column("returned_quantity", sa.Integer(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "lost_quantity >= 0 AND lost_quantity <= quantity", name=op.f("ck_order_lines_lost")
+        ),
         sa.CheckConstraint("quantity > 0", name=op.f("ck_order_lines_quantity")),
         sa.CheckConstraint(
             "refunded_minor >= 0 AND refunded_minor <= total_minor",

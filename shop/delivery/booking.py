@@ -135,8 +135,18 @@ def _to_make(order: Order, shipment: Shipment | None, named: int | None) -> Ship
         shipping.mark_cancelled(shipment, order)
         return shipping.reserve(order)
     if shipment is None and named is None:
-        return shipping.reserve(order)
+        return _reserve_rest(order)
     return shipment
+
+
+def _reserve_rest(order: Order) -> Shipment | None:
+    """All that is left in one parcel. A person is told when the shelf cannot replace what was lost."""
+    try:
+        with db.session.begin_nested():
+            return shipping.reserve(order)
+    except shipping.NothingToSend as error:
+        order.attention = str(error)[:300]
+        return None
 
 
 def _is_mere_rehearsal(shipment: Shipment | None) -> bool:

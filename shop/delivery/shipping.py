@@ -27,6 +27,7 @@ from shop.delivery.models import (
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.jobs.models import Job, JobStatus
+from shop.orders.lifecycle import SYSTEM
 from shop.orders.models import (
     FulfilmentStatus,
     Order,
@@ -35,6 +36,8 @@ from shop.orders.models import (
     PaymentStatus,
 )  # fmt: skip
 from shop.payments import parts
+from shop.stock import ledger
+from shop.stock.models import MovementReason
 
 SHIPPABLE = frozenset(
     {
@@ -56,6 +59,10 @@ MIN_GRAMS = 50
 MIN_SIDES_MM = (100, 100, 20)
 #: Couriers bill the greater of the weight and length × breadth × height / 5000 (cm, kg).
 VOLUMETRIC_DIVISOR = 5000
+
+
+class NothingToSend(Refused):
+    """What was lost cannot be sent again: the shelf is empty, or what is on it is held."""
 
 
 def may_ship(order: Order) -> bool:
@@ -129,13 +136,15 @@ def reserve(
     """Reserve the order's next parcel: units by order line's id; by default all that is left.
 
     Returns None when nothing is left to ship. Raises Refused when the order may not ship, when a
-    line gives no units, or (as Conflict) when fewer units are left than wanted.
+    line gives no units, when the shelf has none to replace what was lost, or (as Conflict) when
+    fewer units are left than wanted.
     """
     if not may_ship(order):
         raise Refused("Nothing ships from this order as it stands.", status=order.status.value)
     quantities = dict(quantities) if quantities is not None else unshipped(order)
     if not quantities:
         return None
+    _replace_lost(order, quantities)
     _take(order, quantities)
     key = courier_key or settings().courier
     earlier = of_order(order.id)
@@ -155,6 +164,30 @@ def reserve(
     db.session.add(shipment)
     db.session.flush()
     return shipment
+
+
+def _replace_lost(order: Order, quantities: Mapping[int, int]) -> None:
+    """What was lost or damaged on its way is sent again from the shelf: its count goes down by it.
+
+    What came back, or never left, is still here and goes first.
+    """
+    for line in sorted(order.lines, key=lambda one: one.variant_id):
+        db.session.refresh(line, ["shipped_quantity", "lost_quantity"])
+        if not line.lost_quantity:
+            continue
+        here = ledger.units_out(line.id) - line.lost_quantity - line.shipped_quantity
+        needed = min(line.lost_quantity, quantities.get(line.id, 0) - max(0, here))
+        if needed <= 0:
+            continue
+        why = f"{order.number}: sent again in place of what was lost"
+        try:
+            ledger.move(line.variant_id, -needed, MovementReason.WRITE_OFF, SYSTEM.name, why)
+        except ledger.NotOnShelf as error:
+            raise NothingToSend(
+                f"The shelf has no {line.name} left to send in place of what was lost."
+            ) from error
+        line.lost_quantity -= needed
+    db.session.flush()
 
 
 def _take(order: Order, quantities: Mapping[int, int]) -> None:
@@ -229,7 +262,11 @@ def _to_collect(order: Order, quantities: Mapping[int, int], earlier: Iterable[S
 
 
 def give_back(shipment: Shipment) -> None:
-    """The parcel ended without reaching anyone: its units may ship again. Once for each line."""
+    """The parcel ended without reaching anyone: its units may ship again. Once for each line.
+
+    Those of one that is lost or damaged do not come back.
+    """
+    is_gone = shipment.status in {ShipmentStatus.LOST, ShipmentStatus.DAMAGED}
     for held in sorted(shipment.lines, key=lambda line: line.order_line_id):
         freed = db.session.execute(
             update(ShipmentLine)
@@ -243,6 +280,7 @@ def give_back(shipment: Shipment) -> None:
                 .where(OrderLine.id == held.order_line_id)
                 .values(
                     shipped_quantity=OrderLine.shipped_quantity - held.quantity,
+                    lost_quantity=OrderLine.lost_quantity + (held.quantity if is_gone else 0),
                     updated_at=utcnow(),
                 )
                 .execution_options(synchronize_session="fetch")

@@ -84,14 +84,20 @@ def release_stock(order: Order, actor: str) -> None:
 
 
 def restock(order: Order, actor: str) -> None:
-    """Sold units that never left go back to the shelf; what a refund put back is not put back again."""
+    """Sold units that never left go back to the shelf; what a refund put back is not put back again.
+
+    Nor is what was lost on its way.
+    """
     is_partly_gone = order.fulfilment_status != FulfilmentStatus.UNFULFILLED
     for line in sorted(order.lines, key=lambda one: one.variant_id):
-        here = line.quantity - line.refunded_quantity
+        here = min(
+            line.quantity - line.refunded_quantity,
+            ledger.units_out(line.id) - line.lost_quantity,
+        )
         if is_partly_gone:
             here -= line.shipped_quantity
         ledger.restock_line(line.variant_id, line.id, here, 0, actor)
-    if is_partly_gone:
+    if is_partly_gone or any(line.lost_quantity for line in order.lines):
         _ask_to_count(order)
 
 

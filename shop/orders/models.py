@@ -194,6 +194,7 @@ class OrderLine(Row):
         CheckConstraint("refunded_minor >= 0 AND refunded_minor <= total_minor", name="refunded"),
         # Nothing leaves that was not bought or was given back (reliability.md, I29).
         CheckConstraint("shipped_quantity >= 0 AND shipped_quantity <= quantity", name="shipped"),
+        CheckConstraint("lost_quantity >= 0 AND lost_quantity <= quantity", name="lost"),
         CheckConstraint(
             "returned_quantity >= 0 AND returned_quantity <= quantity", name="returned"
         ),
@@ -223,6 +224,8 @@ class OrderLine(Row):
     refunded_minor: Mapped[int] = mapped_column(BigId, default=0)
     #: In parcels that were not given back (cancelled, lost, returned).
     shipped_quantity: Mapped[int] = mapped_column(default=0)
+    #: Lost or damaged on the way, and not replaced from the shelf.
+    lost_quantity: Mapped[int] = mapped_column(default=0)
     #: In returns that were not refused or withdrawn (shop/returns).
     returned_quantity: Mapped[int] = mapped_column(default=0)
 

@@ -50,6 +50,14 @@ def move(variant_id: int, delta: int, reason: MovementReason, actor: str, note: 
     )  # fmt: skip
 
 
+def units_out(order_line_id: int) -> int:
+    """How many units of an order line were sold and not put back."""
+    moved = select(func.coalesce(func.sum(StockMovement.delta), 0)).where(
+        StockMovement.order_line_id == order_line_id
+    )
+    return -int(db.session.scalar(moved) or 0)
+
+
 def restock_line(
     variant_id: int, order_line_id: int, quantity: int, sequence: int, actor: str
 ) -> int:
@@ -57,12 +65,7 @@ def restock_line(
 
     Returns how many went back; 0 when that was done before. The order's row is locked.
     """
-    moved = db.session.scalar(
-        select(func.coalesce(func.sum(StockMovement.delta), 0)).where(
-            StockMovement.order_line_id == order_line_id
-        )
-    )
-    units = min(quantity, -(moved or 0))
+    units = min(quantity, units_out(order_line_id))
     if units <= 0:
         return 0
     made = insert_ignore(
