@@ -61,7 +61,7 @@ class Evaluate:
 
     def call(self, request: Limits) -> dict[str, Measured]:
         """Every figure."""
-        found = {key: rule.measure() for key, rule in RULES.items()}
+        found = {key: _measured(rule, request.minimum[key]) for key, rule in RULES.items()}
         db.session.rollback()
         return found
 
@@ -70,6 +70,10 @@ class Evaluate:
         rows = _rows(request)
         for key, rule in RULES.items():
             _judge(rows[key], rule, answer[key], request, utcnow())
+
+
+def _measured(rule: Rule, minimum: float) -> Measured:
+    return rule.measure(minimum) if rule.is_parted else rule.measure()
 
 
 def _rows(found: Limits) -> dict[str, Alert]:

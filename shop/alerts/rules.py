@@ -20,7 +20,7 @@ class Rule:
     sentence: str
     #: What a person does first.
     advice: str
-    measure: Callable[[], Measured]
+    measure: Callable[..., Measured]
     threshold: str | int
     #: The least sample that says anything.
     minimum: str | int = 0
@@ -29,6 +29,8 @@ class Rule:
     is_under: bool = False
     #: Minutes that the figure must be good before the alert ends: no to and fro at the threshold.
     calm_minutes: int = 10
+    #: Measured in parts, of which the worst speaks; then `measure` is given the least sample.
+    is_parted: bool = False
     #: Whether one more of them is told at once (a second dispute).
     is_each: bool = False
     #: The page of the admin where it is looked at.
@@ -48,10 +50,10 @@ RULES: dict[str, Rule] = {
     "webhook_failures": Rule(
         "Webhooks that fail, 1 h",
         "Webhooks fail",
-        "{value} % of {sample} webhooks in the last hour failed or wait; over {threshold} % is an alarm.",
+        "{value} % of {sample} webhooks of gateways, of couriers or of messages in the last hour failed or wait; over {threshold} % is an alarm.",
         "Read the error of one, mend its cause, then replay them.",
         measures.webhooks, "alert_webhook_failure_percent", "alert_webhook_minimum", "%",
-        endpoint="admin.webhooks", arguments={"status": "failed"},
+        is_parted=True, endpoint="admin.webhooks", arguments={"status": "failed"},
     ),
     "hold_expiry": Rule(
         "Holds that expire unpaid, 24 h",

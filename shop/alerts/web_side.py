@@ -15,7 +15,7 @@ from flask import Flask, Response, current_app
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shop.alerts import counting, telling
+from shop.alerts import counting, measures, telling
 from shop.clock import utcnow
 from shop.database import insert_ignore, transaction
 from shop.extensions import db
@@ -86,7 +86,9 @@ def look(app: Flask) -> None:
             if lookout.has_missed_for(60 * minutes):
                 stand_in()
     except SQLAlchemyError as error:
-        # readyz says so; there is nothing to be written or told without the database.
+        # readyz says so; there is nothing to be written or told without the database. Nor could a
+        # worker have said that it lives: how long it has been missing is counted anew.
+        lookout.missing_since = None
         log.warning("lookout.database_away", error=type(error).__name__)
 
 
@@ -98,7 +100,8 @@ def stand_in() -> None:
             return
         enqueue(EVALUATE, key="slot")
     log.error("worker.none_seen")
-    _run(EVALUATE)
+    with measures.standing_in():
+        _run(EVALUATE)
     _run(telling.MAIL, telling.POST)
 
 

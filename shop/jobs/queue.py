@@ -25,12 +25,13 @@ def enqueue(
     *,
     key: str | None = None,
     run_at: datetime | None = None,
+    priority: int | None = None,
 ) -> int | None:
     """Add a job in the caller's transaction; it runs after the commit, or never if that fails.
 
     `key` is unique among the queued jobs of the kind: a second wish for the same thing is folded
     into the first (None is returned). A running job does not fold, since it may have read the
-    old state.
+    old state. `priority` is the kind's own unless it is said; the lowest number goes first.
     """
     policy = HANDLERS[kind].policy
     job_id: int | None = insert_ignore(
@@ -40,7 +41,7 @@ def enqueue(
             "payload": payload or {},
             "key": key,
             "queue": policy.queue,
-            "priority": policy.priority,
+            "priority": policy.priority if priority is None else priority,
             "run_at": run_at or utcnow(),
             "pushed_at": utcnow() if run_at is None and settings().redis_url else None,
             "max_attempts": policy.attempts,

@@ -84,8 +84,17 @@ def take_in(name: str, body: bytes, headers: Mapping[str, str], url: str = "") -
             _fail(stored, unreadable)
             _report_unreadable(name, unreadable)
         else:
-            enqueue("webhooks.process", {"event_id": stored}, key=str(stored))
+            enqueue_processing(stored, name)
     log.info("webhook.taken", source=name, kind=kind, is_new=stored is not None)
+
+
+def enqueue_processing(stored: int, name: str) -> None:
+    """Ask for a stored message of this source to be processed, in the caller's transaction.
+
+    Receipts of messages come by the thousand and hurry nobody; money and parcels go first.
+    """
+    priority = messages.PRIORITY if name.startswith(messages.PREFIX) else None
+    enqueue("webhooks.process", {"event_id": stored}, key=str(stored), priority=priority)
 
 
 def _told_id(source: Source, headers: Mapping[str, str]) -> str | None:
@@ -157,4 +166,4 @@ def replay(event_id: int, actor: str) -> None:
     event.status = WebhookStatus.RECEIVED
     event.error = None
     audit.write(actor, "webhook.replayed", f"webhook:{event.source}:{event.event_id}")
-    enqueue("webhooks.process", {"event_id": event.id}, key=str(event.id))
+    enqueue_processing(event.id, event.source)

@@ -14,7 +14,6 @@ from shop.incidents.jobs import when_given_up_tell
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
-from shop.jobs.queue import enqueue
 from shop.messaging.channels import ses
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
@@ -23,7 +22,7 @@ from shop.payments.reconciling import report_unknown
 from shop.providers import TryLater
 from shop.returns import parcels
 from shop.webhooks import messages
-from shop.webhooks.inbox import COURIER_PREFIX
+from shop.webhooks.inbox import COURIER_PREFIX, enqueue_processing
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 WAIT_FOR_OURS = timedelta(minutes=10)
@@ -181,8 +180,8 @@ class ConfirmSns:
 @handles("webhooks.sweep", Policy(limit=30, attempts=3, base=5, cap=60, incident=("api", "medium")))
 def sweep(work: Work) -> None:
     """Messages stored a minute ago and not processed: ask again for it."""
-    waiting = db.session.scalars(
-        select(WebhookEvent.id)
+    waiting = db.session.execute(
+        select(WebhookEvent.id, WebhookEvent.source)
         .where(
             WebhookEvent.status == WebhookStatus.RECEIVED,
             WebhookEvent.received_at < in_future(seconds=-60),
@@ -190,5 +189,5 @@ def sweep(work: Work) -> None:
         .order_by(WebhookEvent.id)
         .limit(500)
     ).all()
-    for event_id in waiting:
-        enqueue("webhooks.process", {"event_id": event_id}, key=str(event_id))
+    for event_id, source in waiting:
+        enqueue_processing(event_id, source)

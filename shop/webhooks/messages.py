@@ -17,6 +17,8 @@ from shop.providers import TryLater
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 PREFIX = "messages/"
+#: Of the jobs that process receipts: behind whatever moves money or goods.
+PRIORITY = 20
 #: Where our message id, which a provider was told as a part of its callback's address, is kept.
 REFERENCE = "Reference"
 

@@ -40,7 +40,7 @@ def copies(model, first, changes):
         session.execute(sa.insert(model), [{**values, **change} for change in changes])
 
 
-def payment_rows(order, *statuses, minutes=5, gateway="sandbox"):
+def payment_rows(order, *statuses, minutes=5, gateway="sandbox", words=None):
     first = db.session.scalars(sa.select(Payment).order_by(Payment.id)).first()
     copies(
         Payment, first,
@@ -50,7 +50,7 @@ def payment_rows(order, *statuses, minutes=5, gateway="sandbox"):
                 "gateway": gateway,
                 "reference": f"{minutes}-{number}", "idempotency_key": f"{minutes}-{number}",
                 # One live attempt a part is all that the table allows.
-                "part_id": first.part_id, "captured_minor": 0,
+                "part_id": first.part_id, "captured_minor": 0, "failure_words": words,
             }
             for number, status in enumerate(statuses)
         ],
@@ -69,10 +69,21 @@ def test_payments_that_failed_or_were_never_answered_have_not_succeeded(order):
     assert measures.payments() == Measured(50.0, 4)
 
 
-def webhook(status, seconds_ago, number):
+@pytest.mark.breaks_books
+@pytest.mark.parametrize("status", ["open", "expired", "cancelled", "superseded"])
+def test_a_payment_that_was_declined_on_the_gateways_page_has_not_succeeded(order, status):
+    payment_rows(order, AttemptStatus(status), gateway="stripe", words="Your card was declined.")
+    assert measures.payments() == Measured(50.0, 2)
+    # Its one word for a request that the shopper let be.
+    if status != "open":
+        payment_rows(order, AttemptStatus(status), gateway="swish", words="It timed out", minutes=6)
+        assert measures.payments() == Measured(50.0, 2)
+
+
+def webhook(status, seconds_ago, number, source="stripe"):
     received_at = in_future(seconds=-seconds_ago)
     return {
-        "source": "stripe", "event_id": f"e{number}", "kind": "x", "raw_body": b"", "headers": {},
+        "source": source, "event_id": f"e{number}", "kind": "x", "raw_body": b"", "headers": {},
         "received_at": received_at, "status": status, "processed_at": received_at,
     }  # fmt: skip
 
@@ -87,6 +98,30 @@ def test_webhooks_fail_when_they_failed_or_wait_for_two_minutes(app):
         for number, (status, ago) in enumerate(told):
             insert_ignore(WebhookEvent, webhook(status, ago, number))
     assert measures.webhooks() == Measured(50.0, 4)
+
+
+def test_receipts_of_messages_hide_no_gateways_failures(app):
+    s = WebhookStatus
+    told = [(s.FAILED, "stripe"), (s.PROCESSED, "stripe"), (s.FAILED, "delivery/sandbox")]
+    told += [(s.PROCESSED, "messages/twilio")] * 8
+    with transaction():
+        for number, (status, source) in enumerate(told):
+            insert_ignore(WebhookEvent, webhook(status, 10, number, source))
+    assert measures.webhooks(2) == Measured(50.0, 2)
+    # Where nobody has told enough, the largest sample stands there.
+    assert measures.webhooks(100) == Measured(0.0, 8)
+
+
+def test_a_receipt_that_waits_for_its_message_does_not_fail(app):
+    with transaction():
+        for number, ago in enumerate((130, 590)):
+            waiting = webhook(WebhookStatus.RECEIVED, ago, number, "messages/twilio")
+            insert_ignore(WebhookEvent, waiting)
+        insert_ignore(WebhookEvent, webhook(WebhookStatus.IGNORED, 600, 2, "messages/twilio"))
+    assert measures.webhooks() == Measured(0.0, 1)
+    with transaction():
+        insert_ignore(WebhookEvent, webhook(WebhookStatus.RECEIVED, 610, 3, "messages/twilio"))
+    assert measures.webhooks() == Measured(50.0, 2)
 
 
 @pytest.mark.breaks_books

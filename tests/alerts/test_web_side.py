@@ -100,6 +100,11 @@ def test_when_the_workers_are_back_it_is_over_and_overdue_work_is_no_second_alar
     assert db.session.scalars(sa.select(Incident.fingerprint)).all() == ["no_worker"]
 
 
+def test_after_an_outage_of_the_database_the_worker_that_measures_is_no_missing_one(app, evaluate):
+    evaluate(worker=False)
+    assert no_worker().state == AlertState.QUIET
+
+
 def test_any_request_is_the_occasion_to_look_but_once_a_minute(app, client, lookout, monkeypatch):
     looked = []
     monkeypatch.setattr(web_side, "look", looked.append)
@@ -123,3 +128,4 @@ def test_a_database_that_is_away_is_only_logged(app, lookout, monkeypatch):
     monkeypatch.setattr(web_side, "is_worker_seen", away)
     web_side.look(app)
     assert no_worker() is None
+    assert lookout.missing_since is None, "no worker can say that it lives while it is away"
