@@ -240,7 +240,14 @@ def _check(wish: Wish, now: Quote) -> None:
     if now.total_minor <= 0:
         raise Refused("This order would cost nothing. Please write to us.")
     is_as_said = wish.quoted_now_minor in {None, now.now_minor}
-    if now.total_minor != wish.quoted_total_minor or now.rate != wish.rate or not is_as_said:
+    # While the courier's price is not known, the table's must not be had by not asking for it.
+    is_unpriced = now.offer.wish is not None
+    if (
+        is_unpriced
+        or now.total_minor != wish.quoted_total_minor
+        or now.rate != wish.rate
+        or not is_as_said
+    ):
         total = format_minor(now.total_minor, now.currency)
         raise FiguresMoved([*now.price_changes, f"Your new total is {total}."], now)
 

@@ -249,28 +249,36 @@ def quote(
     lines = [_line(row) for row in rows]
     currency = rows[0].currency if rows else ""
     goods = sum(line.total_minor for line in lines)
-    offer = _offer(rows, lines, ShippedTo(country, postal_code), chosen, live_token)
-    the_rate = _the_rate(offer, rate)
-    shipping = next((one.price_minor for one in offer.rates if one.key == the_rate), 0)
     gift = _gift(gift_code, currency)
     place = Place(country, postal_code, customer)
-    methods = _methods(currency, place, max(goods + shipping - gift.balance_minor, 1), chosen)
-    if gift.balance_minor >= goods + shipping:
-        # The card pays all of it: nothing is left for another way to pay, nor for its fee.
-        return Quote(currency, lines, the_rate, [], "gift_card", chosen, gift, offer=offer)
-    usable = [way.key for way in methods if way.unavailable is None]
-    the_method = method if method in usable else (usable[0] if usable else "")
-    return Quote(currency, lines, the_rate, methods, the_method, chosen, gift, by_deposit, offer)
+
+    def with_delivery(collect: bool) -> Quote:
+        offer = _offer(rows, lines, ShippedTo(country, postal_code), chosen, live_token, collect)
+        the_rate = _the_rate(offer, rate)
+        shipping = next((one.price_minor for one in offer.rates if one.key == the_rate), 0)
+        methods = _methods(currency, place, max(goods + shipping - gift.balance_minor, 1), chosen)
+        if gift.balance_minor >= goods + shipping:
+            # The card pays all of it: nothing is left for another way to pay, nor for its fee.
+            return Quote(currency, lines, the_rate, [], "gift_card", chosen, gift, offer=offer)
+        usable = [way.key for way in methods if way.unavailable is None]
+        the_method = method if method in usable else (usable[0] if usable else "")
+        return Quote(currency, lines, the_rate, methods, the_method, chosen, gift, by_deposit, offer)  # fmt: skip
+
+    now = with_delivery(collect=method == "cod")
+    if now.offer.is_by_courier and (now.method == "cod") != (method == "cod"):
+        # Another way to pay than the one asked for, and the courier's price depends on it.
+        return with_delivery(collect=now.method == "cod")
+    return now
 
 
 def _offer(
-    rows: Sequence[Row[Any]], lines: Sequence[QuoteLine], place: ShippedTo, chosen: Mapping[str, Any], live_token: str
+    rows: Sequence[Row[Any]], lines: Sequence[QuoteLine], place: ShippedTo, chosen: Mapping[str, Any], live_token: str, collect: bool
 ) -> Offer:  # fmt: skip
     """The ways of delivery for these lines to this place."""
     if not rows:
         return tariff.NOTHING
     items = [(line.quantity, line.weight_grams, line.size_mm) for line in lines]
-    goods = packed(items, sum(line.total_minor for line in lines), rows[0].currency)
+    goods = packed(items, sum(line.total_minor for line in lines), rows[0].currency, collect)
     return tariff.offer(place, goods, chosen, rows[0].has_zones, live_token)
 
 

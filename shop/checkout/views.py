@@ -36,6 +36,7 @@ from shop.messaging.choices import NAMES
 from shop.orders.models import Order, OrderStatus
 from shop.pages import leave_for, page, wants_fragment
 from shop.payments.gateways import gateway, switched_on
+from shop.shipping_prices import live_quotes
 from shop.shipping_prices.estimating import asked_token
 
 bp = Blueprint("checkout", __name__)
@@ -119,9 +120,9 @@ def _moved(moved: FiguresMoved, form: Form, cart_id: int) -> Response:
     if not moved.quote.lines:
         return _to_cart(" ".join(moved.changes))
     if moved.quote.offer.wish is not None:
-        # The price that the page showed is too old; what the courier says now is not known yet.
+        # The courier's price was never asked for, or is too old; what it says now is not known yet.
         return _checkout(
-            _figures(cart_id, form), form, {}, 409, headline="The figures changed",
+            _figures(cart_id, form, is_counted=True), form, {}, 409, headline="The figures changed",
             changes=["The price of delivery was asked for again."],
         )  # fmt: skip
     headline = "Some of it has sold out" if isinstance(moved, StockGone) else "The figures changed"
@@ -168,11 +169,15 @@ def _postal_code(form: Form) -> Response:
     return page("checkout/postal_code.html", field=field, **_context(figures, form, {}))
 
 
-def _figures(cart_id: int, form: Form) -> Quote:
-    """The figures for this form. Asks the courier what it takes, where its price is wanted and not known."""
+def _figures(cart_id: int, form: Form, is_counted: bool = False) -> Quote:
+    """The figures for this form. Asks the courier what it takes, where its price is wanted and not known.
+
+    `is_counted`: the try to place was counted, and must not end without the courier's word.
+    """
     figures = _quoted(cart_id, form, form.get("live_token", "")[:64])
     if figures.offer.wish is not None:
-        token = asked_token(figures.offer.wish)
+        asked = figures.offer.wish
+        token = live_quotes.ask(asked).token if is_counted else asked_token(asked)
         figures = _quoted(cart_id, form, token) if token else figures
     _count_gift_codes(figures)
     return figures

@@ -29,7 +29,8 @@ def ask(wish: LiveWish) -> Sequence[LiveOffer]:
         return []
     length, width, height = wish.size_mm
     asked = RateWish(
-        wish.postal_code, wish.country, wish.band_grams, length, width, height, wish.goods_minor, wish.currency
+        wish.postal_code, wish.country, wish.band_grams, length, width, height, wish.goods_minor, wish.currency,
+        wish.collect,
     )  # fmt: skip
     try:
         rates = courier(key).rates(asked)

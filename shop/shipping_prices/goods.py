@@ -14,9 +14,13 @@ class Goods:
     currency: str
     weight_grams: int = 0
     size_mm: Size = (0, 0, 0)
+    #: To be paid at the door, which not every carrier does, nor for the same price.
+    collect: bool = False
 
 
-def packed(items: Iterable[tuple[int, int, Size]], value_minor: int, currency: str) -> Goods:
+def packed(
+    items: Iterable[tuple[int, int, Size]], value_minor: int, currency: str, collect: bool = False
+) -> Goods:
     """Goods of (quantity, grams, sides) in one box: the largest length and breadth, the heights stacked."""
     held = [(quantity, grams, sorted(size)) for quantity, grams, size in items]
     return Goods(
@@ -28,4 +32,5 @@ def packed(items: Iterable[tuple[int, int, Size]], value_minor: int, currency: s
             max((sides[1] for _, _, sides in held), default=0),
             sum(quantity * sides[0] for quantity, _, sides in held),
         ),
+        collect,
     )

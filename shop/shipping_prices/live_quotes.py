@@ -1,8 +1,8 @@
 """The courier's own prices: asked with no transaction open, kept, and read back while placing.
 
 The courier stands later in the order of the parts, so it registers how it is asked. What it told
-is kept by way (place, weight band) for every shopper, and by token for the one whose page shows
-it: placing reads the row, so that no price comes from a form and no call is made in a transaction.
+is kept by way (place, weight band, cash or not) for every shopper, and by token for the one whose
+page shows it: placing reads the row, so that no price comes from a form and no call is made in a transaction.
 """
 
 import secrets
@@ -52,6 +52,8 @@ class LiveWish:
     size_mm: tuple[int, int, int]
     goods_minor: int
     currency: str
+    #: To be paid at the door.
+    collect: bool = False
 
     @property
     def band_grams(self) -> int:
@@ -63,7 +65,8 @@ class LiveWish:
     @property
     def way(self) -> str:
         """What makes two questions one."""
-        return f"{self.country} {self.postal_code} {self.band_grams} {self.currency}"
+        paid = " cod" if self.collect else ""
+        return f"{self.country} {self.postal_code} {self.band_grams} {self.currency}{paid}"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class LiveQuote(Row):
     __tablename__ = "live_quotes"
     __table_args__ = (Index("ix_live_quotes_way", "way", "id"),)
 
-    #: Country, postal code, weight band, currency: the same for every shopper who asks for it.
+    #: Country, postal code, weight band, currency, cash or not: the same for every shopper who asks for it.
     way: Mapped[str] = mapped_column(String(80))
     #: Names this answer in the checkout's form.
     token: Mapped[str] = mapped_column(String(43), unique=True)

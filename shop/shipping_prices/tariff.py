@@ -68,6 +68,11 @@ class Offer:
     #: From what worth the cheapest method is free; 0 when it never is, or is not known.
     free_from_minor: int = 0
 
+    @property
+    def is_by_courier(self) -> bool:
+        """Whether a price of the courier's own is among these, or is wanted."""
+        return self.wish is not None or bool(self.token)
+
 
 NOTHING = Offer([])
 """For an empty cart."""
@@ -225,6 +230,10 @@ def _priced(
     rates = [rate for row in rows if (rate := _rate_of(row, rows, goods, told)) is not None]
     if not rates:
         words = f"We cannot deliver to {place.words} yet. Try another address."
+        if goods.collect:
+            words = (
+                f"No courier takes cash at {place.words}. Choose another way to pay."
+            )
         return Offer([], words, zone.name, token=told.token if told else "")
     free_from = min(rows, key=lambda row: row.price_minor).free_from_minor
     return Offer(
@@ -237,8 +246,9 @@ def _wish(place: Place, goods: Goods) -> LiveWish | None:
     if not code:
         return None
     return LiveWish(
-        place.country, code, goods.weight_grams, goods.size_mm, goods.value_minor, goods.currency
-    )
+        place.country, code, goods.weight_grams, goods.size_mm, goods.value_minor, goods.currency,
+        goods.collect,
+    )  # fmt: skip
 
 
 def _rate_of(row: Row, rows: Sequence[Row], goods: Goods, told: Told | None) -> Rate | None:

@@ -4,18 +4,22 @@ import html
 import re
 
 import pytest
+from flask import current_app
 from sqlalchemy import func, select
 
 from shop.catalog.models import Product
 from shop.database import transaction
 from shop.extensions import db
+from shop.limits import LIMITS
 from shop.orders.models import Order
+from shop.preferences import change
+from shop.providers import TryLater
 from shop.shipping_prices import live_quotes
 from shop.shipping_prices.live_quotes import LiveOffer, NobodyCarries
 from shop.shipping_prices.models import LiveQuote, ShippingRate, ShippingZone
 from tests.checkout.shopping import ADDRESS, HTMX, hidden_fields, open_form, put_in_cart, send
 from tests.factories import make_product
-from tests.shipping_prices.conftest import carriers, price, zone
+from tests.shipping_prices.conftest import Carriers, carriers, price, zone
 
 __all__ = ["carriers", "zone"]
 
@@ -207,6 +211,116 @@ def test_a_tampered_price_is_refused(client, ball, live_zone, token):
     answer = send(client, fields, live_token=token, quoted_total="49901", quoted_now="49901")
     assert answer.status_code == 409
     assert not orders()
+
+
+def unpreviewed(client, total="59800"):
+    """The form without its courier's answer, sent with goods and the table's price as the total."""
+    fields = open_form(client)
+    return {**fields, "live_token": "", "quoted_total": total, "quoted_now": total}
+
+
+def test_the_tables_price_cannot_be_had_by_not_asking_the_courier(client, ball, live_zone):
+    live_zone.answer = [LiveOffer(70_000, None)]
+    put_in_cart(client, ball)
+    answer = send(client, unpreviewed(client))
+    assert answer.status_code == 409
+    assert "₹1,199.00" in answer.text
+    assert not orders()
+    assert send(client, hidden_fields(answer.text)).status_code == 303
+    assert orders()[0].shipping_minor == 70_000
+
+
+def test_nor_by_asking_so_often_that_no_more_questions_are_allowed(client, ball, live_zone):
+    live_zone.answer = [LiveOffer(70_000, None)]
+    put_in_cart(client, ball)
+    for number in range(LIMITS["live_rates"].most + 1):
+        previewed(client, postal_code=f"5601{number:02}")
+    for _ in range(2):
+        answer = send(client, unpreviewed(client))
+        assert answer.status_code == 409
+        assert "₹1,199.00" in answer.text
+    assert not orders()
+
+
+def test_where_no_courier_goes_not_asking_does_not_help(client, ball, live_zone):
+    live_zone.answer = NobodyCarries()
+    put_in_cart(client, ball)
+    answer = send(client, unpreviewed(client))
+    assert answer.status_code == 409
+    assert "We cannot deliver to 560034 yet" in words(answer)
+    assert send(client, unpreviewed(client)).status_code == 422
+    assert not orders()
+
+
+def test_a_courier_that_does_not_answer_lets_the_unasked_place_at_the_tables_price(
+    client, ball, live_zone, turn_clock
+):
+    live_zone.answer = TryLater("busy")
+    put_in_cart(client, ball)
+    answer = send(client, unpreviewed(client))
+    assert answer.status_code == 409
+    # The page that says so stands, however long ago the courier failed to answer.
+    turn_clock(minutes=5)
+    assert send(client, hidden_fields(answer.text)).status_code == 303
+    assert orders()[0].shipping_minor == 9900
+    assert len(live_zone.asked) == 1
+
+
+# --- paid at the door ---
+
+
+@pytest.fixture
+def dearer_at_the_door(live_zone):
+    """Carriers that take 30 rupees for the cash, and one place where they take none."""
+
+    class Asked(Carriers):
+        def __call__(self, wish):
+            self.asked.append(wish)
+            if wish.collect and wish.postal_code == "110001":
+                raise NobodyCarries
+            return [LiveOffer(7_700 + 3_000 * wish.collect, None)]
+
+    current_app.extensions["live_rates"] = held = Asked()
+    return held
+
+
+def test_the_courier_is_asked_for_what_collecting_costs(client, ball, dearer_at_the_door):
+    put_in_cart(client, ball)
+    answer, fields = previewed(client, method="cod")
+    assert "₹107.00" in answer.text
+    assert send(client, fields, method="cod").status_code == 303
+    assert orders()[0].shipping_minor == 10_700
+    assert [wish.collect for wish in dearer_at_the_door.asked[-1:]] == [True]
+
+
+def test_the_price_for_who_pays_before_is_not_had_at_the_door(client, ball, dearer_at_the_door):
+    put_in_cart(client, ball)
+    _, paid = previewed(client)
+    _, at_the_door = previewed(client, method="cod")
+    cheaper = str(int(at_the_door["quoted_total"]) - 3_000)
+    stolen = {**at_the_door, "live_token": paid["live_token"], "quoted_total": cheaper}
+    assert send(client, {**stolen, "quoted_now": cheaper}, method="cod").status_code == 409
+    assert not orders()
+
+
+def test_where_nobody_takes_cash_it_is_said_and_paying_before_goes_on(client, ball, dearer_at_the_door):  # fmt: skip
+    put_in_cart(client, ball)
+    answer, fields = previewed(client, method="cod", postal_code="110001")
+    assert "No courier takes cash at 110001. Choose another way to pay." in words(answer)  # fmt: skip
+    assert send(client, fields, method="cod", postal_code="110001").status_code == 422
+    _, paid = previewed(client, postal_code="110001")
+    assert send(client, paid, postal_code="110001").status_code == 303
+    assert orders()[0].shipping_minor == 7_700
+
+
+def test_a_way_to_pay_that_does_not_fit_is_not_priced_by(client, ball, dearer_at_the_door):
+    with transaction():
+        change("cod_limit_minor", "10000")
+    put_in_cart(client, ball)
+    answer, fields = previewed(client, method="cod")
+    assert "₹576.00" in answer.text
+    assert send(client, fields).status_code == 303
+    assert orders()[0].shipping_minor == 7_700
 
 
 def test_the_answer_for_another_place_buys_nothing_here(client, ball, live_zone):

@@ -1,5 +1,6 @@
 """A parcel is booked once, whatever happens on the way."""
 
+import json
 import threading
 
 import pytest
@@ -226,6 +227,15 @@ def test_another_courier_is_tried_where_the_first_does_not_serve(parcels, run_jo
     make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.LABELLED
+
+
+def test_who_has_refused_is_not_asked_again_as_another(parcels, run_jobs, the_parcel):
+    parcels.refused_couriers = {None, 43, 51}
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == Step.LABELLED
+    asked = parcels.seen("POST", "/v1/external/courier/assign/awb")
+    assert [json.loads(one["body"]).get("courier_id") for one in asked] == [None, 51, 10]
 
 
 def test_where_no_courier_serves_a_person_is_told(parcels, run_jobs, the_parcel, the_order):

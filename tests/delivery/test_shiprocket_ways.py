@@ -219,11 +219,11 @@ def test_a_labels_address_may_not_lead_inwards(app, canned, url):
 
 def test_a_return_goes_its_whole_way_at_the_stand_in(app, canned):
     way = courier("parcel")
-    canned.refused_couriers = {None}
+    canned.refused_couriers = {None, 43}
     made = way.create_return(RETURN)
     assert way.create_return(RETURN).order_id == made.order_id
     assigned = way.assign_awb(made)
-    assert (assigned.is_return, assigned.courier_name) == (True, "Delhivery Surface")
+    assert (assigned.is_return, assigned.courier_name) == (True, "Xpressbees Surface")
     asked = canned.orders[int(made.order_id)]["wish"]
     assert (asked["pickup_pincode"], asked["shipping_pincode"]) == (682_016, 682_030)
     news = way.parse(json.dumps(canned.scan(42, datetime.now(UTC), assigned.awb)).encode())

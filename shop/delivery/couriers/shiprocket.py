@@ -149,12 +149,16 @@ class Shiprocket:
         raise NotServed(refusal or "no courier took the parcel")
 
     def _candidates(self, booking: Booking, carrier_id: str) -> Iterator[int | None]:
-        """The one picked; else None (the account's rule), then others, asked for only when needed."""
+        """The one picked; else None (the account's rule), then others, asked for only when needed.
+
+        Whom the rule took, and who has refused by then, is the one that it recommends.
+        """
         if carrier_id:
             yield number(carrier_id)
             return
         yield None
-        yield from [int(one.courier_id) for one in self.offers(booking)[:OTHER_COURIERS]]
+        others = [int(one.courier_id) for one in self.offers(booking) if not one.is_recommended]
+        yield from others[:OTHER_COURIERS]
 
     def _why(self, booking: Booking, refusal: str) -> str:
         """A shipment of a cancelled order is refused with misleading words (provider page, 2.5)."""
