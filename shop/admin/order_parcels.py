@@ -11,7 +11,7 @@ from shop.admin.rendering import done, shown_again
 from shop.audit import recording as audit
 from shop.config import settings
 from shop.database import transaction
-from shop.delivery import by_hand, choosing, papers, parking, shipping
+from shop.delivery import by_hand, choosing, papers, parking, restocking, shipping
 from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, Step
 from shop.errors import NotFound, Refused
@@ -30,7 +30,7 @@ def for_parcels() -> dict[str, object]:
     return {
         "can_choose_carrier": choosing.is_open, "can_send_by_hand": by_hand.may_take_over,
         "next_by_hand": by_hand.NEXT, "parcel_weights": weights, "park_words": parking.WHAT_TO_DO,
-        "lacks_papers": lacks_papers,
+        "lacks_papers": lacks_papers, "can_restock": restocking.may_restock,
     }  # fmt: skip
 
 
@@ -140,6 +140,19 @@ def parcel_moved(number: str, shipment_id: int) -> ResponseReturnValue:
         by_hand.move(shipment, order, actor, seen=request.form.get("seen", ""))
         audit.write(actor.name, f"shipment.{shipment.status}", f"order:{order.number}")
     return done(here(number), "Noted. The order follows its parcels.")
+
+
+@bp.post("/orders/<number>/shipments/<int:shipment_id>/restock")
+@needs(Right.MOVE_ORDERS)
+@shown_again(show_order)
+def parcel_restock(number: str, shipment_id: int) -> ResponseReturnValue:
+    """What came back with a parcel goes on the shelf, once."""
+    with transaction():
+        order, shipment = locked_parcel(number, shipment_id)
+        units = restocking.restock(shipment, order, staff_actor())
+        details = {"parcel": shipment.sequence, "units": units}
+        audit.write(staff_actor(), "shipment.restocked", f"order:{order.number}", None, details)
+    return done(here(number), f"{units} back in stock.")
 
 
 @bp.post("/orders/<number>/shipments/<int:shipment_id>/track")

@@ -16,6 +16,7 @@ from shop.orders.models import Order, OrderLine
 from shop.payments.models import Payment, Refund, RefundStatus
 from shop.payments.refunds import RefundLine, line_amount
 from shop.returns import claims
+from shop.stock import ledger
 
 REASONS = (
     "Customer returned it",
@@ -36,16 +37,13 @@ class FormLine:
     quantity: int
     restock: bool
     amount_minor: int
+    #: Units that may go back in stock: neither refunded yet, nor in a parcel under way, nor lost.
+    here: int
     #: Units in parcels that have neither arrived nor given them back, and the numbers of these.
     in_parcels: int = 0
     parcels: str = ""
     #: Units that other goods were sent for already.
     exchanged: int = 0
-
-    @property
-    def here(self) -> int:
-        """Units that may go back in stock: neither refunded yet nor in a parcel under way."""
-        return max(0, self.left - self.in_parcels)
 
     @property
     def problem(self) -> str:
@@ -54,8 +52,13 @@ class FormLine:
             return ""
         return (
             f"Not more than {self.here} of {self.line.name} can go back in stock:"
-            f" {self.in_parcels} in {self.parcels}. Cancel the parcel first, or refund without it."
+            f" {self._elsewhere()}. Refund without that, or cancel the parcel first."
         )
+
+    def _elsewhere(self) -> str:
+        lost = f"{self.line.lost_quantity} lost" if self.line.lost_quantity else ""
+        inside = f"{self.in_parcels} in {self.parcels}" if self.in_parcels else ""
+        return ", ".join(one for one in (inside, lost) if one)
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,11 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     for line in order.lines:
         left = line.quantity - line.refunded_quantity
         quantity, said = _units(sent.get(f"qty-{line.id}", "0"), left, line.name)
+        under_way = _under_way(facts.shipments, line.id)
         row = FormLine(
             line, left, line_amount(line, 1) if left else 0, quantity,
             sent.get(f"restock-{line.id}") == "1", line_amount(line, quantity) if quantity else 0,
-            *_under_way(facts.shipments, line.id), exchanged.get(line.id, 0),
+            _here(line, left, under_way[0]), *under_way, exchanged.get(line.id, 0),
         )  # fmt: skip
         problem = problem or said or row.problem
         lines.append(row)
@@ -178,6 +182,12 @@ def _under_way(shipments: Sequence[Shipment], line_id: int) -> tuple[int, str]:
         and shipment.status not in FINAL
     }
     return sum(held.values()), ", ".join(f"parcel {number}" for number in sorted(held))
+
+
+def _here(line: OrderLine, left: int, in_parcels: int) -> int:
+    """How many of the units not refunded are, or may be, with us. Asks the ledger only after a loss."""
+    out = ledger.units_out(line.id) - line.lost_quantity if line.lost_quantity else left
+    return max(0, min(left, out) - in_parcels)
 
 
 def warn_of_parcels(facts: OrderFacts) -> None:

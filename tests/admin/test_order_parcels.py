@@ -4,14 +4,17 @@ import pytest
 from sqlalchemy import select
 
 from shop.audit.models import AuditEntry
+from shop.clock import utcnow
 from shop.database import transaction
-from shop.delivery import shipping
+from shop.delivery import shipping, tracking
+from shop.delivery.couriers.base import Scan, Tracking
 from shop.delivery.models import Shipment, Step
 from shop.extensions import db
 from shop.jobs.models import Job
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
-from tests.factories import make_order
+from shop.stock.models import StockLevel
+from tests.factories import make_order, make_product
 
 UPS = "1Z5R89390357567127"
 HX = {"HX-Request": "true"}
@@ -194,7 +197,7 @@ def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):
 
 
 @pytest.mark.parametrize(
-    "what", ["again", "cancel", "moved", "papers", "carriers", "number", "track"]
+    "what", ["again", "cancel", "moved", "papers", "carriers", "number", "track", "restock"]
 )
 def test_another_orders_parcel_is_nowhere(by_hand, staff, what):
     other = make_order("pending_payment")
@@ -202,3 +205,45 @@ def test_another_orders_parcel_is_nowhere(by_hand, staff, what):
     browser = staff("owner")
     assert post(browser, other, parcel_id, what).status_code == 404
     assert post(staff("support"), by_hand, parcel_id, what).status_code == 403
+
+
+@pytest.fixture
+def come_back(app):
+    """An unpaid order of two, paid at the door, whose only parcel nobody took: it is here again."""
+    order = make_order("pending_payment", method="cod", lines={make_product(stock=7): 2})
+    with transaction():
+        made = shipping.reserve(lock_order(order.id), courier_key="sandbox")
+        made.awb, made.step, made.is_dry_run = "SBX0000000009", Step.LABELLED, False
+    for status in ("picked_up", "rto_initiated", "rto_delivered"):
+        with transaction():
+            scan = Scan(status, status, status, "Kochi", utcnow())
+            assert tracking.apply(Tracking("SBX0000000009", "", [scan]), "sandbox", "poll")
+    return db.session.get_one(Order, order.id)
+
+
+def on_hand(order):
+    db.session.rollback()
+    wanted = select(StockLevel.on_hand).filter_by(variant_id=order.lines[0].variant_id)
+    return db.session.scalar(wanted)
+
+
+def test_what_came_back_unpaid_goes_on_the_shelf_once(come_back, staff):
+    assert come_back.status == "returned"
+    before, parcel_id = on_hand(come_back), the_parcel().id
+    browser = staff("fulfilment")
+    assert "Put back in stock" in browser.get(page_of(come_back)).text
+    assert post(browser, come_back, parcel_id, "restock").status_code == 303
+    assert on_hand(come_back) == before + 2
+    again = post(browser, come_back, parcel_id, "restock")
+    assert again.status_code == 409
+    assert "in stock already" in again.text
+    assert on_hand(come_back) == before + 2
+    assert "shipment.restocked" in actions()
+
+
+def test_a_parcel_that_did_not_come_back_is_not_restocked(by_hand, staff):
+    browser = staff("owner")
+    assert "Put back in stock" not in browser.get(page_of(by_hand)).text
+    before = on_hand(by_hand)
+    assert post(browser, by_hand, the_parcel().id, "restock").status_code == 422
+    assert on_hand(by_hand) == before
