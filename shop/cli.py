@@ -20,6 +20,7 @@ from shop.database import transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.jobs import runner
+from shop.jobs.handlers import why_no_retry
 from shop.jobs.models import Job, JobStatus
 from shop.operations import backup as copies
 from shop.operations import by_hand, exchange
@@ -97,8 +98,10 @@ def retry_job(job_id: int) -> None:
     """Queue a job that failed or was cancelled once more."""
     with transaction():
         is_queued = runner.retry(job_id)
+        job = db.session.get(Job, job_id)
+        reason = why_no_retry(job.kind, job.payload) if job else ""
     if not is_queued:
-        raise _Said(f"Job {job_id} is not one that failed or was cancelled.")
+        raise _Said(reason or f"Job {job_id} is not one that failed or was cancelled.")
     click.echo(f"Job {job_id} is queued.")
 
 

@@ -46,7 +46,11 @@ class TryLater(ProviderError):
         self.retry_after = retry_after
 
 
-class BreakerOpen(TryLater):
+class PutOff(TryLater):
+    """Nothing was done, and trying harder will not help: only time or a person does. Not counted."""
+
+
+class BreakerOpen(PutOff):
     """The provider failed several times in a row and is left alone for a while. Not counted."""
 
 

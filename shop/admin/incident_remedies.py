@@ -11,13 +11,17 @@ from shop.delivery.models import Shipment
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Incident
+from shop.jobs.handlers import why_no_retry
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.runner import retry
+from shop.messaging.models import Notification, NotificationStatus
+from shop.messaging.resending import may_be_resent, resend
 from shop.orders.locking import lock_order
 from shop.webhooks import inbox
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 ENDED = (JobStatus.FAILED, JobStatus.CANCELLED)
+LEFT = (NotificationStatus.FAILED, NotificationStatus.UNCERTAIN)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Remedy:
 def remedy_of(incident: Incident) -> Remedy | None:
     """What can be tried again, nearest to the fault; None where a person must do something else."""
     job = db.session.get(Job, incident.job_id) if incident.job_id else None
-    return _parcel(incident) or _message(job) or _job(job)
+    return _parcel(incident) or _message(job) or _unsent(job) or _job(job)
 
 
 def apply(incident: Incident, actor: str) -> Remedy:
@@ -43,7 +47,7 @@ def apply(incident: Incident, actor: str) -> Remedy:
     remedy = remedy_of(incident)
     if remedy is None:
         raise Refused("There is nothing to try again here any more.")
-    acts = {"parcel": _book_again, "message": _replay, "job": _retry}
+    acts = {"parcel": _book_again, "message": _replay, "unsent": resend, "job": _retry}
     acts[remedy.what](remedy.thing_id, actor)
     return remedy
 
@@ -75,8 +79,22 @@ def _message(job: Job | None) -> Remedy | None:
     )
 
 
+def _unsent(job: Job | None) -> Remedy | None:
+    """A message that failed or is uncertain: its job is over, and a new message is what helps."""
+    if job is None or job.kind not in {"messaging.send", "messaging.unresolved"}:
+        return None
+    found = db.session.get(Notification, job.payload.get("notification_id"))
+    if found is None or found.status not in LEFT or not may_be_resent(found):
+        return None
+    return Remedy(
+        "unsent", found.id, "Send the message again", Right.ANNOTATE, "It is sent once more."
+    )  # fmt: skip
+
+
 def _job(job: Job | None) -> Remedy | None:
     if job is None or job.status not in ENDED or job.kind == "webhooks.process":
+        return None
+    if why_no_retry(job.kind, job.payload):
         return None
     return Remedy("job", job.id, "Retry the job", Right.RUN_JOBS, f"Job {job.id} is queued again.")
 

@@ -17,7 +17,7 @@ from shop.database import transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.incidents.models import Incident
-from shop.jobs.handlers import HANDLERS
+from shop.jobs.handlers import HANDLERS, why_no_retry
 from shop.jobs.models import Job, JobStatus, ScheduleSlot
 from shop.jobs.queue import cancel
 from shop.jobs.runner import retry
@@ -138,9 +138,15 @@ def job_retry(job_id: int) -> ResponseReturnValue:
     """Queue a failed or cancelled job once more. Its handler knows what was done before."""
     with transaction():
         if not retry(job_id):
-            raise Refused("Only a job that failed or was cancelled can be tried again.")
+            reason = "Only a job that failed or was cancelled can be tried again."
+            raise Refused(_why_no_retry(job_id) or reason)
         audit.write(staff_actor(), "job.retried", f"job:{job_id}")
     return done(_after(job_id), f"Job {job_id} is queued again.")
+
+
+def _why_no_retry(job_id: int) -> str:
+    found = db.session.get(Job, job_id)
+    return why_no_retry(found.kind, found.payload) if found else ""
 
 
 @bp.post("/jobs/<int:job_id>/cancel")

@@ -20,7 +20,7 @@ from shop.messaging.channels.base import KINDS
 from shop.messaging.events import EVENTS
 from shop.messaging.languages import LANGUAGES
 from shop.messaging.models import Notification, NotificationStatus
-from shop.messaging.resending import mark_arrived, resend
+from shop.messaging.resending import UNDER_WAY, mark_arrived, may_be_resent, resend
 from shop.messaging.sms_text import length_of
 from shop.orders.models import Order
 
@@ -132,7 +132,7 @@ def show_message(
         whatsapp=(found.context or {}).get("whatsapp"),
         has_mail=bool(found.body_html) and not _is_secret(found),
         suppressed=consents.is_suppressed(found.channel, found.recipient),
-        may_resend=_may_resend(found),
+        may_resend=may_be_resent(found) and found.status not in UNDER_WAY,
     )
 
 
@@ -159,7 +159,7 @@ def framed(page: str) -> Response:
 def message_resend(notification_id: int) -> ResponseReturnValue:
     """Send it once more, written anew, because a person asks for it."""
     with transaction():
-        if not _may_resend(_one(notification_id)):
+        if not may_be_resent(_one(notification_id)):
             raise NotFound("This message cannot be sent again.")
         new_id = resend(notification_id, staff_actor()).id
     return done(url_for("admin.message", notification_id=new_id), "It is sent once more.")
@@ -180,11 +180,6 @@ def _one(notification_id: int) -> Notification:
     if found is None:
         raise NotFound("There is no such message.")
     return found
-
-
-def _may_resend(found: Notification) -> bool:
-    """Mails about an account, to staff, and tests are not: their links and facts are of that moment."""
-    return bool((found.order_id or found.subject_id) and "event" in (found.context or {}))
 
 
 def _is_secret(found: Notification) -> bool:

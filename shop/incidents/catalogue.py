@@ -88,6 +88,7 @@ _PARCELS = (
 _MACHINERY = (
     Failure("message_repeated", API, LOW, "A message may have gone twice.", "Nothing. If it comes often, see why workers end in between."),
     Failure("message_uncertain", API, LOW, "Nobody knows whether a message was sent.", "Look in the provider's log; then send it again, or let it be, on the message's page."),
+    Failure("channel_broken", API, HIGH, "A channel carries no messages: they wait, for a day at most.", "See the provider's words: most often a key or password that was changed, or no money left. Test it under Channels; once it is mended, what waits goes by itself."),
     Failure("message_undelivered", API, LOW, "A provider takes messages over and does not deliver them.", "See the provider's own words: the sender's registration, the template, or the numbers are at fault."),
     Failure("jobs_overdue", UNKNOWN, HIGH, "Jobs wait for more than a minute.", "See Jobs: is a worker running, is one kind slow? Start more workers (WORKERS)."),
     Failure("books", DATABASE, CRITICAL, "The books do not add up.", "Change nothing by hand. Run `flask shop audit`, and find the cause of each row."),

@@ -65,12 +65,21 @@ class Handler:
     on_failed_try: list[Callable[[Work, Exception], None]] = field(default_factory=list)
     #: In the transaction that marks the job failed, beside the incident.
     on_give_up: list[Callable[[Work, str], None]] = field(default_factory=list)
+    #: Why this payload must not be queued once more by hand, in words; empty when it may.
+    why_no_retry: Callable[[dict[str, Any]], str] = lambda payload: ""
 
 
 HANDLERS: dict[str, Handler] = {}
 
 ON_ERROR: list[Callable[[BaseException], None]] = []
 """Who hears of every exception that ended a try, once its row is settled."""
+
+
+def why_no_retry(kind: str, payload: dict[str, Any]) -> str:
+    """Why another try of such a job would do nothing, in its handler's words; empty when it may be tried."""
+    handler = HANDLERS.get(kind)
+    return handler.why_no_retry(payload) if handler else ""
+
 
 F = TypeVar("F", bound=Callable[[Work], None])
 C = TypeVar("C", bound=type)
@@ -90,11 +99,14 @@ def handles_outward(kind: str, policy: Policy) -> Callable[[C], C]:
     """Register an outward handler: a class with prepare, call, record.
 
     It may have failed_try(work, error), in the transaction that puts the job back or gives up,
-    and gave_up(work, words), in the one that gives up.
+    gave_up(work, words), in the one that gives up, and why_no_retry(payload), asked before a
+    person's retry.
     """
 
     def register(made: C) -> C:
-        handler = Handler(kind, policy, outward=made())
+        outward = made()
+        asked = getattr(outward, "why_no_retry", lambda payload: "")
+        handler = Handler(kind, policy, outward=outward, why_no_retry=asked)
         gave_up = getattr(handler.outward, "gave_up", None)
         if gave_up:
             handler.on_give_up.append(gave_up)

@@ -22,9 +22,10 @@ from sqlalchemy.orm import Session, aliased
 from shop.clock import utcnow
 from shop.database import UtcDateTime, db_now, is_passing, retried, table_of, transaction
 from shop.extensions import db
-from shop.jobs.handlers import HANDLERS, ON_ERROR, Handler, Outward, Work
+from shop.jobs.handlers import HANDLERS, ON_ERROR, Handler, Outward, Work, why_no_retry
 from shop.jobs.models import Job, JobStatus
-from shop.providers import BREAKER_SECONDS, BreakerOpen, ProviderRefused, TryLater
+from shop.logs import without_contact
+from shop.providers import BREAKER_SECONDS, ProviderRefused, PutOff, TryLater
 
 log = structlog.get_logger()
 
@@ -252,7 +253,7 @@ def _after_failure(
     work: Work, handler: Handler | None, claim: Claim, job: dict[str, Any], error: Exception
 ) -> None:
     """Settle the row: put back, or given up. Whatever fails here is left to the lease."""
-    words = f"{type(error).__name__}: {error}"[:2000]
+    words = without_contact(f"{type(error).__name__}: {error}"[:2000])
     try:
         if handler is None or _is_last(work, job, error):
             _give_up(work, handler, claim, error, words)
@@ -265,9 +266,8 @@ def _after_failure(
 
 
 def _is_last(work: Work, job: dict[str, Any], error: Exception) -> bool:
-    if isinstance(error, BreakerOpen):
-        return False
-    return isinstance(error, ProviderRefused) or bool(work.attempt >= job["max_attempts"])
+    is_over = isinstance(error, ProviderRefused) or work.attempt >= job["max_attempts"]
+    return bool(is_over) and not isinstance(error, PutOff)
 
 
 def _try_again(
@@ -277,9 +277,11 @@ def _try_again(
         for noted in handler.on_failed_try:
             noted(work, error)
 
-    is_counted = not isinstance(error, BreakerOpen)
+    is_counted = not isinstance(error, PutOff)
     retry_after = error.retry_after if isinstance(error, TryLater) else None
-    delay = handler.policy.delay(work.attempt, retry_after) if is_counted else BREAKER_SECONDS
+    delay = retry_after or BREAKER_SECONDS
+    if is_counted:
+        delay = handler.policy.delay(work.attempt, retry_after)
     retried(lambda: _put_back(claim, job, delay, words, note, counted=is_counted))
     log.warning(
         "job.put_back", error=words, exc_info=None if isinstance(error, TryLater) else error
@@ -343,7 +345,7 @@ def _give_up(
     except Exception as fault:
         # What should follow from giving up fails itself: the row still ends, with its incident.
         log.error("job.give_up_failed", exc_info=fault)
-        both = f"{words}\nand then {type(fault).__name__}: {fault}"[:4000]
+        both = without_contact(f"{words}\nand then {type(fault).__name__}: {fault}"[:4000])
         retried(lambda: _mark_failed(work, None, claim, error, both))
 
 
@@ -366,8 +368,8 @@ def _mark_failed(
 
 
 def _stack(error: BaseException) -> str:
-    """The traceback, without local variables."""
-    return "".join(traceback.format_exception(error))[-6000:]
+    """The traceback, without local variables and without anybody's address or number."""
+    return without_contact("".join(traceback.format_exception(error))[-6000:])
 
 
 def renew_held() -> None:
@@ -397,8 +399,11 @@ def release(worker: str, *, counted: bool = True) -> int:
 def retry(job_id: int) -> bool:
     """By hand: queue a job that failed or was cancelled once more.
 
-    False when it is not one, or when the same wish is queued already.
+    False when it is not one, when its handler says why not, or when the same wish is queued already.
     """
+    job = db.session.get(Job, job_id)
+    if job is None or why_no_retry(job.kind, job.payload):
+        return False
     other = aliased(Job)
     same = select(other.id).where(
         other.kind == Job.kind, other.key == Job.key, other.status == JobStatus.QUEUED

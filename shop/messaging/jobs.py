@@ -15,7 +15,7 @@ from email.utils import make_msgid
 from typing import Any
 
 import structlog
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
@@ -28,16 +28,16 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.logs import masked_email, masked_phone
-from shop.messaging import consents, writing
+from shop.messaging import consents, patience, writing
 from shop.messaging.channels import channel_by, provider_of
-from shop.messaging.channels.base import Askable, Outgoing, Unreachable
+from shop.messaging.channels.base import Askable, Channel, Outgoing, Unreachable
 from shop.messaging.events import EVENTS, Audience, Telling
 from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.quiet_hours import RINGS, rests_until
 from shop.messaging.subjects import row_of, subject_of
-from shop.orders.models import OrderEvent
+from shop.orders.models import Order, OrderEvent
 from shop.preferences import preference
-from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
+from shop.providers import OutcomeUnknown, ProviderError, ProviderRefused, TryLater
 
 log = structlog.get_logger()
 
@@ -68,8 +68,11 @@ class Request:
     channel: str
     provider: str
     message: Outgoing
-    #: Set when it is not to be sent but asked about: when it was first taken up.
-    asked_since: datetime | None = None
+    #: When it was first taken up.
+    since: datetime
+    #: Set when it is not to be sent but asked about: the provider's ids that other messages hold.
+    held: frozenset[str] | None = None
+    attempt: int = 1
 
 
 @handles_outward(
@@ -85,39 +88,50 @@ class Send:
         if found is None:
             return None
         if found.status == Status.QUEUED:
-            return _take_up(found)
+            return _take_up(found, work)
         if found.status == Status.SENDING:
             return _take_up_again(found, work)
         if found.status == Status.UNCERTAIN and found.channel in RINGS:
-            return _question(found)
+            return _question(found, work)
         return None
 
     def call(self, request: Request) -> Any:
         """Hand it over, or ask about it; returns the provider's id, or what it has."""
         way = channel_by(request.channel, request.provider)
-        if request.asked_since is None:
-            return way.send(request.message)
-        return way.find(request.message, request.asked_since) if isinstance(way, Askable) else None
+        try:
+            if request.held is None:
+                return _handed_over(way, request.message)
+            if isinstance(way, Askable):
+                return way.find(request.message, request.since, request.held)
+        except ProviderError as error:
+            raise patience.outlasting(error, request.since, request.attempt) from error
+        return None
 
     def record(self, work: Work, request: Any, answer: Any) -> None:
         """It is sent: say so on the message and in the order's timeline."""
-        found = db.session.get_one(Notification, work.payload["notification_id"])
-        if request.asked_since is not None:
+        found = _locked(work)
+        if found is None:
+            return
+        if request.held is not None:
             _resolve(found, answer)
             return
-        is_taken = found.status in {Status.SENDING, Status.UNCERTAIN}
-        found.provider_id = answer[:200] or None
-        found.error, found.sent_at = None, found.sent_at or utcnow()
-        if is_taken:
-            found.status = Status.SENT
+        if isinstance(answer, Unreachable):
+            _note_unreachable(found, answer)
+            return
+        found.provider_id = answer[:200] or found.provider_id
+        # A receipt may have been quicker, with a failure too: what it said stands.
+        if found.status in {Status.SENDING, Status.UNCERTAIN}:
+            found.status, found.error = Status.SENT, None
+            found.sent_at = found.sent_at or utcnow()
             note_sent(found)
         log.info("message.sent", notification=found.id, template=found.template)
 
     def failed_try(self, work: Work, error: Exception) -> None:
         """Certainly not sent: the next try is no repeat. Otherwise the state keeps the doubt."""
-        found = db.session.get(Notification, work.payload["notification_id"])
+        found = _locked(work)
         if found is None:
             return
+        patience.tell_if_down(error, found.channel, found.provider)
         if isinstance(error, OutcomeUnknown) and found.channel in RINGS:
             doubt(found, str(error))
         if not isinstance(error, TryLater | ProviderRefused):
@@ -131,20 +145,53 @@ class Send:
 
     def gave_up(self, work: Work, words: str) -> None:
         """Failed; or uncertain, where a try may have come through."""
-        found = db.session.get(Notification, work.payload["notification_id"])
+        found = _locked(work)
         if found is None or found.status not in {Status.QUEUED, Status.SENDING, Status.UNCERTAIN}:
             return
         found.status = Status.FAILED if found.status == Status.QUEUED else Status.UNCERTAIN
         found.error = words
 
+    def why_no_retry(self, payload: dict[str, Any]) -> str:
+        """A message that has ended is not sent by its job any more; a new one is made in its place."""
+        found = db.session.get(Notification, payload["notification_id"])
+        if found is None:
+            return "Its message is no longer kept."
+        if found.status in {Status.QUEUED, Status.SENDING}:
+            return ""
+        return "This job would send nothing: its message has ended. Send the message again, from its page."
 
-def _take_up(found: Notification) -> Request | None:
+
+def _handed_over(way: Channel, message: Outgoing) -> str | Unreachable:
+    """The provider's id, or why the recipient cannot be reached: nothing that a person could mend."""
+    try:
+        return way.send(message)
+    except Unreachable as error:
+        return error
+
+
+def _note_unreachable(found: Notification, error: Unreachable) -> None:
+    """The message has failed and says why; no incident, but for the shop's own number."""
+    if found.status not in {Status.SENDING, Status.UNCERTAIN}:
+        return
+    found.status, found.error = Status.FAILED, str(error)[:500]
+    _mark_unreachable(found, error)
+    if telling_of(found).audience == Audience.OWNER:
+        tell_undelivered(found, found.provider)
+    log.info("message.unreachable", notification=found.id, reason=error.reason)
+
+
+def _locked(work: Work) -> Notification | None:
+    """The message as it is now, and until the commit: receipts write it too."""
+    return db.session.get(Notification, work.payload["notification_id"], with_for_update=True)
+
+
+def _take_up(found: Notification, work: Work) -> Request | None:
     """Write the message and mark it sending; what may not or need not go is suppressed instead."""
     why_not = _why_not(found)
     if why_not:
         _move(found, Status.QUEUED, Status.SUPPRESSED, error=why_not)
         return None
-    rests = rests_until(found.channel, utcnow())
+    rests = rests_until(found.channel, utcnow(), found.id)
     if rests is not None:
         _move(found, Status.QUEUED, Status.QUEUED, not_before=rests)
         enqueue_sending(found.id, rests)
@@ -155,15 +202,17 @@ def _take_up(found: Notification) -> Request | None:
         message_id=found.message_id or _new_message_id(found),
         taken_up_at=found.taken_up_at or utcnow(), **made,
     )  # fmt: skip
-    return _request(found)
+    return _request(found, work)
 
 
 def _why_not(found: Notification) -> str:
     """Why it must not go now, or need not; empty when it may."""
     if not provider_of(found.channel):
         return f"nobody carries messages by {found.channel}"
-    telling = telling_of(found)
-    if not telling.is_true(row_of(subject_of(found)), found.context):
+    telling, row = telling_of(found), row_of(subject_of(found))
+    if row is None:
+        return "what it is about is gone"
+    if not telling.is_true(row, found.context):
         return "no longer true when its turn came"
     if telling.audience == Audience.OWNER:
         return ""
@@ -192,8 +241,14 @@ def _take_up_again(found: Notification, work: Work) -> Request | None:
         raise StillBeingSent(f"message {found.id}")
     if found.channel in RINGS:
         doubt(found, "a try ended between sending and noting it")
-        return _question(found)
+        return _question(found, work)
     _move(found, Status.SENDING, Status.UNCERTAIN)
+    tell_repeated(found, work)
+    return _request(found, work)
+
+
+def tell_repeated(found: Notification, work: Work) -> None:
+    """A mail goes once more under the same Message-ID: staff hear that it may have gone twice."""
     facts, order_id = gather({"notification_id": found.id})
     open_incident(
         About(
@@ -204,7 +259,6 @@ def _take_up_again(found: Notification, work: Work) -> Request | None:
         f"message_repeated:{found.id}",
         f"A try ended between sending and noting it. Sent again with the Message-ID {found.message_id}",
     )  # fmt: skip
-    return _request(found)
 
 
 def doubt(found: Notification, words: str) -> None:
@@ -219,11 +273,21 @@ def doubt(found: Notification, words: str) -> None:
     db.session.flush()
 
 
-def _question(found: Notification) -> Request | None:
+def _question(found: Notification, work: Work) -> Request | None:
     """Ask about it, where its provider can be asked; else a receipt or a person tells."""
     if not _can_be_asked(found.channel, found.provider):
         return None
-    return _request(found, found.taken_up_at or found.created_at)
+    return _request(found, work, _held_by_others(found))
+
+
+def _held_by_others(found: Notification) -> frozenset[str]:
+    """The ids of other messages to the same recipient, which tell nothing of this one."""
+    others = select(Notification.provider_id).where(
+        Notification.recipient == found.recipient,
+        Notification.id != found.id,
+        Notification.provider_id.is_not(None),
+    )
+    return frozenset(one for one in db.session.scalars(others) if one)
 
 
 def _can_be_asked(kind: str, provider: str) -> bool:
@@ -237,6 +301,7 @@ def _resolve(found: Notification, answer: Any) -> None:
     found.provider_id, found.error = answer.provider_id[:200], answer.error or None
     if answer.status in {"failed", "bounced"}:
         found.status = Status.FAILED
+        tell_undelivered(found, found.provider)
         return
     found.status, found.sent_at = Status.SENT, found.sent_at or utcnow()
     note_sent(found)
@@ -265,9 +330,30 @@ def _move(found: Notification, source: Status, target: Status, **values: Any) ->
     db.session.refresh(found)
 
 
-def _request(found: Notification, asked_since: datetime | None = None) -> Request:
+def tell_undelivered(found: Notification, provider: str) -> None:
+    """Handed over and not delivered: counted up for each provider, since one cause fails many.
+
+    So it is about no one order and holds nobody's contact data: orders are named by their numbers.
+    """
+    number = db.session.scalar(select(Order.number).where(Order.id == found.order_id))
+    open_incident(
+        About(
+            issue=f"{found.channel} messages are handed over to {provider or 'the provider'} and not delivered",
+            category=Category.API, severity=Severity.LOW,
+            context={
+                "template": found.template, "channel": found.channel, "provider": provider,
+                "orders": [number] if number else [],
+            },
+        ),
+        f"message_undelivered:{found.channel}:{provider}",
+        found.error or "",
+    )  # fmt: skip
+
+
+def _request(found: Notification, work: Work, held: frozenset[str] | None = None) -> Request:
     message = writing.outgoing(found, telling_of(found).is_stoppable)
-    return Request(found.channel, found.provider, message, asked_since)
+    since = found.taken_up_at or found.created_at
+    return Request(found.channel, found.provider, message, since, held, work.attempt)
 
 
 SAID_AS = {"email": "Mail", "sms": "SMS", "whatsapp": "WhatsApp message"}
@@ -295,9 +381,15 @@ def sweep(work: Work) -> None:
     is_doubtful = and_(
         Notification.status == Status.UNCERTAIN,
         Notification.channel.in_(RINGS),
-        Notification.created_at > in_future(hours=-preference("uncertain_hours")),
+        # One that rested overnight is in doubt since it was taken up.
+        func.coalesce(Notification.taken_up_at, Notification.created_at)
+        > in_future(hours=-preference("uncertain_hours")),
     )
-    is_left = Notification.status.in_([Status.QUEUED, Status.SENDING])
+    # What is about nothing (an account, staff, an alert) has a job of its own.
+    is_left = and_(
+        Notification.status.in_([Status.QUEUED, Status.SENDING]),
+        or_(Notification.order_id.is_not(None), Notification.subject_id.is_not(None)),
+    )
     stuck = (
         select(Notification.id, Notification.status, Notification.channel, Notification.provider)
         .where(

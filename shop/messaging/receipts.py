@@ -11,11 +11,9 @@ from sqlalchemy import select
 
 from shop.clock import utcnow
 from shop.extensions import db
-from shop.incidents.models import Category, Severity
-from shop.incidents.opening import About, open_incident
 from shop.messaging import consents
 from shop.messaging.channels.base import Receipt, ReceiptStatus
-from shop.messaging.jobs import note_sent
+from shop.messaging.jobs import note_sent, tell_undelivered
 from shop.messaging.models import Notification, NotificationStatus, Purpose, SuppressionReason
 
 log = structlog.get_logger()
@@ -135,7 +133,7 @@ def _move(found: Notification, target: Status, receipt: Receipt, provider: str) 
     if target == Status.READ:
         found.read_at = at
     if receipt.status == ReceiptStatus.FAILED:
-        _tell(found, provider)
+        tell_undelivered(found, provider)
     log.info("message.receipt", notification=found.id, status=target.value, provider=provider)
 
 
@@ -158,19 +156,3 @@ def _let_in_again(kind: str, recipient: str) -> None:
     """Who opted out; who bounced or complained is not let in again by a word."""
     if consents.is_suppressed(kind, recipient) == SuppressionReason.OPTED_OUT:
         consents.lift(kind, recipient)
-
-
-def _tell(found: Notification, provider: str) -> None:
-    """Handed over and not delivered: counted up for each provider, since one cause fails many."""
-    open_incident(
-        About(
-            issue=f"{found.channel} messages are handed over to {provider or 'the provider'} and not delivered",
-            category=Category.API, severity=Severity.LOW, order_id=found.order_id,
-            context={
-                "notification": found.id, "template": found.template, "channel": found.channel,
-                "provider": provider,
-            },
-        ),
-        f"message_undelivered:{found.channel}:{provider}",
-        found.error or "",
-    )  # fmt: skip

@@ -31,14 +31,22 @@ def free_port() -> int:
 
 
 class Answers:
-    """A mail server's behaviour: `rcpt` and `data` hold the answers still to give, then it takes all."""
+    """A mail server's behaviour: `mail`, `rcpt` and `data` hold the answers still to give, then it takes all."""
 
     def __init__(self) -> None:
+        self.mail: list[str] = []
         self.rcpt: list[str] = []
         self.data: list[str] = []
         self.taken: list[Any] = []
         #: Answer to the message, then the connection is cut before the client reads it.
         self.cut_after_message = False
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if self.mail:
+            return self.mail.pop(0)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 ok"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if self.rcpt:

@@ -183,7 +183,9 @@ def test_too_many_at_once_is_for_later_and_the_wait_is_heard(scene):
 @scenes()
 def test_a_server_that_is_away_is_for_later(scene):
     scene.stand_in.fault("refuse", status=503)
-    with pytest.raises(TryLater):
+    # Of a POST that Twilio answers so nobody knows whether it was done.
+    unsure = OutcomeUnknown if scene.way.key == "twilio" else TryLater
+    with pytest.raises(unsure):
         scene.send()
     nowhere = "http://127.0.0.1:9"
     scene.set(

@@ -4,20 +4,27 @@ from datetime import timedelta
 
 import pytest
 
+from shop.admin import incident_remedies
 from shop.audit.models import AuditEntry
 from shop.clock import utcnow
 from shop.database import transaction
+from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.incidents.models import Incident, Severity
 from shop.jobs import runner
+from shop.jobs.handlers import why_no_retry
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.messaging import resending
+from shop.messaging.channels.base import Receipt, ReceiptStatus
+from shop.messaging.jobs import Send
 from shop.messaging.models import Notification, NotificationStatus
+from shop.messaging.receipts import apply_receipt
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.models import Order, OrderEvent
 from shop.payments import attempts
 from shop.payments.gateways.transfer_reference import shown, transfer_reference
+from shop.providers import reset_lines
 from tests import factories
 
 
@@ -329,3 +336,128 @@ def test_the_whole_way_is_told_once_each(app, run_jobs, smtp_server):
         f"We have your order {order.number}"
     )
     assert len(smtp_server.messages) == 2
+
+
+def test_a_message_that_failed_is_sent_anew_and_its_job_is_not_retried(
+    order, tell, run_jobs, start_server, messages
+):
+    server = start_server()
+    server.rcpt = ["550 5.1.1 no such user"]
+    tell("order_confirmed", order.id)
+    run_jobs()
+    given_up = job("messaging.send")
+    with transaction():
+        assert runner.retry(given_up.id) is False, "it would send nothing"
+    assert "Send the message again" in why_no_retry(given_up.kind, given_up.payload)
+    [incident] = incidents()
+    with transaction():
+        remedy = incident_remedies.apply(incident, "user:1")
+    assert remedy.words == "Send the message again"
+    run_jobs()
+    assert len(server.taken) == 1
+    assert incident_remedies.remedy_of(incidents()[0]) is None
+
+
+def test_a_message_that_is_under_way_is_not_sent_once_more(order, tell, run_jobs, messages):
+    tell("order_confirmed", order.id)
+    runner.run_next("test")
+    [first] = messages()
+    with pytest.raises(Conflict), transaction():
+        resending.resend(first.id, "user:1")
+    run_jobs()
+    with transaction():
+        resending.resend(first.id, "user:1")
+    with pytest.raises(Conflict), transaction():
+        resending.resend(first.id, "user:1")
+    run_jobs()
+    assert len(messages()) == 2
+
+
+@pytest.mark.forces("channel_broken")
+def test_a_channel_that_lets_nobody_in_holds_all_its_mail_under_one_incident(
+    order, tell, run_jobs, start_server, messages
+):
+    server = start_server()
+    server.mail = ["535 5.7.8 Authentication credentials invalid"] * 4
+    tell("order_confirmed", order.id)
+    tell("admin_new_order", order.id)
+    run_jobs()
+    run_jobs(ahead=1_000)
+    assert {row.status for row in messages()} == {NotificationStatus.QUEUED}
+    [incident] = incidents()
+    assert incident.severity == Severity.HIGH
+    assert incident.fingerprint == "channel_broken:email:smtp"
+    assert incident.repeats == 3
+    run_jobs(ahead=2_000)
+    assert {row.status for row in messages()} == {NotificationStatus.SENT}
+    assert len(server.taken) == 2
+
+
+def test_after_a_day_a_channel_that_is_broken_fails_its_messages(
+    order, tell, run_jobs, start_server, messages
+):
+    server = start_server()
+    server.mail = ["535 5.7.8 Authentication credentials invalid"] * 2
+    tell("order_confirmed", order.id)
+    run_jobs()
+    run_jobs(ahead=25 * 3_600)
+    assert messages()[0].status == NotificationStatus.FAILED
+
+
+def test_a_server_that_is_away_for_hours_loses_no_mail(
+    order, tell, run_jobs, start_server, messages
+):
+    server = start_server()
+    server.controller.stop()
+    tell("order_confirmed", order.id)
+    for hours in range(20):
+        reset_lines()
+        run_jobs(ahead=hours * 3_600)
+    assert messages()[0].status == NotificationStatus.QUEUED
+    assert [one.fingerprint for one in incidents()] == ["channel_broken:email:smtp"]
+    again = start_server()
+    reset_lines()
+    run_jobs(ahead=21 * 3_600)
+    assert len(again.taken) == 1
+
+
+def test_what_is_about_something_that_is_gone_is_not_sent(app, run_jobs, smtp_server):
+    with transaction() as session:
+        row = Notification(
+            subject_kind="cart_reminder", subject_id=999, template="abandoned_cart", channel="email",
+            recipient="asha@shopper.example", dedupe_key="abandoned_cart:999:email",
+            context={"event": "abandoned_cart"}, purpose="reminders",
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        row_id = row.id
+        enqueue("messaging.send", {"notification_id": row_id}, key=str(row_id))
+    run_jobs()
+    found = db.session.get_one(Notification, row_id)
+    assert (found.status, found.error) == (
+        NotificationStatus.SUPPRESSED, "what it is about is gone",
+    )  # fmt: skip
+    with pytest.raises(Refused), transaction():
+        resending.resend(row_id, "user:1")
+
+
+def test_a_receipt_that_is_quicker_than_the_answer_stands(
+    order, tell, run_jobs, smtp_server, messages, monkeypatch
+):
+    record = Send.record
+
+    def after_a_receipt(self, work, request, answer):
+        receipt = Receipt(
+            "e1", "", ReceiptStatus.FAILED, message_id=request.message.message_id, kind="email",
+            error="554 spam",
+        )  # fmt: skip
+        apply_receipt(receipt, "ses")
+        record(self, work, request, answer)
+
+    monkeypatch.setattr(Send, "record", after_a_receipt)
+    tell("order_confirmed", order.id)
+    run_jobs()
+    [row] = messages()
+    assert (row.status, row.error, row.provider_id) == (
+        NotificationStatus.FAILED, "554 spam", "taken",
+    )  # fmt: skip

@@ -133,8 +133,13 @@ class Channel(Protocol):
 class Askable(Protocol):
     """A channel whose provider can be asked whether a message was handed over."""
 
-    def find(self, message: Outgoing, since: datetime) -> Found | None:
-        """The message, if the provider has taken one like it since then. None: it has not."""
+    def find(
+        self, message: Outgoing, since: datetime, held: frozenset[str] = frozenset()
+    ) -> Found | None:
+        """The message, if the provider has taken one like it since then. None: it has not.
+
+        `held` are the provider's ids that other messages have: those are not it.
+        """
 
 
 @runtime_checkable

@@ -23,13 +23,15 @@ from urllib.parse import unquote, urlsplit
 
 from shop.clock import utcnow
 from shop.config import settings
-from shop.messaging.channels.base import Outgoing
+from shop.messaging.channels.base import ChannelBroken, Outgoing
 from shop.providers import OutcomeUnknown, ProviderRefused, TryLater, line_out
 
 CONVERSATION_SECONDS = 20
 STEP_SECONDS = 8
 GREYLIST_SECONDS = 900
 THROTTLE_SECONDS = 300
+#: Sign-in is wanted, too weak, wrong, or must be encrypted (RFC 4954, section 6): the same for all mail.
+NOT_LET_IN = {530, 534, 535, 538}
 PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 
@@ -45,10 +47,10 @@ class Server:
 
 
 def server_of(url: str) -> Server:
-    """Read SMTP_URL. Raises ProviderRefused when it is not one."""
+    """Read SMTP_URL. Raises ChannelBroken when it is not one."""
     parts = urlsplit(url)
     if parts.scheme not in PORTS or not parts.hostname:
-        raise ProviderRefused("SMTP_URL must begin with smtp://, smtps:// or smtp+starttls://")
+        raise ChannelBroken("SMTP_URL must begin with smtp://, smtps:// or smtp+starttls://")
     return Server(
         parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme],
         unquote(parts.username or ""), unquote(parts.password or ""),
@@ -64,7 +66,7 @@ class Smtp:
     def send(self, message: Outgoing) -> str:
         """Hand the message to the server; returns the id in its answer.
 
-        Raises ProviderRefused (5xx, a faulty address or setting), TryLater (4xx, or broken off
+        Raises ChannelBroken (a faulty setting, or not let in), ProviderRefused (another 5xx, a faulty address), TryLater (4xx, or broken off
         before the final dot) and OutcomeUnknown (broken off after it).
         """
         mail = compose(message)
@@ -115,7 +117,7 @@ def _connected(server: Server) -> Iterator[smtplib.SMTP]:
     except ssl.SSLCertVerificationError as error:
         raise TryLater(f"the mail server's certificate: {error.verify_message}") from error
     except ssl.SSLError as error:
-        raise ProviderRefused(f"no TLS with the mail server: {error.reason}") from error
+        raise ChannelBroken(f"no TLS with the mail server: {error.reason}") from error
     except (OSError, smtplib.SMTPException) as error:
         raise TryLater(f"the mail server cannot be reached: {error}") from error
     watchdog = threading.Timer(until - time.monotonic(), _cut, [connection])
@@ -162,13 +164,13 @@ def _prepare(connection: smtplib.SMTP, server: Server) -> None:
         if server.user:
             connection.login(server.user, server.password)
     except smtplib.SMTPNotSupportedError as error:
-        raise ProviderRefused(f"the mail server cannot do that: {error}") from error
+        raise ChannelBroken(f"the mail server cannot do that: {error}") from error
     except smtplib.SMTPResponseException as error:
         _judged(error.smtp_code, error.smtp_error)
     except ssl.SSLCertVerificationError as error:
         raise TryLater(f"the mail server's certificate: {error.verify_message}") from error
     except ssl.SSLError as error:
-        raise ProviderRefused(f"no TLS with the mail server: {error.reason}") from error
+        raise ChannelBroken(f"no TLS with the mail server: {error.reason}") from error
     except (OSError, smtplib.SMTPException) as error:
         raise TryLater(f"the connection broke before the message: {error}") from error
 
@@ -209,11 +211,13 @@ def _as_lines(mail: EmailMessage) -> bytes:
 
 
 def _judged(code: int, words: Any) -> str:
-    """The id in a 250; else the error that the code stands for: 4xx later, 5xx never."""
+    """The id in a 250; else the error that the code stands for: 4xx later, 5xx never, or not let in."""
     said = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
     said = " ".join(said.split())[:200]
     if code == 250:
         return re.sub(r"(?i)^(\d\.\d\.\d+ )?ok\b:? ?(queued as )?", "", said)
+    if code in NOT_LET_IN:
+        raise ChannelBroken(f"{code} {said}", str(code))
     if code >= 500:
         raise ProviderRefused(f"{code} {said}", str(code))
     wait = {450: GREYLIST_SECONDS, 451: GREYLIST_SECONDS, 454: THROTTLE_SECONDS}.get(code)

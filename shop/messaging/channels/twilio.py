@@ -30,8 +30,9 @@ from shop.messaging.channels.base import (
     template_values,
     with_plus,
 )
+from shop.messaging.sms_text import sendable
 from shop.payments.gateways.signatures import header_value
-from shop.providers import Answer, BadSignature, ProviderRefused, TryLater
+from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused, TryLater
 
 LONGEST_TEXT = 1600
 #: A shipping notice that cannot be brought within four hours is stale.
@@ -45,6 +46,8 @@ OPTED_OUT = {21610}
 #: Sender queue full, rate of WhatsApp, concurrency.
 LATER = {20429, 21611, 63018}
 LATER_SECONDS = 60
+#: After a POST only 429 and a connection that never came about say for certain that nothing was sent.
+MAY_BE_DONE = {"408", "409", "425", "503"}
 #: Credentials, a sender that is not ours, a country that is not enabled.
 OURS_TO_MEND = {20003, 21212, 21408, 21606, 21607, 21659, 63007}
 
@@ -70,7 +73,12 @@ class Twilio:
         wish = self._wish(message) | {"StatusCallback": _callback(message.message_id)}
         if is_dry_run():
             return rehearsed(self.key, message)
-        answer, body = talking.ask(self.key, "POST", _messages(), data=wish, headers=_login())
+        try:
+            answer, body = talking.ask(self.key, "POST", _messages(), data=wish, headers=_login())
+        except TryLater as error:
+            if error.code in MAY_BE_DONE:
+                raise OutcomeUnknown(error.words, error.code) from error
+            raise
         if answer.status >= 400:
             raise _refusal(answer, body)
         sid = talking.text_of(body.get("sid"))
@@ -78,7 +86,9 @@ class Twilio:
             raise _refusal(answer, {**body, "code": body.get("error_code")})
         return sid
 
-    def find(self, message: Outgoing, since: datetime) -> Found | None:
+    def find(
+        self, message: Outgoing, since: datetime, held: frozenset[str] = frozenset()
+    ) -> Found | None:
         """The same text to the same number since then; WhatsApp's templates tell too little for that."""
         if is_dry_run() or self.kind != "sms":
             return None
@@ -90,7 +100,8 @@ class Twilio:
         answer, body = talking.ask(self.key, "GET", _messages(), params=params, headers=_login())
         if answer.status >= 400:
             raise _refusal(answer, body)
-        ours = [row for row in _rows(body) if _is_like(row, message, since)]
+        like = [row for row in _rows(body) if _is_like(row, message, since)]
+        ours = [row for row in like if row.get("sid") not in held]
         return _found(ours[0]) if ours else None
 
     def try_out(self) -> str:
@@ -178,9 +189,14 @@ def _is_like(row: Mapping[str, Any], message: Outgoing, since: datetime) -> bool
     return (
         at >= since - SKEW
         and row.get("to") == message.recipient
-        and talking.text_of(row.get("body")).strip() == message.text.strip()
+        and _comparable(talking.text_of(row.get("body"))) == _comparable(message.text)
         and row.get("direction") != "inbound"
     )
+
+
+def _comparable(text: str) -> str:
+    """Twilio keeps what it sent, with the signs that SmartEncoded put in their neighbours' place."""
+    return sendable(text).strip()
 
 
 def _found(row: Mapping[str, Any]) -> Found:
