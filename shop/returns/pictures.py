@@ -5,11 +5,12 @@ where it was taken, is kept (security.md, S66).
 """
 
 import secrets
+import struct
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from shop.config import settings
 from shop.errors import NotFound, Refused
@@ -21,6 +22,13 @@ MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 40_000_000
 SIDE = 2000
 """The longest side of what is kept, in pixels."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""How a picture is turned upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
 class NoPicture(Refused):
@@ -36,15 +44,28 @@ def made_anew(body: bytes) -> bytes:
             if found.width * found.height > MAX_PIXELS:
                 raise NoPicture("A picture may have 40 megapixels at most.")
             found.draft("RGB", (SIDE, SIDE))
-            upright = ImageOps.exif_transpose(found).convert("RGB")
+            upright = _turned(found).convert("RGB")
     except (
         UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError,
+        struct.error,
     ):  # fmt: skip
         raise NoPicture from None
     upright.thumbnail((SIDE, SIDE))
     out = BytesIO()
     upright.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+def _turned(found: Image.Image) -> Image.Image:
+    """The picture as its camera was held. Where what is written beside it is odd, as it is.
+
+    Only the turn is read: Pillow's own way writes the rest again, and fails at what it cannot write.
+    """
+    try:
+        turn = TURNS.get(found.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return found
+    return found if turn is None else found.transpose(turn)
 
 
 def keep(body: bytes) -> str:

@@ -107,8 +107,10 @@ def request_return(token: str) -> Response:
     form = asking.read_form(order, request.form, _sent_pictures())
     if form.errors or not form.returnables:
         return _form(order, form, 422)
-    keys = [pictures.keep(body) for body in form.pictures]
+    keys: list[str] = []
     try:
+        for body in form.pictures:
+            keys.append(pictures.keep(body))
         with transaction():
             made = asking.request_return(order_id, form, keys, actor_name(current_user))
             return_id = made.id
@@ -117,6 +119,10 @@ def request_return(token: str) -> Response:
         order = db.session.get_one(Order, order_id, populate_existing=True)
         again = asking.read_form(order, request.form, [])
         return _form(order, again, refusal.status, str(refusal))
+    except BaseException:
+        # Whatever it was, no return names these files: they would stay for ever.
+        pictures.drop(keys)
+        raise
     return leave_for(url_for("returns.show", token=token, return_id=return_id))
 
 

@@ -1,8 +1,11 @@
 """A customer asks for a return: only of what was delivered, and never of the same unit twice."""
 
+import io
+import struct
 import threading
 
 import pytest
+from PIL import ExifTags, Image, ImageOps
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -254,3 +257,48 @@ def test_more_than_pictures_need_is_refused_before_it_is_read(client, arrived):
 )
 def test_s88_a_card_number_in_the_words_is_not_kept(typed, kept):
     assert without_cards(typed) == kept
+
+
+def oddly_tagged(kind):
+    """A real picture on its side, beside which a camera wrote a width below zero."""
+    tags = [(0x0112, 3, b"\6\0\0\0"), (0x0100, 9, b"\xff\xff\xff\xff")]
+    written = b"".join(struct.pack("<HHI", tag, type_, 1) + value for tag, type_, value in tags)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + written + struct.pack("<I", 0)
+    return picture(kind, exif=exif)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_a_camera_wrote_oddly_beside_a_picture_stops_nobody(kind):
+    with Image.open(io.BytesIO(pictures.made_anew(oddly_tagged(kind)))) as made:
+        assert made.size == (30, 40)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_pictures_are_turned_as_the_camera_was_held(turn):
+    tall, exif = Image.new("RGB", (40, 20), "white"), Image.Exif()
+    tall.paste("black", (0, 0, 20, 10))
+    exif[ExifTags.Base.Orientation] = turn
+    out = io.BytesIO()
+    tall.save(out, "PNG", exif=exif)
+    with (
+        Image.open(out) as sent,
+        Image.open(io.BytesIO(pictures.made_anew(out.getvalue()))) as made,
+    ):
+        right = ImageOps.exif_transpose(sent)
+        assert made.size == right.size
+        corners = [(2, 2), (right.width - 3, right.height - 3), (2, right.height - 3)]
+        for corner in corners:
+            dark = sum(made.getpixel(corner)) < 300
+            assert dark == (sum(right.getpixel(corner)) < 300)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_no_picture_stays_of_a_return_that_was_not_stored(arrived, ask, monkeypatch):
+    def fail(*_args):
+        raise IntegrityError("none", {}, ValueError("none"))
+
+    monkeypatch.setattr(asking, "request_return", fail)
+    folder = pictures._root() / pictures.FOLDER
+    before = set(folder.glob("*"))
+    assert ask(arrived, files=[(picture(), "a.jpg")]).status_code == 500
+    assert set(folder.glob("*")) == before
