@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
-from flask import Blueprint, Flask, abort, jsonify
+from flask import Blueprint, Flask, Response, abort, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from shop.clock import local, utcnow
 from shop.delivery import story
+from shop.delivery.by_hand import LONGEST_NUMBER
 from shop.delivery.story import Story
 from shop.extensions import db
 from shop.orders.models import Order
@@ -16,8 +17,11 @@ from shop.pages import not_modified, page, tagged, wants_fragment, with_etag
 
 bp = Blueprint("delivery", __name__)
 
-NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-"""Waybill numbers and order tokens. Anything else names nothing, and need not reach the database."""
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+"""Order tokens. Anything else names nothing, and need not reach the database."""
+
+AWB = re.compile(rf"\S{{1,{LONGEST_NUMBER}}}")
+"""Waybill numbers, of couriers and as staff type them (shop/delivery/by_hand.py)."""
 
 
 def init_app(app: Flask) -> None:
@@ -33,10 +37,18 @@ def init_app(app: Flask) -> None:
     )
 
 
-@bp.get("/track/<awb>")
+@bp.after_request
+def _kept_private(response: Response) -> Response:
+    """The address of an order's tracking is a key: it goes into no referrer and no index (S29)."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex"
+    return response
+
+
+@bp.get("/track/<path:awb>")
 def track_page(awb: str) -> ResponseReturnValue:
     """Public: stages, depots and times; no name, no address, no words of the courier's people."""
-    told = story.story_of_awb(awb) if NUMBER.fullmatch(awb) else None
+    told = story.story_of_awb(awb) if AWB.fullmatch(awb) else None
     if told is None:
         abort(404)
     tag, is_known = with_etag(f"{version_of(told)}:{local(utcnow()).date()}:{wants_fragment()}")
@@ -50,7 +62,7 @@ def track_page(awb: str) -> ResponseReturnValue:
 def tracking_json(token: str) -> ResponseReturnValue:
     """The order's parcels and their scans, for whoever holds the order's token."""
     named = select(Order).where(Order.token == token)
-    order = db.session.scalars(named).one_or_none() if NUMBER.fullmatch(token) else None
+    order = db.session.scalars(named).one_or_none() if TOKEN.fullmatch(token) else None
     if order is None:
         abort(404)
     return jsonify(

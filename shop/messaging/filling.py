@@ -1,6 +1,7 @@
 """From the rows to the words that fill a message's placeholders, in the reader's language."""
 
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import func, select
 
@@ -292,9 +293,9 @@ def _links(rows: Rows) -> dict[str, str]:
         "order_url": order_url,
         "pay_url": f"{order_url}/pay",
         "return_url": order_url,
-        "track_url": f"{root}/track/{awb}" if awb else order_url,
+        "track_url": f"{root}/track/{quote(awb, safe='')}" if awb else order_url,
         "admin_url": f"{root}/admin/orders/{rows.order.number}",
         "short_url": short_url,
         "short_pay_url": f"{short_url}/pay",
-        "short_track_url": f"{root}/track/{awb}" if awb else short_url,
+        "short_track_url": f"{root}/track/{quote(awb, safe='')}" if awb else short_url,
     }

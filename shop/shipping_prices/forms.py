@@ -18,6 +18,8 @@ Form = Mapping[str, str]
 MOST_LETTERS = 4000
 MOST_GRAMS = 1_000_000
 MOST_DAYS = 90
+LONGEST_CODE = 10
+"""No postal code of the world has more letters and digits."""
 
 
 def read_zone(form: Form) -> dict[str, Any]:
@@ -75,7 +77,23 @@ def _countries(typed: str) -> str:
 
 
 def _postal_codes(typed: str) -> str:
+    """Patterns without the hyphens that some countries write within a code. Raises Refused for a range."""
+    for entry in re.split("[,;\n]", typed[:MOST_LETTERS]):
+        if _is_range(re.sub(r"\s", "", entry)):
+            raise Refused(
+                f"“{entry.strip()[:30]}” is a range, which the list cannot hold. "
+                "Use a pattern such as 5600?? or 56*, or name the codes one by one."
+            )
     return _codes(typed.replace("-", ""), r"[A-Z0-9*?]{1,12}", "The postal codes")
+
+
+def _is_range(entry: str) -> bool:
+    """Whether two codes stand around a hyphen, which within one code has unlike or short sides: 00-001."""
+    first, sign, last = re.sub("[–—]", "-", entry).partition("-")
+    if not sign:
+        return False
+    is_even = len(first) == len(last) and (len(first) > 3 or first[:1].isalpha())
+    return is_even or len(first + last) > LONGEST_CODE
 
 
 def _codes(typed: str, pattern: str, what: str) -> str:

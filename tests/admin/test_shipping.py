@@ -77,7 +77,8 @@ def test_removing_a_zone_takes_its_prices_along(owner, zone):
     ("countries", "", "Name at least one country"), ("countries", "India", "which is no such code"),
     ("countries", "IN, XX", "“XX” is no country's code"), ("countries", ", ,", "Name at least one country"),
     ("postal_codes", "56[0-9]", "which is no such code"), ("postal_codes", "5" * 13, "which is no such code"),
-    ("postal_codes", "1," * 3000, "too many"), ("postal_codes", "<b>", "which is no such code"),
+    ("postal_codes", "11*, 560001-560100", "“560001-560100” is a range"), ("postal_codes", "SW1 – SW9", "is a range"),
+    ("postal_codes", "560001-56010", "is a range"), ("postal_codes", "1," * 3000, "too many"), ("postal_codes", "<b>", "which is no such code"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_zone_is_told_and_the_typed_words_stay(
     owner, zone, field, typed, told
@@ -87,6 +88,11 @@ def test_what_is_wrong_with_a_zone_is_told_and_the_typed_words_stay(
     assert told in page
     assert len(zones()) == 1
     assert 'value="Metro"' in page or field == "name"
+
+
+def test_a_hyphen_within_a_code_is_left_out(owner):
+    send(owner, "/zones", {**ZONE, "postal_codes": "12345-6789\n100-0001, 560-034; 00-001, 56-*"})
+    assert zones()[0].postal_codes == "123456789, 1000001, 560034, 00001, 56*"
 
 
 @pytest.mark.parametrize(("field", "typed", "told"), [

@@ -1,13 +1,16 @@
 """Anyone with the number sees where the parcel is, and nothing about whose it is."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
+from flask import url_for
 
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.delivery import tracking
 from shop.delivery.couriers.base import Scan, Tracking
+from shop.delivery.models import Shipment
 from shop.extensions import db
 from shop.orders.models import Order
 
@@ -90,6 +93,28 @@ def test_the_orders_token_opens_its_tracking_as_json(client, parcel, the_order):
     assert told["status"] == "in_transit"
     assert told["parcels"][0]["awb"] == parcel.awb
     assert told["parcels"][0]["events"][0]["status"] == "in_transit"
+
+
+@pytest.mark.parametrize("number", ["AB/12.7", "No.55#3", "7?x=1", "ÅÄ-9", "%2F"])
+def test_a_number_that_staff_typed_has_its_page(client, parcel, number):
+    with transaction():
+        db.session.get(Shipment, parcel.id).awb = number
+    page = client.get(f"/track/{quote(number, safe='')}")
+    assert page.status_code == 200
+    with client.application.test_request_context():
+        assert client.get(url_for("delivery.track_page", awb=number)).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["x", "a b", "9" * 61, "a/b", "%0A"])
+def test_a_number_of_no_parcel_is_404(client, parcel, number):
+    assert client.get(f"/track/{quote(number, safe='%')}").status_code == 404
+
+
+def test_an_orders_tracking_goes_into_no_index_and_no_referrer(client, parcel, the_order):
+    for path in (f"/api/orders/{the_order().token}/tracking", "/api/orders/x/tracking", f"/track/{parcel.awb}"):  # fmt: skip
+        answer = client.get(path)
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert "noindex" in answer.headers["X-Robots-Tag"]
 
 
 @pytest.mark.parametrize("token", ["x", "2611.001", "%27", "%00"])
