@@ -22,9 +22,20 @@ LIVES = {
 }
 
 
-def make(person: User, purpose: LinkPurpose, new_email: str | None = None) -> str:
-    """A new link's token; earlier ones for the same purpose end. `new_email`: to move to."""
-    end_all(person.id, purpose)
+def make(
+    person: User,
+    purpose: LinkPurpose,
+    new_email: str | None = None,
+    *,
+    is_repeat: bool = False,
+) -> str:
+    """A new link's token; earlier ones for the same purpose end. `new_email`: to move to.
+
+    `is_repeat`: the same mail once more, of which nobody knows whether it came. Its first link
+    stays good: a mail program may show one mail of the two.
+    """
+    if not is_repeat:
+        end_all(person.id, purpose)
     token, now = secrets.token_urlsafe(32), utcnow()
     db.session.add(
         MailedLink(

@@ -6,7 +6,6 @@ come twice after a time-out: better than not at all.
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import make_msgid
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,12 +16,10 @@ from shop.alerts.models import Alert
 from shop.alerts.rules import RULES, sentence_of
 from shop.clock import utcnow
 from shop.config import settings
-from shop.database import insert_ignore
 from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.queue import enqueue
-from shop.messaging.channels import channel
+from shop.messaging import once
 from shop.messaging.channels.base import Outgoing
-from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.rendering import render_plain
 from shop.messaging.wordings import Wording
 from shop.pages import moment
@@ -43,8 +40,7 @@ def tell(row: Alert, what: str) -> None:
         "threshold": row.threshold, "at": utcnow().isoformat(), "since": row.since.isoformat(),
     }  # fmt: skip
     if settings().admin_email:
-        mail = {**told, "message_id": make_msgid(domain=settings().public_host)}
-        enqueue(MAIL, mail, key=f"{row.key}:{what}")
+        enqueue(MAIL, told, key=f"{row.key}:{what}")
     if settings().alert_webhook_url:
         enqueue(POST, told, key=f"{row.key}:{what}")
 
@@ -81,42 +77,55 @@ def webhook_host() -> str:
     return urlsplit(settings().alert_webhook_url).hostname or ""
 
 
+@dataclass(frozen=True)
+class Sending:
+    """A mail that is written."""
+
+    turn: once.Turn
+    message: Outgoing
+
+
 @handles_outward(
     MAIL, Policy(limit=30, attempts=6, base=30, cap=1800, priority=1, incident=("api", "medium"))
 )
 class Mail:
-    """Mail an alert. A try that ended in between may send it twice, under the same Message-ID."""
+    """Mail an alert. A try of which nobody knows is repeated once, under the same Message-ID."""
 
-    def prepare(self, work: Work) -> Outgoing | None:
+    def prepare(self, work: Work) -> Sending | None:
         """Written when it is sent; nothing where nobody is to hear of it."""
         recipient = settings().admin_email
         if not recipient:
             return None
+        turn = once.take_up(work, _key(work), "email", "alert", recipient=recipient)
+        if turn is None:
+            return None
         words = words_of(work.payload)
         made = render_plain(_wording(words), words.url, WHY)
-        return Outgoing(
-            recipient=recipient, message_id=work.payload["message_id"], subject=made.subject,
+        message = Outgoing(
+            recipient=recipient, message_id=turn.message_id, subject=made.subject,
             text=made.text, html=made.html,
         )  # fmt: skip
+        return Sending(turn, message)
 
-    def call(self, request: Outgoing) -> str:
+    def call(self, request: Sending) -> str:
         """Hand it over; returns the provider's id."""
-        return channel("email").send(request)
+        return once.hand_over(request.turn, request.message)
 
-    def record(self, work: Work, request: Outgoing, answer: str) -> None:
+    def record(self, work: Work, request: Sending, answer: str) -> None:
         """That it went, for the list of messages; the demo's mailbox shows what it said."""
-        is_demo = not settings().smtp_url
-        insert_ignore(
-            Notification,
-            {
-                "template": "alert", "channel": "email", "recipient": request.recipient,
-                "dedupe_key": f"alert:{work.payload['alert']}:job{work.job_id}",
-                "status": NotificationStatus.SENT, "sent_at": utcnow(), "provider_id": answer[:200],
-                "message_id": request.message_id, "subject": request.subject, "context": {},
-                "body_text": request.text if is_demo else None,
-                "body_html": request.html if is_demo else None,
-            },
-        )  # fmt: skip
+        once.note_sent(_key(work), answer, request.message)
+
+    def failed_try(self, work: Work, error: Exception) -> None:
+        """Whether the next try is a repeat."""
+        once.note_failed_try(_key(work), error)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """Failed, or uncertain."""
+        once.note_gave_up(_key(work), words)
+
+
+def _key(work: Work) -> str:
+    return f"alert:{work.payload['alert']}:job{work.job_id}"
 
 
 def _wording(words: Words) -> Wording:

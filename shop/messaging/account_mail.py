@@ -1,25 +1,22 @@
 """Mails about an account: a link to a new password, to confirm an address.
 
 The link is made when the mail is, inside the job, so that it stands in no payload, log or table:
-what is kept is its hash, and that a mail went (reliability.md, I37). A try that is repeated makes a
-new link, and the earlier one is void.
+what is kept is its hash, and that a mail went (reliability.md, I37). A try that is repeated makes a new
+link; the earlier one is void where that mail certainly did not go.
 """
 
 from dataclasses import dataclass
-from email.utils import make_msgid
 from typing import Any
 
 from sqlalchemy import select
 
 from shop.accounts import links
 from shop.accounts.models import LinkPurpose, User
-from shop.clock import utcnow
 from shop.config import settings
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles_outward
-from shop.messaging.channels import channel
+from shop.messaging import once
 from shop.messaging.channels.base import Outgoing
-from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.rendering import render_plain
 from shop.messaging.wordings import Wording
 
@@ -118,7 +115,7 @@ MAILS = {
 class Sending:
     """A mail that is written. It lives in memory only."""
 
-    user_id: int
+    turn: once.Turn
     message: Outgoing
 
 
@@ -139,38 +136,44 @@ class SendAccountMail:
         )
         if person is None:
             return None
-        return Sending(person.id, _written(work.payload, person))
+        name = work.payload["mail"]
+        to = work.payload.get("new_email") or work.payload.get("to") or person.email
+        turn = once.take_up(work, _key(work), "email", name, recipient=to, user_id=person.id)
+        return Sending(turn, _written(work.payload, person, turn)) if turn else None
 
     def call(self, request: Sending) -> str:
         """Hand it over; returns the provider's id."""
-        return channel("email").send(request.message)
+        return once.hand_over(request.turn, request.message)
 
     def record(self, work: Work, request: Any, answer: Any) -> None:
-        """That it went, not what it said; the demo's mailbox has nothing else to show it from."""
-        is_demo = not settings().smtp_url
-        message: Outgoing = request.message
-        db.session.add(
-            Notification(
-                user_id=request.user_id, template=work.payload["mail"], channel="email",
-                recipient=message.recipient, dedupe_key=f"{work.payload['mail']}:job{work.job_id}",
-                status=NotificationStatus.SENT, sent_at=utcnow(), message_id=message.message_id,
-                provider_id=answer[:200], subject=message.subject,
-                body_text=message.text if is_demo else None,
-                body_html=message.html if is_demo else None,
-            )
-        )  # fmt: skip
+        """That it went."""
+        once.note_sent(_key(work), answer, request.message)
+
+    def failed_try(self, work: Work, error: Exception) -> None:
+        """Whether the next try is a repeat."""
+        once.note_failed_try(_key(work), error)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """Failed, or uncertain."""
+        once.note_gave_up(_key(work), words)
 
 
-def _written(payload: dict[str, Any], person: User) -> Outgoing:
+def _key(work: Work) -> str:
+    return f"{work.payload['mail']}:job{work.job_id}"
+
+
+def _written(payload: dict[str, Any], person: User, turn: once.Turn) -> Outgoing:
     """The mail with its link. Who has the address to move to already is told so, and nothing moves."""
     name, new = payload["mail"], payload.get("new_email")
     if new and db.session.scalar(select(User.id).where(User.email == new)):
         name = "account_exists"
     mail = MAILS[name]
-    token = links.make(person, mail.purpose, new) if mail.purpose else ""
+    token = ""
+    if mail.purpose:
+        token = links.make(person, mail.purpose, new, is_repeat=turn.is_repeat)
     made = render_plain(mail.wording, f"{settings().public_url}{mail.path}{token}", mail.reason)
     return Outgoing(
         recipient=new or payload.get("to") or person.email,
-        message_id=make_msgid(domain=settings().public_host),
+        message_id=turn.message_id,
         subject=made.subject, text=made.text, html=made.html,
     )  # fmt: skip

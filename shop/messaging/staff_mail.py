@@ -6,7 +6,6 @@ What they say is read when they are sent. Other parts register mails of their ow
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import make_msgid
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,9 +17,8 @@ from shop.incidents import catalogue
 from shop.incidents.handling import UNRESOLVED
 from shop.incidents.models import Incident, IncidentStatus, Severity
 from shop.jobs.handlers import Policy, Work, handles_outward
-from shop.messaging.channels import channel
+from shop.messaging import once
 from shop.messaging.channels.base import Outgoing
-from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.rendering import Block, render_plain
 from shop.messaging.wordings import Wording
 from shop.pages import day
@@ -62,6 +60,7 @@ def writes(name: str) -> Callable[[Writer], Writer]:
 class Sending:
     """A mail that is written. It lives in memory only."""
 
+    turn: once.Turn
     message: Outgoing
 
 
@@ -74,28 +73,29 @@ class SendStaffMail:
 
     def prepare(self, work: Work) -> Sending | None:
         """Write it, unless it has gone, or nobody is to get it."""
-        if not settings().admin_email or _has_gone(_named(work)):
+        to = settings().admin_email
+        mail = _writers[work.payload["mail"]](work.payload) if to else None
+        if mail is None:
             return None
-        mail = _writers[work.payload["mail"]](work.payload)
-        return Sending(_drawn(mail)) if mail else None
+        template = f"staff_{work.payload['mail']}"
+        turn = once.take_up(work, _named(work), "email", template, recipient=to)
+        return Sending(turn, _drawn(mail, turn)) if turn else None
 
     def call(self, request: Sending) -> str:
         """Hand it over; returns the provider's id."""
-        return channel("email").send(request.message)
+        return once.hand_over(request.turn, request.message)
 
     def record(self, work: Work, request: Sending, answer: str) -> None:
         """That it went."""
-        message = request.message
-        is_demo = not settings().smtp_url
-        db.session.add(
-            Notification(
-                template=f"staff_{work.payload['mail']}", channel="email", recipient=message.recipient,
-                dedupe_key=_named(work), status=NotificationStatus.SENT, sent_at=utcnow(),
-                message_id=message.message_id, provider_id=answer[:200], subject=message.subject,
-                body_text=message.text if is_demo else None,
-                body_html=message.html if is_demo else None,
-            )
-        )  # fmt: skip
+        once.note_sent(_named(work), answer, request.message)
+
+    def failed_try(self, work: Work, error: Exception) -> None:
+        """Whether the next try is a repeat."""
+        once.note_failed_try(_named(work), error)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """Failed, or uncertain."""
+        once.note_gave_up(_named(work), words)
 
 
 def _named(work: Work) -> str:
@@ -104,19 +104,14 @@ def _named(work: Work) -> str:
     return f"staff_{work.payload['mail']}:{about}"
 
 
-def _has_gone(dedupe_key: str) -> bool:
-    gone = select(Notification.id).where(Notification.dedupe_key == dedupe_key)
-    return db.session.scalar(gone.limit(1)) is not None
-
-
-def _drawn(mail: StaffMail) -> Outgoing:
+def _drawn(mail: StaffMail, turn: once.Turn) -> Outgoing:
     wording = Wording(
         subject=mail.subject, preheader=mail.sentence[:200], headline=mail.headline,
         sentence=mail.sentence, button=mail.button, link="url", sections=(),
     )  # fmt: skip
     made = render_plain(wording, f"{settings().public_url}{mail.path}", REASON, mail.blocks)
     return Outgoing(
-        recipient=settings().admin_email, message_id=make_msgid(domain=settings().public_host),
+        recipient=settings().admin_email, message_id=turn.message_id,
         subject=made.subject, text=made.text, html=made.html,
     )  # fmt: skip
 

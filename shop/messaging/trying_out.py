@@ -2,20 +2,16 @@
 
 import re
 from dataclasses import dataclass
-from email.utils import make_msgid
 from typing import Any
 
 from shop.accounts.models import User
-from shop.clock import utcnow
-from shop.config import settings
 from shop.errors import Refused
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.queue import enqueue
-from shop.messaging import rendering
-from shop.messaging.channels import channel, is_switched_on, provider_of
+from shop.messaging import once, rendering
+from shop.messaging.channels import is_switched_on
 from shop.messaging.channels.base import Outgoing
-from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.overrides import Place
 from shop.messaging.samples import Sample
 from shop.messaging.subjects import Subject
@@ -46,7 +42,7 @@ def ask_for(place: Place, sample: Sample, person: User) -> str:
 class Trial:
     """A test that is written. It lives in memory only."""
 
-    channel: str
+    turn: once.Turn
     message: Outgoing
 
 
@@ -62,27 +58,33 @@ class SendTrial:
         person = db.session.get(User, work.payload["user_id"])
         if person is None or not person.active:
             return None
-        kind = work.payload["channel"]
+        payload, kind = work.payload, work.payload["channel"]
         recipient = person.email if kind == "email" else person.phone or ""
-        return Trial(kind, _WRITERS[kind](work.payload, recipient))
+        turn = once.take_up(
+            work, _key(work), kind, payload["template"], recipient=recipient, user_id=person.id,
+            locale=payload["language"], context={"test": True},
+        )  # fmt: skip
+        return Trial(turn, _WRITERS[kind](payload, recipient, turn)) if turn else None
 
     def call(self, request: Trial) -> str:
-        """Hand it over; returns the provider's id."""
-        return channel(request.channel).send(request.message)
+        """Hand it over; returns the provider's id. Whoever tests waits for it, and is told at once."""
+        return once.hand_over(request.turn, request.message, is_patient=False)
 
     def record(self, work: Work, request: Trial, answer: str) -> None:
         """That it went. What it said of somebody's order is not kept a second time."""
-        message, payload = request.message, work.payload
-        db.session.add(
-            Notification(
-                user_id=payload["user_id"], template=payload["template"], channel=request.channel,
-                provider=provider_of(request.channel), locale=payload["language"],
-                recipient=message.recipient, dedupe_key=f"test:job{work.job_id}",
-                context={"test": True}, status=NotificationStatus.SENT, sent_at=utcnow(),
-                message_id=message.message_id, provider_id=answer[:200],
-                subject=(message.subject or message.template or message.text)[:250],
-            )
-        )  # fmt: skip
+        once.note_sent(_key(work), answer, request.message)
+
+    def failed_try(self, work: Work, error: Exception) -> None:
+        """Whether the next try is a repeat; by SMS and WhatsApp there is none."""
+        once.note_failed_try(_key(work), error)
+
+    def gave_up(self, work: Work, words: str) -> None:
+        """Failed, or uncertain."""
+        once.note_gave_up(_key(work), words)
+
+
+def _key(work: Work) -> str:
+    return f"test:job{work.job_id}"
 
 
 def _made(payload: dict[str, Any]) -> tuple[str, Subject, dict[str, Any], str]:
@@ -90,24 +92,23 @@ def _made(payload: dict[str, Any]) -> tuple[str, Subject, dict[str, Any], str]:
     return payload["template"], subject, payload["context"], payload["language"]
 
 
-def _mail(payload: dict[str, Any], recipient: str) -> Outgoing:
+def _mail(payload: dict[str, Any], recipient: str, turn: once.Turn) -> Outgoing:
     made = rendering.render(*_made(payload))
     return Outgoing(
-        recipient=recipient, message_id=make_msgid(domain=settings().public_host),
+        recipient=recipient, message_id=turn.message_id,
         subject=f"[Test] {made.subject}", text=made.text, html=made.html,
     )  # fmt: skip
 
 
-def _sms(payload: dict[str, Any], recipient: str) -> Outgoing:
-    message_id = make_msgid(domain=settings().public_host)
+def _sms(payload: dict[str, Any], recipient: str, turn: once.Turn) -> Outgoing:
     text = rendering.render_sms(*_made(payload))
-    return Outgoing(recipient=recipient, message_id=message_id, text=text)
+    return Outgoing(recipient=recipient, message_id=turn.message_id, text=text)
 
 
-def _whatsapp(payload: dict[str, Any], recipient: str) -> Outgoing:
+def _whatsapp(payload: dict[str, Any], recipient: str, turn: once.Turn) -> Outgoing:
     made = rendering.whatsapp(*_made(payload))
     return Outgoing(
-        recipient=recipient, message_id=make_msgid(domain=settings().public_host),
+        recipient=recipient, message_id=turn.message_id,
         template=made.name, language=made.language, parameters=made.parameters,
     )  # fmt: skip
 
