@@ -1569,6 +1569,7 @@ def upgrade():
         sa.Column("last_news_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failed_attempts", sa.Integer(), nullable=False),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("trying", sa.String(length=32), nullable=True),
         sa.Column(
             "booked_by_job", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True

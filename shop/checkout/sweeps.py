@@ -30,8 +30,13 @@ def unstick(work: Work) -> None:
 
 
 def _begin_forgotten() -> None:
-    """Paid for 15 minutes, or processing for 30, and no parcel begun."""
-    begun = select(Shipment.id).where(Shipment.order_id == Order.id)
+    """Paid for 15 minutes, or processing for 30, and no parcel begun; or its courier dropped it.
+
+    What staff cancelled, and what a courier lost, waits for them.
+    """
+    of_it = select(Shipment.id).where(Shipment.order_id == Order.id)
+    begun = of_it.where(Shipment.dropped_at.is_(None))
+    dropped = of_it.where(Shipment.dropped_at.is_not(None))
     forgotten = db.session.scalars(
         select(Order.id)
         .where(
@@ -40,6 +45,11 @@ def _begin_forgotten() -> None:
                 and_(
                     Order.status == OrderStatus.PROCESSING,
                     Order.updated_at < in_future(minutes=-30),
+                ),
+                and_(
+                    Order.status == OrderStatus.READY_FOR_SHIPMENT,
+                    Order.updated_at < in_future(minutes=-30),
+                    dropped.exists(),
                 ),
             ),
             Order.attention.is_(None),

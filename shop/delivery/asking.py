@@ -20,10 +20,14 @@ S = ShipmentStatus
 
 PAGE = 500
 LOST_TRACK_HOURS = 48
+#: For so long after a cancelling the courier is asked whether it came for the parcel all the same.
+CANCEL_HOURS = 96
+#: What is heard of a parcel after this changes nothing. A cancelled or lost one may turn up.
+ARRIVED = FINAL - tracking.NOT_COMING
 
 QUIET_HOURS = {
     S.PENDING: 12, S.PICKUP_SCHEDULED: 12, S.PICKED_UP: 6, S.IN_TRANSIT: 6, S.OUT_FOR_DELIVERY: 2,
-    S.RTO_INITIATED: 12, S.RTO_IN_TRANSIT: 12,
+    S.RTO_INITIATED: 12, S.RTO_IN_TRANSIT: 12, S.CANCELLED: 12,
 }  # fmt: skip
 """After so many hours with neither news nor a question the courier is asked, by the parcel's state:
 the sooner, the nearer it is to the door."""
@@ -50,7 +54,7 @@ class Track:
         shipment = db.session.get(Shipment, work.payload["shipment_id"])
         if shipment is None or shipment.awb is None or shipment.is_dry_run:
             return None
-        if shipment.status in FINAL or shipment.courier not in COURIERS.keys() - {MANUAL}:
+        if shipment.status in ARRIVED or shipment.courier not in COURIERS.keys() - {MANUAL}:
             return None
         return Question(shipment.id, shipment.courier, shipment.awb)
 
@@ -95,6 +99,9 @@ def poll(work: Work) -> None:
             Shipment.awb.is_not(None),
             Shipment.is_dry_run.is_(False),
             Shipment.courier != MANUAL,
+            or_(
+                Shipment.status != S.CANCELLED, Shipment.status_at > in_future(hours=-CANCEL_HOURS)
+            ),
             or_(*(_is_quiet(status, hours) for status, hours in QUIET_HOURS.items())),
         )
         .order_by(Shipment.last_news_at, Shipment.id)

@@ -10,7 +10,7 @@ import structlog
 from flask import Flask
 from sqlalchemy import select
 
-from shop.delivery import following, papers, shipping, tracking
+from shop.delivery import following, papers, parking, shipping, tracking
 from shop.delivery.booking import CreateShipment, booking_of
 from shop.delivery.couriers import courier
 from shop.delivery.couriers.base import Booking
@@ -23,7 +23,7 @@ from shop.delivery.models import (
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.models import Job, JobStatus
-from shop.jobs.queue import enqueue
+from shop.jobs.queue import cancel, enqueue
 from shop.orders.lifecycle import SYSTEM
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
@@ -108,7 +108,7 @@ class Cancelling:
 
 
 @handles_outward(
-    "delivery.cancel_shipments",
+    shipping.CANCEL,
     Policy(limit=30, attempts=8, base=30, cap=3600, priority=5, incident=("delivery", "high")),
 )
 class CancelShipments:
@@ -119,6 +119,7 @@ class CancelShipments:
         order = lock_order(work.payload["order_id"])
         for shipment in _still_here(order, work.payload.get("shipment_id")):
             _wait_for_its_maker(shipment, work)
+            _stop_its_maker(shipment, work)
             shipment.booked_by_job = work.job_id
             if shipment.is_dry_run or (shipment.step == Step.RESERVED and shipment.trying is None):
                 shipping.mark_cancelled(shipment, order)
@@ -129,13 +130,16 @@ class CancelShipments:
         return None
 
     def call(self, request: Cancelling) -> None:
-        """Ask before repeating, and where it is not known whether there is anything to cancel."""
+        """Ask before repeating, and where it is not known whether there is anything to cancel.
+
+        What the courier told before counts even where its search does not find the parcel.
+        """
         way, booking = courier(request.courier_key), request.booking
         if request.ask_first:
             found = way.find(booking.reference)
-            if found is None or found.is_cancelled:
+            booking = found or booking
+            if booking.is_cancelled or not booking.order_id:
                 return
-            booking = found
         way.cancel(booking)
 
     def record(self, work: Work, request: Cancelling, answer: None) -> bool:
@@ -180,6 +184,17 @@ def _wait_for_its_maker(shipment: Shipment, work: Work) -> None:
     )
     if making is not None:
         raise TryLater("the parcel is being booked just now")
+
+
+def _stop_its_maker(shipment: Shipment, work: Work) -> None:
+    """A job that waits to try the booking again would find no parcel and begin another."""
+    waiting = db.session.scalar(
+        select(Job.id).where(
+            Job.id == shipment.booked_by_job, Job.id != work.job_id, Job.kind == parking.CREATE
+        )
+    )
+    if waiting is not None:
+        cancel(waiting)
 
 
 __all__ = ["CreateShipment"]  # imported so that its handler is registered with these

@@ -120,6 +120,8 @@ class Shipment(Row):
     failed_attempts: Mapped[int] = mapped_column(default=0)
     #: The step whose call has begun and is not recorded: it may have happened, so ask before repeating.
     trying: Mapped[str | None] = mapped_column(String(32))
+    #: When the courier cancelled it, unasked.
+    dropped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The job that makes the shipment; while it is alive no other may (reliability.md, I28).
     booked_by_job: Mapped[int | None] = mapped_column(BigId)
     #: Why its making stands still until a person acts, since when, and the job to try again.

@@ -39,6 +39,9 @@ from shop.payments import parts
 from shop.stock import ledger
 from shop.stock.models import MovementReason
 
+CANCEL = "delivery.cancel_shipments"
+"""The job that cancels an order's parcels at their couriers."""
+
 SHIPPABLE = frozenset(
     {
         OrderStatus.PAID,
@@ -78,6 +81,15 @@ def maker_lives(but_for: int = 0) -> Exists:
         Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]),
     )
     return alive.exists()
+
+
+def is_being_cancelled(shipment: Shipment) -> bool:
+    """True while a job of ours cancels it at the courier."""
+    keys = (str(shipment.order_id), f"{shipment.order_id}:{shipment.id}")
+    ours = select(Job.id).where(
+        Job.kind == CANCEL, Job.key.in_(keys), Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING])
+    )
+    return db.session.scalar(ours.limit(1)) is not None
 
 
 def of_order(order_id: int) -> list[Shipment]:

@@ -26,12 +26,12 @@ from shop.delivery.models import (
     ShipmentStatus,
     TrackingEvent,
 )  # fmt: skip
-from shop.delivery.shipping import give_back, recount_fulfilment
+from shop.delivery.shipping import give_back, is_being_cancelled, recount_fulfilment
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
-from shop.orders.lifecycle import Actor, Who
+from shop.orders.lifecycle import PARCEL_ONLY, Actor, Who
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
 
@@ -44,6 +44,14 @@ RANK = {
     S.CANCELLED: 130, S.LOST: 140, S.DAMAGED: 140,
 }  # fmt: skip
 """A lower rank never overwrites a higher one."""
+
+NOT_COMING = frozenset({S.CANCELLED, S.LOST, S.DAMAGED})
+"""News of such a parcel moves nothing here: its units were given back."""
+
+CARRIED = frozenset(
+    one.value for one in S if RANK[S.PICKED_UP] <= RANK[one] <= RANK[S.RTO_DELIVERED]
+)
+"""The courier has it, or had it."""
 
 RETURNING = frozenset({S.RTO_INITIATED, S.RTO_IN_TRANSIT, S.RTO_DELIVERED})
 ATTEMPTS_BEFORE_INCIDENT = 3
@@ -159,10 +167,30 @@ def _kept_raw(scan: Scan) -> dict[str, Any]:
 
 
 def _take_in(scan: Scan, shipment: Shipment, order: Order, actor: Actor) -> None:
-    if scan.is_failed_attempt:
+    if shipment.status in NOT_COMING and _says_it_moves(scan, shipment):
+        _contradicted(scan, shipment, order)
+    elif scan.is_failed_attempt:
         _attempt_failed(scan, shipment, order, actor)
     elif scan.status is not None and move(shipment, S(scan.status), scan.occurred_at):
         _moved(shipment, order, actor)
+
+
+def _says_it_moves(scan: Scan, shipment: Shipment) -> bool:
+    """True of a scan of a parcel under way or arrived, unless it is older than what we know.
+
+    A parcel that we cancelled may have been picked up before that.
+    """
+    if shipment.status != S.CANCELLED and scan.occurred_at < (shipment.status_at or utcnow()):
+        return False
+    return scan.is_failed_attempt or scan.status in CARRIED
+
+
+def _contradicted(scan: Scan, shipment: Shipment, order: Order) -> None:
+    """Its units may have been sent again, or put back: only a person can say what is true now."""
+    said = (scan.status or ATTEMPT_FAILED).replace("_", " ")
+    issue = f"Parcel {shipment.awb} is {shipment.status.value} here, but the courier says: {said}"
+    order.attention = issue[:300]
+    _report(shipment, order, issue, Severity.CRITICAL, "contradicted")
 
 
 def move(shipment: Shipment, new: ShipmentStatus, at: datetime) -> bool:
@@ -208,11 +236,23 @@ def _moved(shipment: Shipment, order: Order, actor: Actor) -> None:
         give_back(shipment)
     recount_fulfilment(order)
     following.follow(order, shipment, actor)
+    if shipment.status == S.CANCELLED:
+        _dropped(shipment, order)
     if shipment.status in {S.LOST, S.DAMAGED}:
         order.attention = f"Parcel {shipment.awb} is {shipment.status.value}: send again or refund?"
         _report(
             shipment, order, f"Parcel {shipment.awb} is {shipment.status.value}", Severity.CRITICAL
         )
+
+
+def _dropped(shipment: Shipment, order: Order) -> None:
+    """The courier will not come for it. Nothing, where that was our wish."""
+    if following.stands(order) in PARCEL_ONLY or is_being_cancelled(shipment):
+        return
+    shipment.dropped_at = utcnow()
+    issue = f"Parcel {shipment.awb or shipment.reference} was cancelled at the courier"
+    order.attention = f"{issue}: book it again, or refund"
+    _report(shipment, order, issue, Severity.HIGH, "dropped")
 
 
 def _attempt_failed(scan: Scan, shipment: Shipment, order: Order, actor: Actor) -> None:
@@ -230,7 +270,9 @@ def _attempt_failed(scan: Scan, shipment: Shipment, order: Order, actor: Actor) 
         _report(shipment, order, issue, Severity.HIGH)
 
 
-def _report(shipment: Shipment, order: Order, issue: str, severity: Severity) -> None:
+def _report(
+    shipment: Shipment, order: Order, issue: str, severity: Severity, what: str = ""
+) -> None:
     open_incident(
         About(
             issue=issue,
@@ -239,5 +281,5 @@ def _report(shipment: Shipment, order: Order, issue: str, severity: Severity) ->
             order_id=order.id,
             context={"awb": shipment.awb, "deliveryStage": shipment.status.value},
         ),
-        f"parcel:{shipment.id}:{severity.value}",
+        f"parcel:{shipment.id}:{what or severity.value}",
     )

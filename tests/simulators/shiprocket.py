@@ -48,6 +48,8 @@ class Shiprocket(Papers, Simulator):
         self.blocked_couriers: set[int] = set()
         #: PIN codes that no carrier serves.
         self.unserved: set[int] = set()
+        #: Its search finds nothing for a while.
+        self.is_unsearchable = False
         self.label_lags = 0
         self.manifest_lags = 0
         self.pickup_location = "Primary"
@@ -205,6 +207,7 @@ class Shiprocket(Papers, Simulator):
             for one in reversed(self.orders.values())
             if wanted in one["reference"] or wanted == one["awb"]
         ]
+        found = [] if self.is_unsearchable else found
         number = int(request.args.get("page", 1))
         rows = found[PAGE_ROWS * (number - 1) : PAGE_ROWS * number]
         pages = {

@@ -1,0 +1,173 @@
+"""A parcel that is cancelled, by us or at the courier, is neither lost from sight nor sent twice."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from shop.clock import utcnow
+from shop.database import transaction
+from shop.delivery.models import Shipment
+from shop.extensions import db
+from shop.incidents.models import Incident
+from shop.jobs.models import Job
+from shop.jobs.queue import enqueue
+from shop.orders.models import Order
+from tests.factories import make_order, make_user, sign_in
+
+CREATE = "delivery.create_shipment"
+TRACKING = "/v1/external/courier/track"
+
+
+@pytest.fixture
+def shipped(parcels, run_jobs, the_parcel):
+    """A parcel at the stand-in for Shiprocket, waiting for its pickup."""
+    make_order("paid")
+    run_jobs()
+    return the_parcel()
+
+
+@pytest.fixture
+def packer(new_client):
+    browser = new_client()
+    sign_in(browser, make_user("fulfilment"))
+    return browser
+
+
+@pytest.fixture
+def cancel(packer, the_parcel, the_order):
+    """Staff press the button of the parcel."""
+
+    def press():
+        page = f"/admin/orders/{the_order().number}"
+        path = f"{page}/shipments/{the_parcel(1).id}/cancel"
+        assert packer.post_form(path, page=page).status_code == 303
+
+    return press
+
+
+def faults():
+    db.session.rollback()
+    rows = db.session.scalars(select(Incident).order_by(Incident.id))
+    return [(row.fingerprint.split(":")[2], row.severity.value) for row in rows]
+
+
+def poll(run_jobs):
+    with transaction():
+        enqueue("delivery.poll")
+    run_jobs()
+
+
+def hear(parcels, run_jobs, code, minutes=-5):
+    parcels.tell(parcels.scan(code, utcnow() + timedelta(minutes=minutes)))
+    run_jobs()
+
+
+@pytest.mark.parametrize("code", [8, 45])
+def test_a_parcel_that_the_courier_cancels_needs_a_person(
+    shipped, parcels, run_jobs, the_parcel, the_order, code
+):
+    hear(parcels, run_jobs, code)
+    assert the_parcel().status == "cancelled"
+    assert "was cancelled at the courier: book it again" in the_order().attention
+    assert faults() == [("dropped", "high")]
+
+
+def test_a_dropped_parcel_is_booked_again_once_a_person_has_looked(
+    shipped, parcels, run_jobs, the_parcel, turn_clock
+):
+    hear(parcels, run_jobs, 8)
+    for mark in ("seen", None):
+        turn_clock(minutes=31)
+        with transaction():
+            enqueue("orders.unstick")
+        run_jobs()
+        if mark:
+            assert len(db.session.scalars(select(Shipment)).all()) == 1
+            with transaction():
+                db.session.scalars(select(Order)).one().attention = None
+    assert the_parcel(2).reference.endswith("-R1")
+    assert the_parcel(2).awb
+
+
+def test_what_staff_cancelled_raises_no_alarm_and_is_not_booked_again(
+    shipped, parcels, run_jobs, the_parcel, the_order, cancel, turn_clock
+):
+    cancel()
+    hear(parcels, run_jobs, 8)  # told while our job has not run yet
+    run_jobs()
+    assert the_parcel().status == "cancelled"
+    assert the_order().attention is None
+    assert faults() == []
+    turn_clock(minutes=40)
+    with transaction():
+        enqueue("orders.unstick")
+    run_jobs()
+    assert len(db.session.scalars(select(Shipment)).all()) == 1
+
+
+def test_a_cancelled_parcel_is_asked_about_for_some_days(
+    shipped, parcels, run_jobs, cancel, turn_clock, the_order
+):
+    cancel()
+    run_jobs()
+    turn_clock(hours=13)
+    poll(run_jobs)
+    assert len(parcels.seen("GET", TRACKING)) == 1
+    turn_clock(hours=90)
+    poll(run_jobs)
+    assert len(parcels.seen("GET", TRACKING)) == 1
+    assert faults() == []
+
+
+@pytest.mark.parametrize("code", [42, 7, 21])
+def test_a_cancelled_parcel_that_moves_all_the_same_is_left_to_a_person(
+    shipped, parcels, run_jobs, cancel, the_parcel, the_order, code
+):
+    cancel()
+    run_jobs()
+    hear(parcels, run_jobs, code)
+    assert the_parcel().status == "cancelled"
+    assert "but the courier says" in the_order().attention
+    assert faults() == [("contradicted", "critical")]
+
+
+def test_a_lost_parcel_that_arrives_is_left_to_a_person(
+    shipped, parcels, run_jobs, the_parcel, the_order
+):
+    hear(parcels, run_jobs, 42, minutes=-9)
+    hear(parcels, run_jobs, 12, minutes=-8)
+    hear(parcels, run_jobs, 18, minutes=-20)  # old news
+    assert faults() == [("critical", "critical")]
+    hear(parcels, run_jobs, 7, minutes=-5)
+    assert the_parcel().status == "lost"
+    assert "is lost here, but the courier says: delivered" in the_order().attention
+    assert faults() == [("critical", "critical"), ("contradicted", "critical")]
+
+
+def test_a_parcel_that_staff_cancel_is_not_begun_again_by_the_job_that_made_it(
+    parcels, run_jobs, the_parcel, cancel
+):
+    parcels.fault("refuse", path="/v1/external/courier/assign", status=503)
+    make_order("paid")
+    run_jobs()
+    assert the_parcel().step == "ordered"
+    cancel()
+    run_jobs()
+    assert the_parcel().status == "cancelled"
+    run_jobs(ahead=7200)
+    assert the_parcel().status == "cancelled"
+    jobs = db.session.scalars(select(Job.status).where(Job.kind == CREATE)).all()
+    assert jobs == ["cancelled"]
+
+
+def test_a_repeated_cancel_uses_the_ids_it_knows_where_the_search_finds_nothing(
+    shipped, parcels, run_jobs, the_parcel, cancel
+):
+    parcels.fault("refuse", path="/v1/external/orders/cancel/shipment/awbs", status=503)
+    parcels.is_unsearchable = True
+    cancel()
+    run_jobs()
+    run_jobs(ahead=120)
+    assert the_parcel().status == "cancelled"
+    assert parcels.done("cancel") == [shipped.reference]
