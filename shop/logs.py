@@ -13,8 +13,14 @@ import structlog
 
 #: What stands behind these opens something, so it is no matter for logs.
 TOKEN_IN_PATH = re.compile(
-    r"/(orders|o|messages/stop|messages/cart|account/reset|account/confirm|pay/[a-z_]+|webhooks/messages/[a-z0-9]+)/[A-Za-z0-9_.-]{20,}"
+    r"/(orders|o|messages/stop|messages/cart|account/reset|account/confirm|account/move|pay/[a-z_]+|webhooks/messages/[a-z0-9]+)/[A-Za-z0-9_.-]{20,}"
 )
+#: Also as they stand in an address, percent-encoded. Bounded, so that no text takes long.
+EMAIL = re.compile(r"[^\s@\"'<>()=?&;,:]{1,64}(?:@|%40)[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,24}")
+#: A number with + (or %2B) before it, and what may be one behind an equals sign; 9 to 15 digits.
+PHONE = re.compile(r"(?:\+|%2[Bb])\d[\d -]{6,16}\d\b|(?<==)\d{9,15}\b")
+#: What providers' words get into.
+PROVIDERS_WORDS = ("error", "exception", "issue", "reason")
 HIDDEN = {"password", "token", "secret", "authorization", "cookie", "signature", "api_key"}
 
 
@@ -35,6 +41,7 @@ def set_up(level: str, *, pretty: bool) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_secrets,
             *([] if pretty else [structlog.processors.format_exc_info]),
+            _without_people,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
@@ -49,6 +56,30 @@ def _without_secrets(_logger: Any, _name: str, event: Any) -> Any:
     if isinstance(event.get("path"), str):
         event["path"] = TOKEN_IN_PATH.sub(r"/\1/[hidden]", event["path"])
     return event
+
+
+def _without_people(_logger: Any, _name: str, event: Any) -> Any:
+    for key in PROVIDERS_WORDS:
+        if isinstance(event.get(key), str):
+            event[key] = without_contact(event[key])
+    return event
+
+
+def without_contact(text: str) -> str:
+    """The text with every e-mail address and telephone number masked.
+
+    Providers repeat in their errors to whom something was to go: a mail server the address, and
+    the library that calls an address its query.
+    """
+    return PHONE.sub(_masked_number, EMAIL.sub(_masked_address, text))
+
+
+def _masked_address(found: re.Match[str]) -> str:
+    return masked_email(found.group(0).replace("%40", "@"))
+
+
+def _masked_number(found: re.Match[str]) -> str:
+    return masked_phone(found.group(0))
 
 
 def masked_email(email: str) -> str:

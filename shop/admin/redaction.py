@@ -5,6 +5,8 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl
 
+from shop.logs import EMAIL, PHONE
+
 HIDDEN = "[redacted]"
 PRIVATE = re.compile(
     r"e-?mail|phone|mobile|contact|token|secret|password|signature|authorization|cookie|name$|"
@@ -17,8 +19,6 @@ TOLD = re.compile(
     re.IGNORECASE,
 )
 FORM = re.compile(rb"^[A-Za-z0-9_]+=")
-EMAIL = re.compile(r"[^\s@\"'<>]+@[^\s@\"'<>]+\.[A-Za-z]{2,}")
-PHONE = re.compile(r"\+\d{8,15}\b")
 MOST_LETTERS = 20_000
 
 

@@ -16,7 +16,7 @@ from shop.extensions import db
 from shop.incidents.forgetting import erase as erase_contacts
 from shop.incidents.models import Incident
 from shop.messaging.forgetting import erase as erase_wishes
-from shop.messaging.forgetting import kept_about
+from shop.messaging.forgetting import erase_messages, kept_about
 from shop.messaging.models import Notification
 from shop.orders.models import Order, OrderEvent
 from shop.payments.models import Payment
@@ -138,4 +138,5 @@ def erase(user_id: int) -> None:
     ordered = db.session.scalars(select(Order.id).filter_by(user_id=user_id)).all()
     erase_returns(ordered)
     erase_contacts(ordered)
+    erase_messages(user_id, person.email, person.phone, ordered)
     people.blank(user_id)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import String, cast, or_, select
+from sqlalchemy import String, cast, or_, select, update
 
 from shop.clock import in_future
 from shop.extensions import db
@@ -22,7 +22,16 @@ def forget_old() -> int:
 
 
 def erase(order_ids: Sequence[int]) -> None:
-    """The customer of these orders goes: so do address and number, also where it is still open."""
+    """The customer of these orders goes: so do address, number, and providers' words of them.
+
+    Also where it is still open: what is to be done stands in the issue and the facts.
+    """
+    db.session.execute(
+        update(Incident)
+        .where(Incident.order_id.in_(order_ids))
+        .values(error_message="", error_stack="")
+        .execution_options(synchronize_session=False)
+    )
     while _blank(Incident.order_id.in_(order_ids)) == AT_ONCE:
         continue
 

@@ -14,11 +14,15 @@ from shop.incidents import trackers
 from shop.incidents.facts import gather
 from shop.incidents.models import Category, Incident, IncidentStatus, Severity, TicketState
 from shop.jobs.queue import enqueue
+from shop.logs import without_contact
 
 log = structlog.get_logger()
 
 QUIET = timedelta(hours=1)
 """A repeat within this of the last mail, or of the ticket's last comment, is counted only."""
+
+MOST_NAMED = 20
+"""Of a list in the context the newest so many are kept."""
 
 GRAVITY = (Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
@@ -28,7 +32,8 @@ class About:
     """What an incident is about.
 
     `context` holds facts that a person needs to act; those that the order itself tells (number,
-    customer, amount, payment) are added when the incident is opened.
+    customer, amount, payment) are added when the incident is opened. A list in it grows by what a
+    repeat names.
     """
 
     issue: str
@@ -63,7 +68,8 @@ def _values(about: About, fault: str, error: str, stack: str) -> dict[str, Any]:
     facts, _ = gather({"order_id": about.order_id})
     return {
         "category": about.category, "severity": about.severity, "fingerprint": fault[:160],
-        "issue": about.issue[:300], "error_message": error[:4000], "error_stack": stack[:8000],
+        "issue": about.issue[:300], "error_message": without_contact(error[:4000]),
+        "error_stack": without_contact(stack[:8000]),
         "context": {**facts, **(about.context or {})}, "order_id": about.order_id, "job_id": about.job_id,
         "last_seen_at": utcnow(),
         "mailed_at": utcnow() if about.severity == Severity.CRITICAL else None,
@@ -102,7 +108,7 @@ def _count(about: About, values: dict[str, Any], times: int) -> bool:
         "last_seen_at": values["last_seen_at"],
         "error_message": values["error_message"] or held.error_message,
         "error_stack": values["error_stack"] or held.error_stack,
-        "context": {**held.context, **values["context"]},
+        "context": _merged(held.context, values["context"]),
         "job_id": about.job_id or held.job_id,
     }
     if is_graver:
@@ -113,6 +119,16 @@ def _count(about: About, values: dict[str, Any], times: int) -> bool:
     db.session.execute(update(Incident).where(Incident.id == held.id).values(changed))
     _tell_tracker(held, is_graver)
     return True
+
+
+def _merged(held: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """What a repeat tells counts; lists name what both name, each once."""
+    both = {**held, **told}
+    for name, value in told.items():
+        if isinstance(value, list) and isinstance(held.get(name), list):
+            earlier = [one for one in held[name] if one not in value]
+            both[name] = [*earlier, *value][-MOST_NAMED:]
+    return both
 
 
 def _is_mail_due(severity: Severity, held: Incident) -> bool:

@@ -1,13 +1,22 @@
 """What is deleted of messages because nobody needs it any more, and what a person may take away or have blanked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, delete, func, or_, select, update
 
 from shop.clock import in_future
 from shop.extensions import db
-from shop.messaging.models import AlertState, CartReminder, Consent, Notification, StockAlert
+from shop.messaging.models import (
+    AlertState,
+    CartReminder,
+    Consent,
+    Notification,
+    NotificationStatus,
+    StockAlert,
+)
 
+UNDER_WAY = (NotificationStatus.QUEUED, NotificationStatus.SENDING)
 BODY_DAYS = 90
 #: A dispute may still ask what was said about an order.
 ORDER_BODY_DAYS = 180
@@ -69,3 +78,31 @@ def erase(user_id: int, email: str, phone: str | None) -> None:
         for row in db.session.scalars(query).all():
             db.session.delete(row)
     db.session.flush()
+
+
+def erase_messages(user_id: int, email: str, phone: str | None, order_ids: Sequence[int]) -> None:
+    """Blank to whom messages went and what they said; that one went, and about which order, stays.
+
+    Book-keeping needs no message: the order holds its own address. What is about no order and has
+    not gone yet is not sent any more; what is about one still is, and keeps whom it is for.
+    """
+    ways = [email.casefold(), *([phone] if phone else [])]
+    theirs = or_(
+        Notification.user_id == user_id,
+        and_(Notification.order_id.is_(None), func.lower(Notification.recipient).in_(ways)),
+    )
+    db.session.execute(
+        update(Notification)
+        .where(theirs, Notification.order_id.is_(None), Notification.status.in_(UNDER_WAY))
+        .values(status=NotificationStatus.SUPPRESSED)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.execute(
+        update(Notification)
+        .where(
+            or_(theirs, Notification.order_id.in_(order_ids)),
+            Notification.status.not_in(UNDER_WAY),
+        )
+        .values(recipient="", subject="", body_text=None, body_html=None, error=None)
+        .execution_options(synchronize_session=False)
+    )

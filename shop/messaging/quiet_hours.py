@@ -5,16 +5,23 @@ from datetime import datetime, time, timedelta
 from shop.clock import from_local, local
 from shop.preferences import preferences
 
+SPREAD_SECONDS = 600
+"""What rested overnight goes over so many seconds: its receipts come back as it goes."""
+
 RINGS = frozenset({"sms", "whatsapp"})
 """Kinds of messages that make a telephone ring."""
 
 
-def rests_until(channel: str, now: datetime) -> datetime | None:
-    """When a message that is due now may go by this channel; None: at once."""
+def rests_until(channel: str, now: datetime, number: int = 0) -> datetime | None:
+    """When a message that is due now may go by this channel; None: at once.
+
+    `number` is the message's own, by which they are spread over the first minutes.
+    """
     if channel not in RINGS:
         return None
     chosen = preferences("quiet_from", "quiet_to")
-    return end_of_quiet(now, chosen["quiet_from"], chosen["quiet_to"])
+    end = end_of_quiet(now, chosen["quiet_from"], chosen["quiet_to"])
+    return end and end + timedelta(seconds=number % SPREAD_SECONDS)
 
 
 def end_of_quiet(now: datetime, begins: str, ends: str) -> datetime | None:

@@ -34,11 +34,16 @@ def test_half_a_year_after_it_was_resolved_only_the_facts_stay(app, opened, turn
 def test_who_closes_the_account_is_named_in_no_incident(app, opened):
     person = factories.make_user("customer")
     order = factories.make_order(user=person)
-    of_somebody_else = opened("x:2", order_id=factories.make_order().id).id
-    incident = opened("x:1", order_id=order.id).id
+    of_somebody_else = opened(
+        "x:2", order_id=factories.make_order().id, error="no such street"
+    ).id  # fmt: skip
+    incident = opened("x:1", order_id=order.id, error="Flat 4, Hill Road", stack="Traceback").id
     told = account_data.everything_about(person.id)["incidents"]
     assert [one["issue"] for one in told] == ["The courier said no"]
     with transaction():
         account_data.erase(person.id)
     assert not {"customerEmail", "customerPhone"} & set(context_of(incident))
+    held = db.session.get_one(Incident, incident)
+    assert (held.error_message, held.error_stack) == ("", "")
     assert "customerEmail" in context_of(of_somebody_else)
+    assert db.session.get_one(Incident, of_somebody_else).error_message == "no such street"

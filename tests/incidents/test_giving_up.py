@@ -1,6 +1,9 @@
 """Every job that gives up opens one incident with its whole context; repeats are counted."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +57,28 @@ def test_a_job_that_gives_up_opens_one_incident_with_its_policys_words(give_up):
     assert "no such pickup location" in incident.error_message
     assert "ProviderRefused" in incident.error_stack
     assert incident.job_id == job.id
+
+
+def test_what_the_provider_repeats_of_people_is_kept_nowhere(app, run_jobs, refusing):
+    words = "550 5.1.1 <asha@shopper.example> and To=%2B919876543210&whatsappNumber=919876543210"
+
+    def refuse(work: Work) -> None:
+        raise ProviderRefused(words)
+
+    HANDLERS[refusing] = replace(HANDLERS[refusing], local=refuse)
+    with transaction():
+        open_incident(About("By hand", Category.API, Severity.LOW), "x:1", words, words)
+        enqueue(refusing, {})
+    run_jobs()
+    job = db.session.scalars(db.select(Job).filter_by(kind=refusing)).one()
+    incidents = db.session.scalars(db.select(Incident)).all()
+    file = Path(app.extensions["settings"].incidents_file).read_text(encoding="utf-8")
+    kept = [job.error, file]
+    kept += [text for one in incidents for text in (one.error_message, one.error_stack)]
+    assert len(kept) == 6
+    for text in kept:
+        assert "550 5.1.1" in text
+        assert not re.search("asha@|9876543210", text)
 
 
 def test_the_same_fault_on_the_same_thing_is_counted(give_up):

@@ -184,6 +184,44 @@ def test_a_persons_wishes_are_taken_along_and_erased_and_a_no_is_remembered(app)
     assert consents.is_suppressed("whatsapp", "+919812345678") == "opted_out"
 
 
+def test_messages_to_who_closes_the_account_tell_no_more_than_that_they_went(app):
+    person = factories.make_user(email=ASHA, phone="+919812345678")
+    order_id = factories.make_order(user=person).id
+    others = factories.make_order().id
+    S = NotificationStatus
+    told = [
+        ("of_order", S.SENT, {"order_id": order_id}),
+        ("still_goes", S.QUEUED, {"order_id": order_id}),
+        ("of_account", S.SENT, {"user_id": person.id}),
+        ("of_address", S.FAILED, {}),
+        ("not_gone", S.QUEUED, {}),
+        ("of_somebody", S.SENT, {"order_id": others}),
+    ]
+    with transaction() as session:
+        session.execute(db.delete(Notification))
+        for name, status, more in told:
+            session.add(
+                Notification(
+                    template="x", channel="email", recipient="Asha@shopper.example", dedupe_key=name,
+                    status=status, subject="Asha's order", body_text="Dear Asha", body_html="Asha",
+                    error="550 <asha@shopper.example>", **more,
+                )
+            )  # fmt: skip
+    with transaction():
+        account_data.erase(person.id)
+    rows = {row.dedupe_key: row for row in db.session.scalars(db.select(Notification))}
+    blank = {
+        name
+        for name, row in rows.items()
+        if (row.recipient, row.subject, row.body_text, row.body_html, row.error)
+        == ("", "", None, None, None)
+    }
+    assert blank == {"of_order", "of_account", "of_address", "not_gone"}
+    assert rows["not_gone"].status == S.SUPPRESSED
+    assert rows["still_goes"].status == S.QUEUED
+    assert rows["of_somebody"].recipient == "Asha@shopper.example"
+
+
 def test_a_refund_that_a_person_sends_is_announced_at_once(app, run_jobs, smtp_server):
     order = factories.make_order("paid", method="bank_transfer")
     run_jobs()

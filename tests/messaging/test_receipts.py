@@ -9,10 +9,12 @@ from shop.config import settings
 from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Incident
+from shop.jobs.models import Job
 from shop.messaging import consents
 from shop.messaging.models import NotificationStatus, Purpose
 from shop.providers import reset_lines
 from shop.webhooks.models import WebhookRefusal, WebhookStatus
+from tests import factories
 from tests.messaging.desk import Desk, events
 from tests.messaging.ways import BY_ID, DIGITS, OUTGOING, WAYS
 from tests.simulators.messengers import Messenger
@@ -72,6 +74,10 @@ def test_receipts_bring_a_message_forward(desk, run_jobs):
     for step in steps(desk):
         desk.stand_in.report(made, step)
         assert desk.carry() == [200]
+        job = db.session.scalars(
+            db.select(Job).filter_by(kind="webhooks.process").order_by(Job.id.desc())
+        ).first()
+        assert job.priority == 20, "money and parcels go first"
         run_jobs()
         assert desk.row(ours).status == step
     found = desk.row(ours)
@@ -209,6 +215,22 @@ def test_undelivered_messages_are_counted_up_for_each_provider(desk, run_jobs):
     run_jobs()
     (incident,) = db.session.scalars(db.select(Incident))
     assert incident.repeats == 2
+
+
+@desks("sms-twilio", both=True)
+def test_undelivered_messages_of_many_orders_name_no_customer(desk, run_jobs):
+    orders = [factories.make_order() for _ in range(2)]
+    told = [(order.id, order.number) for order in orders]
+    for number, (order_id, _) in enumerate([*told, told[0]]):
+        made = desk.send(text=f"message {number}", message_id=f"m{number}")
+        desk.note(provider_id=made, message_id=f"m{number}", order_id=order_id)
+        desk.stand_in.report(made, "undelivered", 30007)
+    desk.carry()
+    run_jobs()
+    incident = db.session.scalars(db.select(Incident)).one()
+    assert incident.order_id is None
+    assert sorted(incident.context) == ["channel", "orders", "provider", "template"]
+    assert sorted(incident.context["orders"]) == sorted(number for _, number in told)
 
 
 @sqlite_only
