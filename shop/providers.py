@@ -4,6 +4,8 @@ Every gateway, courier, channel and tracker calls through here and raises nothin
 the job runner can tell what to do next (reliability.md, "Kinds of outcome").
 """
 
+import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -14,6 +16,9 @@ from typing import Any
 import requests
 import structlog
 import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 log = structlog.get_logger()
@@ -109,8 +114,12 @@ def call(
     data: Any = None,
     params: Mapping[str, Any] | None = None,
     certificate: ClientCertificate | None = None,
+    only_public: bool = False,
 ) -> Answer:
     """One HTTP call. Returns any answer below 500 but 408, 409, 425 and 429.
+
+    `only_public`, for an https address that somebody else named: a connection that leads inwards is
+    refused (ProviderRefused) before anything is sent, whatever the name was resolved to before (S63).
 
     No redirect is followed, TLS is verified, an answer over 1 MiB is refused. Raises TryLater
     (could not connect, 408, 409, 425, 429, 503), OutcomeUnknown (time-out after sending, cut
@@ -120,7 +129,7 @@ def call(
     with line_out(provider):
         started = time.monotonic()
         try:
-            with _session().request(
+            with _session(only_public).request(
                 method, url, headers=dict(headers or {}), json=json, data=data, params=params,
                 timeout=(CONNECT_SECONDS, read_seconds), allow_redirects=False, stream=True,
                 cert=ours.files, verify=ours.ca_file or True,
@@ -170,13 +179,39 @@ def reset_lines() -> None:
     _lines.clear()
 
 
-def _session() -> requests.Session:
+class _PublicConnection(HTTPSConnection):
+    """Looks at whom it has reached before TLS begins."""
+
+    def _new_conn(self) -> socket.socket:
+        opened = super()._new_conn()
+        if not ipaddress.ip_address(opened.getpeername()[0]).is_global:
+            opened.close()
+            raise ProviderRefused("the address leads inwards")
+        return opened
+
+
+class _PublicPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicConnection
+
+
+class _PublicAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": _PublicPool}
+
+
+def _session(only_public: bool = False) -> requests.Session:
     """A connection pool for this thread; no cookies are kept between calls."""
-    if not hasattr(_sessions, "held"):
-        _sessions.held = requests.Session()
-        _sessions.held.trust_env = False
-    _sessions.held.cookies.clear()
-    held: requests.Session = _sessions.held
+    name = "public" if only_public else "held"
+    if not hasattr(_sessions, name):
+        made = requests.Session()
+        made.trust_env = False
+        if only_public:
+            made.adapters.clear()
+            made.mount("https://", _PublicAdapter())
+        setattr(_sessions, name, made)
+    held: requests.Session = getattr(_sessions, name)
+    held.cookies.clear()
     return held
 
 

@@ -1,6 +1,8 @@
 """Rates, pickups, papers and returns, by the samples of the provider's page."""
 
 import json
+import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -215,6 +217,53 @@ def test_a_label_has_its_address_or_comes_later(app, canned):
 def test_a_labels_address_may_not_lead_inwards(app, canned, url):
     with pytest.raises(ProviderRefused):
         courier("parcel").paper_file(url)
+
+
+@pytest.fixture
+def papers_host(monkeypatch):
+    """papers.example: at a public address when first looked up, on this machine afterwards.
+
+    Gives its port, and the first byte that it was sent by each who came.
+    """
+    real, asked, heard = socket.getaddrinfo, [], []
+
+    def turning(host, port, *args, **kwargs):
+        if host != "papers.example":
+            return real(host, port, *args, **kwargs)
+        asked.append(host)
+        address = "93.184.215.14" if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def hear(server):
+        reached, _ = server.accept()
+        with reached:
+            heard.append(reached.recv(1))
+
+    monkeypatch.setattr(socket, "getaddrinfo", turning)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        listening = threading.Thread(target=hear, args=(server,))
+        listening.start()
+        yield server.getsockname()[1], heard, listening
+        listening.join()
+
+
+def test_a_name_that_turns_inwards_is_refused_at_the_connection(app, canned, papers_host):
+    port, heard, listening = papers_host
+    with pytest.raises(ProviderRefused, match="leads inwards"):
+        courier("parcel").paper_file(f"https://papers.example:{port}/a.pdf")
+    listening.join()
+    assert heard == [b""]
+
+
+def test_who_is_public_at_the_connection_is_spoken_to_by_tls(app, canned, papers_host, monkeypatch):
+    port, heard, listening = papers_host
+    monkeypatch.setattr(socket.socket, "getpeername", lambda _: ("93.184.215.14", port))
+    with pytest.raises((TryLater, OutcomeUnknown)):
+        courier("parcel").paper_file(f"https://papers.example:{port}/a.pdf")
+    listening.join()
+    # A TLS handshake begins with this byte.
+    assert heard == [b"\x16"]
 
 
 def test_a_return_goes_its_whole_way_at_the_stand_in(app, canned):

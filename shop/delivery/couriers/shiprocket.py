@@ -219,8 +219,10 @@ class Shiprocket:
 
     def paper_file(self, url: str) -> bytes:
         """From the storage that the courier names: over TLS, at a public address."""
-        said.check_paper_address(url, settings().shiprocket_api_base)
-        answer = call("shiprocket-papers", "GET", url, read_seconds=STEP_SECONDS)
+        is_elsewhere = said.check_paper_address(url, settings().shiprocket_api_base)
+        answer = call(
+            "shiprocket-papers", "GET", url, read_seconds=STEP_SECONDS, only_public=is_elsewhere
+        )
         if answer.status in {403, 404, 410}:
             raise ProviderRefused("the paper is not there any more", str(answer.status))
         if answer.status != 200:

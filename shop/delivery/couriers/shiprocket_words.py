@@ -362,11 +362,14 @@ def _code(written: Any) -> int:
 # --- the paper's address ---------------------------------------------------------------------
 
 
-def check_paper_address(url: str, api_base: str) -> None:
-    """Only https to public addresses, or the API's own host: an address may not lead inwards."""
+def check_paper_address(url: str, api_base: str) -> bool:
+    """Only https to public addresses, or the API's own host: an address may not lead inwards.
+
+    True for another host than the API's: of it the connection must be looked at, too.
+    """
     parts, base = urlsplit(url), urlsplit(api_base)
     if (parts.scheme, parts.netloc) == (base.scheme, base.netloc):
-        return
+        return False
     if parts.scheme != "https" or not parts.hostname:
         raise ProviderRefused("the paper's address is not https")
     try:
@@ -375,3 +378,4 @@ def check_paper_address(url: str, api_base: str) -> None:
         raise ProviderRefused("the paper's host is not known") from error
     if not all(ipaddress.ip_address(entry[4][0]).is_global for entry in found):
         raise ProviderRefused("the paper's address leads inwards")
+    return True
