@@ -422,6 +422,7 @@ def upgrade():
         sa.UniqueConstraint("source", "event_id", name=op.f("uq_webhook_events_source_event_id")),
     )
     with op.batch_alter_table("webhook_events", schema=None) as batch_op:
+        batch_op.create_index("ix_webhook_events_source", ["source", "id"], unique=False)
         batch_op.create_index("ix_webhook_events_status", ["status", "received_at"], unique=False)
 
     op.create_table(
@@ -925,6 +926,7 @@ def upgrade():
                 "creating",
                 "open",
                 "closed",
+                "refused",
                 name="ticketstate",
                 native_enum=False,
                 create_constraint=True,
@@ -935,6 +937,7 @@ def upgrade():
         sa.Column("ticket_asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("told_repeats", sa.Integer(), nullable=False),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_severity", sa.String(length=32), nullable=True),
         sa.Column(
             "status",
             sa.Enum(
@@ -1035,6 +1038,9 @@ def upgrade():
         sa.UniqueConstraint("dedupe_key", name=op.f("uq_notifications_dedupe_key")),
     )
     with op.batch_alter_table("notifications", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_notifications_message_id"), ["message_id"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_notifications_order_id"), ["order_id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_notifications_provider_id"), ["provider_id"], unique=False
@@ -1951,6 +1957,10 @@ def upgrade():
         sa.Column("last_place", sa.String(length=160), nullable=False),
         sa.Column("scanned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_news_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("moved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("moved_status", sa.String(length=32), nullable=False),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("left_to_customer", sa.Boolean(), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -2433,6 +2443,7 @@ def downgrade():
         batch_op.drop_index("ix_notifications_status_id")
         batch_op.drop_index(batch_op.f("ix_notifications_provider_id"))
         batch_op.drop_index(batch_op.f("ix_notifications_order_id"))
+        batch_op.drop_index(batch_op.f("ix_notifications_message_id"))
 
     op.drop_table("notifications")
     with op.batch_alter_table("incidents", schema=None) as batch_op:
@@ -2524,6 +2535,7 @@ def downgrade():
     op.drop_table("webhook_refusals")
     with op.batch_alter_table("webhook_events", schema=None) as batch_op:
         batch_op.drop_index("ix_webhook_events_status")
+        batch_op.drop_index("ix_webhook_events_source")
 
     op.drop_table("webhook_events")
     op.drop_table("users")

@@ -74,7 +74,7 @@ _MONEY = (
 )  # fmt: skip
 
 _PARCELS = (
-    Failure("parcel", DELIVERY, CRITICAL, "A parcel is lost or damaged, comes back, or could not be delivered.", "Ask the courier; then send again, or refund.", (HIGH, MEDIUM)),
+    Failure("parcel", DELIVERY, CRITICAL, "A parcel is lost or damaged, comes back, could not be delivered, or was cancelled at the courier; or a cancelled one moves.", "Ask the courier; then send again, or refund.", (HIGH, MEDIUM)),
     Failure("returned", DELIVERY, HIGH, "An order came back to us.", "Look at the goods; restock and refund from the order's page."),
     Failure("silent", DELIVERY, MEDIUM, "The courier has told nothing of a parcel for days.", "Ask the courier where it is."),
     Failure("half_made", DELIVERY, MEDIUM, "A parcel was left half made; it has been asked for again.", "See that it gets its waybill."),
@@ -82,6 +82,8 @@ _PARCELS = (
     Failure("courier_login", DELIVERY, HIGH, "The courier refused our log-in; no parcel can be booked.", "Check the courier's e-mail and password. After mending them wait for the hold to end: more tries lock the account."),
     Failure("return_waits", DELIVERY, MEDIUM, "A return has waited for days for somebody of the shop.", "Decide on it on the return's page."),
     Failure("return_parcel", DELIVERY, MEDIUM, "The courier tells of trouble with a returning parcel.", "Ask the courier and the customer; book the way back anew if need be."),
+    Failure("return_overdue", DELIVERY, MEDIUM, "A return is under way for long, or nothing is heard of it.", "Ask the courier and the customer where it is; drop the return, or settle it."),
+    Failure("replacement_ended", DELIVERY, MEDIUM, "What was sent in place of a return was cancelled, lost or came back.", "Refund the first order by its refund form, or send again."),
     Failure("count_after_cancel", STOCK, MEDIUM, "An order was cancelled after a part of it had left.", "Count what is still here, and put the count right under Stock."),
 )  # fmt: skip
 
@@ -90,6 +92,7 @@ _MACHINERY = (
     Failure("message_uncertain", API, LOW, "Nobody knows whether a message was sent.", "Look in the provider's log; then send it again, or let it be, on the message's page."),
     Failure("channel_broken", API, HIGH, "A channel carries no messages: they wait, for a day at most.", "See the provider's words: most often a key or password that was changed, or no money left. Test it under Channels; once it is mended, what waits goes by itself."),
     Failure("message_undelivered", API, LOW, "A provider takes messages over and does not deliver them.", "See the provider's own words: the sender's registration, the template, or the numbers are at fault."),
+    Failure("ticket_refused", API, LOW, "The tracker takes tickets, but not this one.", "See its words: a field that the project demands, or a text that it does not take. It is tried again once a day."),
     Failure("jobs_overdue", UNKNOWN, HIGH, "Jobs wait for more than a minute.", "See Jobs: is a worker running, is one kind slow? Start more workers (WORKERS)."),
     Failure("books", DATABASE, CRITICAL, "The books do not add up.", "Change nothing by hand. Run `flask shop audit`, and find the cause of each row."),
     Failure("no_worker", UNKNOWN, HIGH, "No worker has been seen: nothing is shipped, mailed or asked.", "Start the worker (`python worker.py`)."),
@@ -122,11 +125,14 @@ _JOBS = (
     _gave_up("delivery.cancel_shipments", DELIVERY, HIGH, "A parcel could not be cancelled at the courier.", "Cancel it in the courier's panel, so that nobody fetches it."),
     _gave_up("delivery.keep_paper", DELIVERY, LOW, "A label, manifest or invoice could not be kept.", "Retry, or print it from the courier's panel."),
     _gave_up("delivery.track", DELIVERY, MEDIUM, "The courier does not tell where a parcel is.", "The next poll asks again. If all parcels are silent, see the courier's status."),
+    _gave_up("delivery.follow_money", DELIVERY, MEDIUM, "Parcels did not follow a refund or a dispute.", RETRY),
     _gave_up("delivery.poll", DELIVERY, MEDIUM, "The poll of parcels failed.", NEXT_TURN),
     _gave_up("returns.book", DELIVERY, MEDIUM, "The way back of a return could not be booked.", "See the courier's words; mend the address or send the customer a label by hand, then retry."),
     _gave_up("returns.cancel_way", DELIVERY, LOW, "The way back of a return could not be cancelled.", "Cancel it in the courier's panel."),
     _gave_up("returns.track", DELIVERY, LOW, "The courier does not tell where a return is.", "The next poll asks again."),
     _gave_up("returns.poll", DELIVERY, LOW, "The poll of returns failed.", NEXT_TURN),
+    _gave_up("returns.lapse", DELIVERY, LOW, "A return that was never sent could not be ended.", "Drop it on its page."),
+    _gave_up("returns.replacement_ended", DELIVERY, MEDIUM, "Nobody was told that a replacement ended.", RETRY),
     _gave_up("returns.sweep", DELIVERY, LOW, "The look for returns that wait failed.", NEXT_TURN),
     _gave_up("stock.expire_holds", PAYMENT, MEDIUM, "The sweep over holds failed.", NEXT_TURN),
     _gave_up("stock.end_hold", PAYMENT, MEDIUM, "A hold that ended was not released.", RETRY),

@@ -47,6 +47,8 @@ class TicketState(StrEnum):
     CREATING = "creating"
     OPEN = "open"
     CLOSED = "closed"
+    #: The tracker takes this one for certain not; another incident says so.
+    REFUSED = "refused"
 
 
 class Incident(Row):
@@ -87,6 +89,8 @@ class Incident(Row):
     #: How many repeats the ticket tells of, and since when it does.
     told_repeats: Mapped[int] = mapped_column(default=0)
     told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: The severity that the ticket tells of.
+    told_severity: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[IncidentStatus] = mapped_column(
         stored(IncidentStatus), default=IncidentStatus.OPEN
     )

@@ -66,7 +66,7 @@ class Notification(Row):
         stored(NotificationStatus), default=NotificationStatus.QUEUED
     )
     #: Our Message-ID, stored before sending.
-    message_id: Mapped[str | None] = mapped_column(String(200))
+    message_id: Mapped[str | None] = mapped_column(String(200), index=True)
     #: The provider's id from its answer.
     provider_id: Mapped[str | None] = mapped_column(String(200), index=True)
     subject: Mapped[str] = mapped_column(String(250), default="")

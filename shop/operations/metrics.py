@@ -15,11 +15,11 @@ from sqlalchemy import func, select
 
 from shop.alerts import evaluating, pace
 from shop.alerts.models import AlertState
-from shop.clock import utcnow
+from shop.clock import in_future, utcnow
 from shop.extensions import db
 from shop.jobs.models import Job, JobStatus, WorkerPresence
 from shop.orders.models import Order
-from shop.webhooks.models import WebhookEvent
+from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 _own = CollectorRegistry()
 REQUESTS = Counter(
@@ -69,10 +69,15 @@ class _Tables:
             select(Order.status, func.count()).group_by(Order.status),
         )  # fmt: skip
         yield _grouped(
-            "shop_webhooks", "Stored webhooks by source and outcome", ("source", "outcome"),
-            select(WebhookEvent.source, WebhookEvent.status, func.count()).group_by(
-                WebhookEvent.source, WebhookEvent.status
-            ),
+            "shop_webhooks", "Webhooks of the last 24 h by source and outcome",
+            ("source", "outcome"),
+            select(WebhookEvent.source, WebhookEvent.status, func.count())
+            .where(
+                # Every status, so that the index on it serves.
+                WebhookEvent.status.in_(list(WebhookStatus)),
+                WebhookEvent.received_at >= in_future(hours=-24),
+            )
+            .group_by(WebhookEvent.source, WebhookEvent.status),
         )  # fmt: skip
         yield from self._alerts()
         yield from self._paces()

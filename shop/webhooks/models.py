@@ -26,6 +26,8 @@ class WebhookEvent(Row):
     __table_args__ = (
         UniqueConstraint("source", "event_id"),
         Index("ix_webhook_events_status", "status", "received_at"),
+        # The last of each source, as the screen of channels asks.
+        Index("ix_webhook_events_source", "source", "id"),
     )
 
     #: A gateway's or courier's key: "stripe", "sandbox", "delivery/parcel".

@@ -116,7 +116,7 @@ PROVIDERS = (
             Told(provider, "a receipt with a wrong signature", ("webhook_refused",)),
         )
     ),
-    Told("jira", "400: a string description, a label with a blank", (TICKET,)),
+    Told("jira", "400: a string description, a label with a blank", ("ticket_refused",)),
     Told("jira", "401, 403: the token", (TICKET,)),
     Told("jira", "429, 503", (TICKET,)),
     Told("jira", "time-out after a create", (), "searched for, then filed once more"),

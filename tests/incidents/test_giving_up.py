@@ -88,6 +88,19 @@ def test_the_same_fault_on_the_same_thing_is_counted(give_up):
     assert len(give_up(order_id=2)) == 2
 
 
+def test_a_fault_is_told_apart_by_what_it_is_about_and_by_nothing_that_is_new_each_time(give_up):
+    give_up(mail="reset", message_id="<1@shop.example>")
+    [incident] = give_up(mail="reset", message_id="<2@shop.example>")
+    assert (incident.fingerprint, incident.repeats) == ("job:test.refusing:mail=reset", 1)
+    give_up(alert="no_worker")
+    give_up(event="order_shipped", order_id=1)
+    faults = [one.fingerprint for one in give_up(event="order_confirmed", order_id=1)]
+    assert faults[1:] == [
+        "job:test.refusing:alert=no_worker", "job:test.refusing:event=order_shipped:order_id=1",
+        "job:test.refusing:event=order_confirmed:order_id=1",
+    ]  # fmt: skip
+
+
 def test_once_resolved_the_same_fault_opens_another(give_up):
     [first] = give_up()
     with transaction():

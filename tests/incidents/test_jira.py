@@ -174,6 +174,74 @@ def test_what_got_graver_is_told_at_once(jira, opened, run_jobs):
     assert "Severity: critical" in text_of(comment)
 
 
+@pytest.mark.parametrize("takes_priority", [True, False])
+def test_what_got_graver_gets_its_priority_and_label(jira, opened, run_jobs, takes_priority):
+    jira.takes_priority = takes_priority
+    opened(severity=Severity.MEDIUM)
+    run_jobs()
+    # Its answer is lost: it is said again, which changes nothing.
+    jira.fault("fail_after", method="PUT")
+    opened(severity=Severity.CRITICAL)
+    run_jobs()
+    run_jobs(ahead=120)
+    fields = only(jira)["fields"]
+    severities = [label for label in fields["labels"] if label.startswith("shop-severity-")]
+    assert severities == ["shop-severity-critical"]
+    assert fields.get("priority") == ({"name": "Highest"} if takes_priority else None)
+    assert len(jira.comments[only(jira)["key"]]) == 1
+
+
+@pytest.mark.forces("ticket_refused")
+def test_a_ticket_that_is_never_taken_is_told_of_once_and_keeps_no_other_back(
+    jira, opened, run_jobs, turn_clock, monkeypatch
+):
+    taken = tracker.fields_of
+
+    def untaken(ticket):
+        fields = taken(ticket)
+        return {**fields, "labels": ["with blank"]} if ticket.issue == "Odd" else fields
+
+    monkeypatch.setattr(tracker, "fields_of", untaken)
+    odd = opened("odd:1", "Odd").id
+    opened("x:1")
+    for _ in range(3):
+        run_jobs()
+        turn_clock(hours=1)
+        with transaction():
+            enqueue("incidents.sweep")
+    run_jobs()
+    states = {
+        fault: (state, status, repeats)
+        for fault, state, status, repeats in db.session.execute(
+            db.select(
+                Incident.fingerprint, Incident.ticket_state, Incident.status, Incident.repeats
+            )
+        )
+    }
+    assert states == {
+        "odd:1": (TicketState.REFUSED, "open", 0),
+        "x:1": (TicketState.OPEN, "open", 0),
+        f"ticket_refused:{odd}": (TicketState.OPEN, "open", 0),
+    }
+    assert creates(jira) == 3, "the odd one, the other, and that the odd one was refused"
+    monkeypatch.undo()
+    turn_clock(hours=25)
+    with transaction():
+        enqueue("incidents.sweep")
+    run_jobs()
+    db.session.expire_all()
+    assert db.session.get_one(Incident, odd).ticket_state == TicketState.OPEN
+    refusal = db.session.scalars(db.select(Incident).filter_by(fingerprint=f"ticket_refused:{odd}"))
+    assert refusal.one().status == "resolved"
+
+
+def test_that_its_own_ticket_goes_through_does_not_hide_that_others_do_not(jira, opened, run_jobs):
+    opened("job:incidents.ticket", "The job incidents.ticket gave up")
+    run_jobs()
+    incident = db.session.scalars(db.select(Incident)).one()
+    assert (incident.status, incident.ticket_state) == ("open", TicketState.OPEN)
+
+
 @pytest.mark.parametrize("kind", ["fail_after", "half_body", "garbage"])
 def test_a_comment_whose_answer_is_lost_is_not_made_twice(jira, opened, run_jobs, kind):
     opened(severity=Severity.MEDIUM)

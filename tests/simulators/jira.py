@@ -86,6 +86,7 @@ class Jira(Simulator):
         routes: list[tuple[str, str, Callable[..., tuple[int, Any]]]] = [
             ("POST", r"/rest/api/3/issue", self._create),
             ("GET", key, self._read),
+            ("PUT", key, self._edit),
             ("POST", f"{key}/comment", self._comment),
             ("GET", f"{key}/transitions", self._list_transitions),
             ("POST", f"{key}/transitions", self._move),
@@ -142,6 +143,20 @@ class Jira(Simulator):
     def _read(self, sent: dict[str, Any], key: str) -> tuple[int, Any]:
         issue = self._issue(key)
         return 200, {name: issue[name] for name in ("id", "key", "self", "fields")}
+
+    def _edit(self, sent: dict[str, Any], key: str) -> tuple[int, Any]:
+        """Fields that are set, and labels that are added and removed."""
+        fields = self._issue(key)["fields"]
+        changed = sent.get("fields", {})
+        if "priority" in changed:
+            self._check_priority(changed["priority"])
+        labels = list(fields["labels"])
+        for one in sent.get("update", {}).get("labels", []):
+            for act, label in one.items():
+                labels = [held for held in labels if held != label]
+                labels += [label] if act == "add" else []
+        fields.update({**changed, "labels": labels})
+        return 204, None
 
     def _comment(self, sent: dict[str, Any], key: str) -> tuple[int, Any]:
         issue = self._issue(key)

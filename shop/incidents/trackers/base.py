@@ -65,5 +65,8 @@ class Tracker(Protocol):
     def comment(self, key: str, ticket: Ticket) -> None:
         """Say how often it was seen by now."""
 
+    def grade(self, key: str, ticket: Ticket) -> None:
+        """Make it as grave as it is by now. Harmless when it is so already."""
+
     def close(self, key: str, ticket: Ticket) -> None:
         """Say that it is dealt with. Harmless when it is closed already."""

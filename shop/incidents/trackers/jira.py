@@ -71,6 +71,24 @@ class Jira:
             may_be_gone=True,
         )  # fmt: skip
 
+    def grade(self, key: str, ticket: Ticket) -> None:
+        """Give it the severity's label and priority; without the latter where the project has none.
+
+        The other severities' labels go, whichever it had. Saying it twice changes nothing. An issue
+        that somebody deleted stays so.
+        """
+        others = [
+            {"remove": _severity_label(other)} for other in PRIORITIES if other != ticket.severity
+        ]
+        wish: dict[str, Any] = {
+            "fields": {"priority": {"name": PRIORITIES[ticket.severity]}},
+            "update": {"labels": [*others, {"add": _severity_label(ticket.severity)}]},
+        }
+        try:
+            _call("PUT", f"/issue/{key}", wish, may_be_gone=True)
+        except WithoutField:
+            _call("PUT", f"/issue/{key}", {"update": wish["update"]}, may_be_gone=True)
+
     def close(self, key: str, ticket: Ticket) -> None:
         """Move it to a status that counts as done, unless it is there; where none leads there, say so."""
         found = _call("GET", f"/issue/{key}?fields=status,labels", may_be_gone=True)
@@ -99,13 +117,17 @@ def label_of(ticket: Ticket) -> str:
     return f"shop-fp-{_fingerprint(ticket)}"
 
 
+def _severity_label(severity: str) -> str:
+    return f"shop-severity-{severity}"
+
+
 def fields_of(ticket: Ticket) -> dict[str, Any]:
     """The issue's fields. Labels hold no blank, the summary is one line."""
     type_key = "id" if settings().jira_issue_type.isdigit() else "name"
     issue, number = outward(ticket.issue), ticket.order_id or ""
     summary = " ".join(f"[shop] {issue} {'' if number in issue else f'({number})'}".split())
     labels = (
-        "shop-auto", label_of(ticket), f"shop-severity-{ticket.severity}",
+        "shop-auto", label_of(ticket), _severity_label(ticket.severity),
         f"shop-{ticket.category}", f"shop-{ticket.environment}",
     )  # fmt: skip
     return {

@@ -41,6 +41,9 @@ class JsonLines:
     def comment(self, key: str, ticket: Ticket) -> None:
         """Nothing: a line is never changed. How often it was seen stands in the admin."""
 
+    def grade(self, key: str, ticket: Ticket) -> None:
+        """Nothing, like a comment."""
+
     def close(self, key: str, ticket: Ticket) -> None:
         """Append to the second file that it is dealt with, once."""
         resolved_at = ticket.resolved_at.isoformat() if ticket.resolved_at else None
