@@ -166,6 +166,8 @@ class Settings:
     courier: str = var("shop", "sandbox", text, "The courier: sandbox, parcel (Shiprocket) or manual (staff take it to a carrier and type its number).")
     cron_secret: str = var("shop", "", text, "Bearer secret of GET /api/cron/cleanup. Empty: the route answers 404.", secret=True)
     alert_webhook_url: str = var("shop", "", address, "Where alerts are posted as {\"text\": …}, as Slack takes them. Empty: nowhere.", secret=True)
+    webhooks_per_minute: int = var("shop", 100, number(1, 100_000), "Webhooks of gateways and couriers taken from one address in a minute, by each process where there is no Redis.")
+    message_webhooks_per_minute: int = var("shop", 1000, number(1, 100_000), "Receipts of messages taken from one address in a minute, in the same way: a provider sends several for each message.")
     metrics_token: str = var("shop", "", text, "Bearer secret of /metrics and of the details of /readyz. Empty: loopback only.", secret=True)
     sandbox_api_base: str = var("sandbox", "", text, "Where the sandbox gateway's API answers. Default: PUBLIC_URL.")
     sandbox_webhook_secret: str = var("sandbox", "", text, "Signs the sandbox's webhooks. Derived from SECRET_KEY when empty.", secret=True)

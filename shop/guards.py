@@ -209,13 +209,19 @@ def _rate() -> str:
     Without Redis each process counts for itself, so that the true limit is at most the number of
     web processes times as high: enough against a flood, and what must be exact is not counted here.
     """
-    return {"webhooks": "100/minute", "cart": "60/minute", "search": "60/minute"}.get(
-        _kind(), "300/minute"
-    )
+    most = {
+        "webhooks": settings().webhooks_per_minute,
+        "receipts": settings().message_webhooks_per_minute,
+        "cart": 60,
+        "search": 60,
+    }.get(_kind(), 300)
+    return f"{most}/minute"
 
 
 def _kind() -> str:
     endpoint = request.endpoint or ""
+    if endpoint == "webhooks.from_channel":
+        return "receipts"
     if endpoint.startswith("webhooks."):
         return "webhooks"
     if endpoint.startswith("cart.") and request.method in UNSAFE:

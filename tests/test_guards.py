@@ -244,6 +244,20 @@ def test_s47_the_limits_are_counted_apart_and_by_address(client, limits_on, earl
 
 
 @once
+def test_s47_receipts_of_messages_have_a_limit_of_their_own_and_it_is_a_setting(
+    client, limits_on, early_in_a_minute, configure
+):
+    configure(webhooks_per_minute=2, message_webhooks_per_minute=4)
+    post = {"method": "POST", "data": b"{}"}
+    statuses, after = last_allowed(client, "/webhooks/messages/twilio", 4, **post)
+    assert 429 not in statuses
+    assert after.status_code == 429
+    statuses, after = last_allowed(client, "/webhooks/sandbox", 2, **post)
+    assert 429 not in statuses
+    assert after.status_code == 429
+
+
+@once
 def test_s48_files_and_health_are_not_counted(client, limits_on, early_in_a_minute):
     for path in ("/static/css/shop.css", "/healthz"):
         statuses, after = last_allowed(client, path, 310)

@@ -1,10 +1,11 @@
 """Hours in which no telephone rings."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from shop.messaging import quiet_hours
 from shop.messaging.quiet_hours import end_of_quiet
 
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -43,6 +44,15 @@ def test_a_night_goes_over_midnight(wall, until):
 )  # fmt: skip
 def test_hours_within_a_day_end_on_it(wall, until):
     assert ends(wall, "13:00", "15:00") == until
+
+
+def test_what_rested_goes_spread_over_the_first_minutes(monkeypatch):
+    hours = {"quiet_from": "21:00", "quiet_to": "08:00"}
+    monkeypatch.setattr(quiet_hours, "preferences", lambda *_names: hours)
+    ends = {quiet_hours.rests_until("sms", at("23:00"), number) for number in range(1, 1200)}
+    assert len(ends) == quiet_hours.SPREAD_SECONDS
+    assert min(ends) == at("08:00") + timedelta(days=1)
+    assert max(ends) < at("08:10") + timedelta(days=1)
 
 
 @pytest.mark.parametrize(("begins", "end"), [("", "08:00"), ("21:00", ""), ("08:00", "08:00")])
