@@ -194,13 +194,15 @@ def sent_by_customer(
     """The customer handed it in somewhere, with this tracking number or none."""
     request, order = locked(return_id, order_id)
     parcel = request.parcel
-    if request.state == ReturnState.APPROVED and (parcel is None or parcel.courier):
+    if request.state == ReturnState.APPROVED and (parcel is None or not parcel.by_customer):
         raise Refused("A courier comes for it: you need not send it yourself.")
     move(request, order, "send", actor, why=" ".join(one for one in (courier_name, awb) if one))
     if parcel is None:
         parcel = ReturnShipment(return_id=request.id)
         db.session.add(parcel)
-    parcel.courier_name, parcel.awb = courier_name, awb or None
+    if parcel.courier is None:
+        # Else the number is that of a courier who was told not to come, and whose news must be found.
+        parcel.courier_name, parcel.awb = courier_name, awb or None
     return request
 
 

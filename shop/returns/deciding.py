@@ -63,8 +63,15 @@ def drop(return_id: int, actor: str) -> ReturnRequest:
 def receive(return_id: int, actor: str) -> ReturnRequest:
     """It is here, and waits to be looked at."""
     request, order = locked(return_id)
-    move(request, order, "receive", actor, deadline_at=None)
+    _here(request, order, actor)
     return request
+
+
+def _here(request: ReturnRequest, order: Order, actor: str) -> None:
+    """Brought by hand, say: a courier that was to fetch it need not come."""
+    move(request, order, "receive", actor, deadline_at=None)
+    if request.parcel is None or not request.parcel.left_to_customer:
+        parcels.call_off(request)
 
 
 def check_in(return_id: int, found: Mapping[int, Checked], actor: str) -> ReturnRequest:
@@ -74,7 +81,7 @@ def check_in(return_id: int, found: Mapping[int, Checked], actor: str) -> Return
     """
     request, order = locked(return_id)
     if request.state != ReturnState.RECEIVED:
-        move(request, order, "receive", actor, deadline_at=None)
+        _here(request, order, actor)
     _claim_check(request)
     if not any(found[line.id].arrived for line in request.lines):
         raise Refused("Nothing came? Then this return did not arrive: drop it, or wait.")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, select
 
-from shop.clock import in_future
+from shop.clock import in_future, utcnow
 from shop.config import settings
 from shop.delivery.couriers import COURIERS, courier
 from shop.delivery.couriers.base import Booking, ReturnParcel, Tracking, WalletEmpty
@@ -17,12 +17,15 @@ from shop.jobs.queue import enqueue
 from shop.orders.models import Order
 from shop.providers import ProviderRefused
 from shop.returns import deciding, parcels
-from shop.returns.models import GIVEN_UP, ReturnRequest, ReturnShipment, ReturnState
+from shop.returns.models import ReturnRequest, ReturnShipment, ReturnState
 from shop.returns.steps import locked, note, tell
 
 PAGE = 200
 SILENT_HOURS = 12
+LOST_TRACK_HOURS = 48
 WAITING_DAYS = 3
+ON_ITS_WAY_DAYS = 14
+UNDER_WAY = frozenset({ReturnState.APPROVED, ReturnState.ON_ITS_WAY})
 
 
 # --- ordering the way back -------------------------------------------------------------------
@@ -59,13 +62,13 @@ class Book:
             db.session.add(parcel)
             request.parcel = parcel
             db.session.flush()
-        if parcel.courier is None:
+        if parcel.by_customer:
             _by_customer(request, order, "")
             return None
         if parcel.awb and parcel.pickup_at:
             return None
         wish = parcels.wish_of(request, order)
-        return Way(request.id, parcel.courier, wish, parcels.booking_of(parcel, wish))
+        return Way(request.id, str(parcel.courier), wish, parcels.booking_of(parcel, wish))
 
     def call(self, request: Way) -> Booking | str:
         """The booking as it is after the step; or the courier's words for "not by us"."""
@@ -86,7 +89,7 @@ class Book:
         """Keep what was reached; at the end the customer is told how it comes back."""
         found, order = locked(request.return_id)
         parcel = found.parcel
-        if parcel is None or parcel.courier is None:
+        if parcel is None or parcel.by_customer:
             return False
         if isinstance(answer, str) or answer.is_cancelled:
             words = answer if isinstance(answer, str) else "it was cancelled there"
@@ -94,8 +97,8 @@ class Book:
             return False
         parcels.keep(parcel, answer)
         parcel.is_dry_run = courier(request.courier_key).is_dry_run
-        if found.state in GIVEN_UP:
-            enqueue("returns.cancel_way", {"return_id": found.id}, key=str(found.id))
+        if found.state != ReturnState.APPROVED:
+            parcels.call_off(found)
             return False
         is_last = bool(request.booking.awb)
         if is_last:
@@ -111,7 +114,7 @@ class Book:
             order.attention = f"The way back of {request.reference} could not be ordered: {words}"[
                 :300
             ]
-            _by_customer(request, order, words)
+            _by_customer(request, order, words, is_known=False)
 
 
 def _courier_for_returns() -> str | None:
@@ -129,9 +132,18 @@ def _with_pickup(request: Way) -> Booking:
         return request.booking
 
 
-def _by_customer(request: ReturnRequest, order: Order, why: str) -> None:
-    if request.parcel is not None:
-        request.parcel.courier = None
+def _by_customer(request: ReturnRequest, order: Order, why: str, *, is_known: bool = True) -> None:
+    """The customer sends it. A courier that has the order, or may have, is told not to come.
+
+    Its name is kept, so that its news is still found. `is_known` says that it has told all.
+    """
+    parcel = request.parcel
+    if parcel is not None and not parcel.by_customer:
+        parcel.left_to_customer = bool(parcel.courier_order_id) or not is_known
+        if parcel.left_to_customer:
+            parcels.call_off(request)
+        else:
+            parcel.courier = None
     if why:
         text = f"No courier fetches return {request.reference}: {why}"
         note(request, order, "system", text, for_customer=False)
@@ -155,9 +167,9 @@ class CancelWay:
         """Nothing to cancel where the courier never heard of it."""
         request, order = locked(work.payload["return_id"])
         parcel = request.parcel
-        if request.state not in GIVEN_UP or parcel is None or parcel.is_dry_run:
+        if parcel is None or not parcels.need_not_come(request):
             return None
-        if parcel.courier not in COURIERS or not parcel.courier_order_id:
+        if not parcel.courier_order_id and not parcel.left_to_customer:
             return None
         wish = parcels.wish_of(request, order)
         return Way(request.id, str(parcel.courier), wish, parcels.booking_of(parcel, wish))
@@ -167,7 +179,7 @@ class CancelWay:
         way = courier(request.courier_key)
         found = way.find(request.wish.reference)
         if found is not None and not found.is_cancelled:
-            way.cancel(request.booking)
+            way.cancel(request.booking if request.booking.order_id else found)
 
     def record(self, work: Work, request: Way, answer: None) -> None:
         """In the timeline, for staff."""
@@ -207,8 +219,9 @@ class Track:
         )
         if parcel is None or not parcel.awb or parcel.is_dry_run or parcel.delivered_at:
             return None
-        if parcel.courier not in COURIERS:
+        if parcel.courier not in COURIERS or parcel.left_to_customer:
             return None
+        parcel.asked_at = utcnow()
         return Question(parcel.return_id, str(parcel.courier), parcel.awb)
 
     def call(self, request: Question) -> Tracking | None:
@@ -216,29 +229,41 @@ class Track:
         return courier(request.courier_key).track(request.awb)
 
     def record(self, work: Work, request: Question, answer: Tracking | None) -> None:
-        """What is new moves the return."""
+        """What is new moves the return; long silence is reported."""
         if answer is not None:
             parcels.apply(request.return_id, answer, request.courier_key)
+        _report_silence(db.session.get_one(ReturnRequest, request.return_id))
+
+
+def _report_silence(request: ReturnRequest) -> None:
+    parcel = request.parcel
+    if parcel is None or request.state not in UNDER_WAY:
+        return
+    # A pickup that is planned for later is no silence.
+    last = max(parcel.last_news_at or parcel.created_at, parcel.pickup_at or parcel.created_at)
+    if last < in_future(hours=-LOST_TRACK_HOURS):
+        words = f"No news of return {request.reference} ({parcel.awb}) for {LOST_TRACK_HOURS} hours"
+        _report(request, words, f"return_overdue:{request.id}:silent")
 
 
 @handles("returns.poll", Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "low")))
 def poll(work: Work) -> None:
-    """Returns under way without news for 12 hours: webhooks are not repeated, so ask."""
+    """Returns under way, neither heard of nor asked about for 12 hours: webhooks are not repeated."""
     before = in_future(hours=-SILENT_HOURS)
+    asked = func.coalesce(ReturnShipment.asked_at, ReturnShipment.created_at)
     silent = db.session.scalars(
         select(ReturnShipment.return_id)
         .join(ReturnRequest, ReturnRequest.id == ReturnShipment.return_id)
         .where(
-            ReturnRequest.state.in_([ReturnState.APPROVED, ReturnState.ON_ITS_WAY]),
+            ReturnRequest.state.in_(UNDER_WAY),
             ReturnShipment.awb.is_not(None),
             ReturnShipment.courier.is_not(None),
             ReturnShipment.is_dry_run.is_(False),
-            or_(
-                ReturnShipment.last_news_at < before,
-                ReturnShipment.last_news_at.is_(None) & (ReturnShipment.created_at < before),
-            ),
+            ReturnShipment.left_to_customer.is_(False),
+            func.coalesce(ReturnShipment.last_news_at, ReturnShipment.created_at) < before,
+            asked < before,
         )
-        .order_by(ReturnShipment.last_news_at, ReturnShipment.id)
+        .order_by(asked, ReturnShipment.id)
         .limit(PAGE)
     ).all()
     for return_id in silent:
@@ -252,39 +277,81 @@ def poll(work: Work) -> None:
     "returns.sweep", Policy(limit=60, attempts=3, base=30, cap=600, incident=("delivery", "low"))
 )
 def sweep(work: Work) -> None:
-    """What was approved and never sent lapses; what waits for staff for days is an incident."""
-    late = _ids(
+    """What was approved and never sent lapses, each by a job; what waits too long is an incident."""
+    late = _found(
         ReturnRequest.state == ReturnState.APPROVED, ReturnRequest.deadline_at < in_future()
     )
-    for return_id in late:
-        deciding.drop(return_id, "system")
-    before = in_future(hours=-24 * WAITING_DAYS)
-    for request in db.session.scalars(
-        select(ReturnRequest)
-        .where(
-            ReturnRequest.state.in_([ReturnState.REQUESTED, ReturnState.RECEIVED]),
-            ReturnRequest.state_at < before,
-        )
-        .order_by(ReturnRequest.id)
-        .limit(PAGE)
-    ).all():
-        _report_waiting(request)
+    for request in late:
+        enqueue("returns.lapse", {"return_id": request.id}, key=str(request.id))
+    waiting = _found(
+        ReturnRequest.state.in_([ReturnState.REQUESTED, ReturnState.RECEIVED]),
+        ReturnRequest.state_at < in_future(hours=-24 * WAITING_DAYS),
+    )
+    for request in waiting:
+        waits = "an answer" if request.state == ReturnState.REQUESTED else "money or goods"
+        words = f"Return {request.reference} waits for {waits} for {WAITING_DAYS} days"
+        _report(request, words, f"return_waits:{request.id}:{request.state.value}")
+    overdue = _found(
+        ReturnRequest.state == ReturnState.ON_ITS_WAY,
+        ReturnRequest.state_at < in_future(hours=-24 * ON_ITS_WAY_DAYS),
+    )
+    for request in overdue:
+        words = f"Return {request.reference} is on its way for {ON_ITS_WAY_DAYS} days"
+        _report(request, words, f"return_overdue:{request.id}:late")
 
 
-def _ids(*conditions: Any) -> list[int]:
-    found = select(ReturnRequest.id).where(*conditions).order_by(ReturnRequest.id).limit(PAGE)
+def _found(*conditions: Any) -> list[ReturnRequest]:
+    found = select(ReturnRequest).where(*conditions).order_by(ReturnRequest.id).limit(PAGE)
     return list(db.session.scalars(found))
 
 
-def _report_waiting(request: ReturnRequest) -> None:
-    waits = "an answer" if request.state == ReturnState.REQUESTED else "money or goods"
+@handles(
+    "returns.lapse", Policy(limit=30, attempts=5, base=30, cap=600, incident=("delivery", "low"))
+)
+def lapse(work: Work) -> None:
+    """One return that was approved and never sent: {"return_id"}. Nothing, if it moved meanwhile."""
+    request, _order = locked(work.payload["return_id"])
+    is_late = request.deadline_at is not None and request.deadline_at < utcnow()
+    if request.state == ReturnState.APPROVED and is_late:
+        deciding.drop(request.id, "system")
+
+
+def _report(request: ReturnRequest, words: str, fault: str) -> None:
     open_incident(
         About(
-            issue=f"Return {request.reference} waits for {waits} for {WAITING_DAYS} days",
+            issue=words,
             category=Category.DELIVERY,
             severity=Severity.MEDIUM,
             order_id=request.order_id,
             context={"return": request.reference, "deliveryStage": request.state.value},
         ),
-        f"return_waits:{request.id}:{request.state.value}",
+        fault,
     )
+
+
+# --- what replaces it ------------------------------------------------------------------------
+
+
+@handles(
+    "returns.replacement_ended",
+    Policy(limit=30, attempts=5, base=30, cap=600, incident=("delivery", "medium")),
+)
+def replacement_ended(work: Work) -> None:
+    """What was sent instead does not arrive: {"order_id", "how"}. The first order gets a person."""
+    return_id = db.session.scalar(
+        select(ReturnRequest.id).where(
+            ReturnRequest.replacement_order_id == work.payload["order_id"]
+        )
+    )
+    if return_id is None:
+        return
+    request, order = locked(return_id)
+    if request.replacement is None:
+        return
+    words = (
+        f"Order {request.replacement.number}, which replaces return {request.reference},"
+        f" {work.payload['how']}: refund or send again?"
+    )
+    order.attention = words
+    note(request, order, "system", words, for_customer=False)
+    _report(request, words, f"replacement_ended:{request.id}")

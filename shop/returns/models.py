@@ -132,7 +132,8 @@ class ReturnPicture(Row):
 class ReturnShipment(Row):
     """How it comes back: a courier's parcel, or one that the customer sends.
 
-    `courier` is None where the customer sends it. One for a return; its reference is the return's.
+    `courier` is None where no courier was ever asked for it. One for a return; its reference is the
+    return's.
     """
 
     __tablename__ = "return_shipments"
@@ -156,6 +157,18 @@ class ReturnShipment(Row):
     last_place: Mapped[str] = mapped_column(String(160), default="")
     scanned_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_news_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: The scan that moved the return last, or told of trouble: its time and its status.
+    moved_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    moved_status: Mapped[str] = mapped_column(String(32), default="")
+    #: When the courier was last asked about it.
+    asked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: The courier may know of it and is told not to come: the customer was asked to send it.
+    left_to_customer: Mapped[bool] = mapped_column(default=False)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     request: Mapped[ReturnRequest] = relationship(back_populates="parcel")
+
+    @property
+    def by_customer(self) -> bool:
+        """The customer sends it."""
+        return self.courier is None or self.left_to_customer

@@ -19,7 +19,7 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.orders.models import Order
 from shop.returns import claims
-from shop.returns.models import OVER, ReturnRequest, ReturnShipment, ReturnState
+from shop.returns.models import GIVEN_UP, OVER, ReturnRequest, ReturnShipment, ReturnState
 from shop.returns.steps import locked, may, move, note
 
 log = structlog.get_logger()
@@ -90,8 +90,24 @@ def keep(parcel: ReturnShipment, answer: Booking) -> None:
 def let_go(request: ReturnRequest) -> None:
     """Refused, withdrawn or dropped: its units are the customer's, and the courier need not come."""
     claims.give_back(request.lines, {line.id: line.quantity for line in request.lines})
-    if request.parcel is not None and request.parcel.courier in COURIERS:
+    call_off(request)
+
+
+def call_off(request: ReturnRequest) -> None:
+    """Tell the courier not to come, where it might."""
+    if need_not_come(request):
         enqueue("returns.cancel_way", {"return_id": request.id}, key=str(request.id))
+
+
+def need_not_come(request: ReturnRequest) -> bool:
+    """A courier may have been ordered that has fetched nothing yet, and is not needed any more."""
+    parcel = request.parcel
+    if parcel is None or parcel.courier not in COURIERS or parcel.is_dry_run:
+        return False
+    if parcel.moved_at is not None or parcel.delivered_at is not None:
+        return False
+    is_here = request.state in {ReturnState.RECEIVED, ReturnState.CLOSED}
+    return is_here or request.state in GIVEN_UP or parcel.left_to_customer
 
 
 def take_in(news: Tracking, courier_key: str, *, is_authoritative: bool) -> bool:
@@ -110,7 +126,10 @@ def take_in(news: Tracking, courier_key: str, *, is_authoritative: bool) -> bool
 
 
 def find(news: Tracking, courier_key: str) -> int | None:
-    """The return that the news names: by its waybill number, else by our reference exactly."""
+    """The return that the news names: by its waybill number, else by our reference exactly.
+
+    That of a courier who was told not to come is found, too: it may come all the same.
+    """
     ours = select(ReturnShipment.return_id).where(ReturnShipment.courier == courier_key)
     found = db.session.scalar(ours.where(ReturnShipment.awb == news.awb)) if news.awb else None
     if found is None and news.reference:
@@ -122,20 +141,38 @@ def find(news: Tracking, courier_key: str) -> int | None:
 def apply(return_id: int, news: Tracking, courier_key: str) -> None:
     """Take in the scans, oldest first: each moves the return forward or nothing."""
     request, order = locked(return_id)
+    parcel = request.parcel
+    if parcel is None:
+        return
+    db.session.refresh(parcel)
     actor = f"courier:{courier_key}"
     for scan in sorted(news.scans, key=lambda one: one.occurred_at):
-        if scan.occurred_at <= in_future(hours=24) and _is_news(request, scan):
+        if scan.occurred_at > in_future(hours=24):
+            continue
+        is_newest = _show(parcel, scan)
+        if scan.is_failed_pickup:
+            if is_newest:
+                _not_picked_up(request, order, scan, actor)
+        elif scan.status and not scan.is_failed_attempt and _is_later(parcel, scan):
             _follow(request, order, scan, actor)
     log.info("return.tracked", return_id=return_id, state=request.state.value)
 
 
-def _is_news(request: ReturnRequest, scan: Scan) -> bool:
-    """Keep the scan unless one as new is known: by one conditional update."""
+def _is_later(parcel: ReturnShipment, scan: Scan) -> bool:
+    """Than the scan that moved the return last; a neutral one in between hides nothing."""
+    if parcel.moved_at is None or scan.occurred_at > parcel.moved_at:
+        return True
+    return scan.occurred_at == parcel.moved_at and scan.status != parcel.moved_status
+
+
+def _show(parcel: ReturnShipment, scan: Scan) -> bool:
+    """Keep the scan's words for the page unless one as new is known: by one conditional update."""
+    db.session.flush()
     words = scan.words[:300]
     result = db.session.execute(
         update(ReturnShipment)
         .where(
-            ReturnShipment.return_id == request.id,
+            ReturnShipment.id == parcel.id,
             or_(
                 ReturnShipment.scanned_at.is_(None),
                 ReturnShipment.scanned_at < scan.occurred_at,
@@ -149,52 +186,68 @@ def _is_news(request: ReturnRequest, scan: Scan) -> bool:
         )
         .execution_options(synchronize_session=False)
     )  # fmt: skip
-    db.session.refresh(request, ["parcel"])
-    if request.parcel is not None:
-        db.session.refresh(request.parcel)
+    db.session.refresh(parcel)
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
 def _follow(request: ReturnRequest, order: Order, scan: Scan, actor: str) -> None:
-    if scan.status is None or scan.is_failed_attempt:
+    """What the scan changes, and that it did."""
+    parcel = request.parcel
+    if parcel is None or scan.status is None:
         return
-    status = S(scan.status)
+    if _moved(request, order, parcel, scan.occurred_at, S(scan.status), actor):
+        parcel.moved_at, parcel.moved_status = scan.occurred_at, scan.status
+        parcel.last_news_at = utcnow()
+
+
+def _moved(
+    request: ReturnRequest, order: Order, parcel: ReturnShipment, at: datetime, status: S, actor: str
+) -> bool:  # fmt: skip
     if status in GONE_WRONG:
-        _went_wrong(request, order, status, actor)
-    elif request.state in OVER:
-        _came_all_the_same(request, order, status, actor)
-    elif status in AWAY and may(request, "send"):
+        return _went_wrong(request, order, status, actor)
+    if request.state in OVER:
+        return _came_all_the_same(request, order, status, actor)
+    if status in AWAY and may(request, "send"):
         move(request, order, "send", actor, deadline_at=None)
-    elif status == S.DELIVERED:
-        _arrived(request, order, scan.occurred_at, actor)
-
-
-def _arrived(request: ReturnRequest, order: Order, at: datetime, actor: str) -> None:
-    assert request.parcel is not None
-    request.parcel.delivered_at = at
-    if may(request, "receive"):
-        move(request, order, "receive", actor, deadline_at=None)
+        return True
+    if status == S.DELIVERED:
+        parcel.delivered_at = at
+        if may(request, "receive"):
+            move(request, order, "receive", actor, deadline_at=None)
+        return True
+    return False
 
 
 def _came_all_the_same(
     request: ReturnRequest, order: Order, status: ShipmentStatus, actor: str
-) -> None:
+) -> bool:
     """Turned down or withdrawn, and the goods are here: a person must look."""
-    if status == S.DELIVERED and request.state != ReturnState.CLOSED:
-        order.attention = f"Return {request.reference} came though it is {request.state.value}"
-        note(
-            request,
-            order,
-            actor,
-            f"Return {request.reference} arrived all the same",
-            for_customer=False,
-        )
+    if status != S.DELIVERED or request.state == ReturnState.CLOSED:
+        return False
+    order.attention = f"Return {request.reference} came though it is {request.state.value}"
+    text = f"Return {request.reference} arrived all the same"
+    note(request, order, actor, text, for_customer=False)
+    return True
 
 
-def _went_wrong(request: ReturnRequest, order: Order, status: ShipmentStatus, actor: str) -> None:
+def _went_wrong(request: ReturnRequest, order: Order, status: ShipmentStatus, actor: str) -> bool:
     if request.state in OVER or request.state == ReturnState.RECEIVED:
-        return
+        return False
+    if status == S.CANCELLED and request.parcel is not None and request.parcel.left_to_customer:
+        return False
     words = f"The courier says of return {request.reference}: {status.value.replace('_', ' ')}"
+    _report(request, order, words, status.value, actor)
+    return True
+
+
+def _not_picked_up(request: ReturnRequest, order: Order, scan: Scan, actor: str) -> None:
+    """The courier came for nothing, or did not come."""
+    if request.state == ReturnState.APPROVED:
+        words = f"Return {request.reference} could not be picked up: {scan.words[:150]}"
+        _report(request, order, words, "pickup", actor)
+
+
+def _report(request: ReturnRequest, order: Order, words: str, stage: str, actor: str) -> None:
     note(request, order, actor, words, for_customer=False)
     order.attention = words
     open_incident(
@@ -203,7 +256,7 @@ def _went_wrong(request: ReturnRequest, order: Order, status: ShipmentStatus, ac
             category=Category.DELIVERY,
             severity=Severity.MEDIUM,
             order_id=order.id,
-            context={"return": request.reference, "deliveryStage": status.value},
+            context={"return": request.reference, "deliveryStage": stage},
         ),
         f"return_parcel:{request.id}",
     )

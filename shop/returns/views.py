@@ -149,7 +149,7 @@ def _show(order: Order, found: ReturnRequest, status: int = 200, said: str = "")
 
 def _may_send(found: ReturnRequest) -> bool:
     """The customer sends it, and has not said yet that it is on its way."""
-    return may(found, "send") and found.parcel is not None and found.parcel.courier is None
+    return may(found, "send") and found.parcel is not None and found.parcel.by_customer
 
 
 @bp.post("/<int:return_id>/withdraw")

@@ -7,23 +7,27 @@ from sqlalchemy import func, select, update
 
 from shop.clock import utcnow
 from shop.database import transaction
+from shop.delivery import shipping, tracking
 from shop.delivery.couriers.base import Scan, Tracking
-from shop.delivery.models import Shipment
+from shop.delivery.models import Shipment, Step
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.models import Job
 from shop.jobs.queue import enqueue
 from shop.messaging.models import Notification
+from shop.orders.lifecycle import advance
+from shop.orders.locking import lock_order
 from shop.orders.models import OrderEvent, OrderLine
 from shop.preferences import change
-from shop.returns import asking, deciding, parcels, pictures
+from shop.returns import asking, deciding, jobs, parcels, pictures, settling, steps
 from shop.returns.forgetting import PICTURE_DAYS, forget_pictures
-from shop.returns.models import ReturnPicture, ReturnShipment, ReturnState
+from shop.returns.models import Disposition, ReturnPicture, ReturnShipment, ReturnState
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
 from shop.webhooks.models import WebhookEvent
 from tests.delivery import conftest as delivery
+from tests.factories import STAFF
 from tests.returns.conftest import picture
 
 parcels_of_shiprocket = delivery.parcels
@@ -148,7 +152,8 @@ def test_a_courier_that_does_not_answer_leaves_it_to_the_customer_and_an_inciden
     with transaction() as session:
         session.execute(update(Job).filter_by(kind="returns.book").values(attempts=7))
     run_jobs(ahead=7200)
-    assert way().courier is None
+    assert way().by_customer
+    assert way().courier == "sandbox", "it may have heard, so its news is still found"
     assert told().count("return_approved") == 1
     assert the_return().order.attention.startswith("The way back of")
     job = db.session.scalars(select(Job).filter_by(kind="returns.book")).one()
@@ -257,3 +262,191 @@ def test_pictures_of_old_returns_are_deleted(asked, turn_clock, the_return):
         assert forget_pictures() == 1
     with pytest.raises(NotFound):
         pictures.read(key)
+
+
+def news(*scans, now=None):
+    """What the sandbox's courier tells of the only return, each scan (status, minutes ago)."""
+    now = now or utcnow()
+    told_of = [
+        Scan(str(number), str(status), status, "Hosur", now - timedelta(minutes=ago))
+        for number, (status, ago) in enumerate(scans)
+    ]
+    with transaction():
+        assert parcels.take_in(Tracking(way().awb, "", told_of), "sandbox", is_authoritative=True)
+
+
+def test_a_neutral_scan_hides_no_arrival_that_was_told_late(asked, run_jobs, the_return):
+    approve(asked)
+    run_jobs()
+    news(("in_transit", 60))
+    news((None, 10))
+    assert the_return().state == ReturnState.ON_ITS_WAY
+    news(("delivered", 30))
+    found = the_return()
+    assert found.state == ReturnState.RECEIVED
+    assert found.parcel.delivered_at
+    assert found.parcel.last_words == "None"
+
+
+def test_trouble_that_is_told_twice_is_noted_once(asked, run_jobs, the_return):
+    approve(asked)
+    run_jobs()
+    now = utcnow()
+    for _ in range(2):
+        news(("lost", 30), (None, 10), now=now)
+    said = db.session.scalars(select(OrderEvent.text).filter_by(kind="return")).all()
+    assert sum("lost" in text for text in said) == 1
+    assert incidents().count("return_parcel") == 1
+
+
+def test_a_pickup_that_failed_gets_a_person(asked, run_jobs, the_return):
+    approve(asked)
+    run_jobs()
+    failed = Scan("13", "Pickup error", None, "Kochi", utcnow(), is_failed_pickup=True)
+    for _ in range(2):
+        with transaction():
+            parcels.take_in(Tracking(way().awb, "", [failed]), "sandbox", is_authoritative=True)
+    assert "could not be picked up" in the_return().order.attention
+    assert incidents().count("return_parcel") == 1
+
+
+def silenced():
+    """The sandbox tells nothing by itself."""
+    with transaction():
+        parcel = db.session.scalars(select(SandboxParcel).filter_by(is_return=True)).one()
+        parcel.webhook_url = "http://127.0.0.1:9/nobody"
+
+
+@pytest.mark.forces("return_overdue")
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_return_of_which_nothing_is_heard_is_asked_about_now_and_then_and_reported(
+    asked, run_jobs, turn_clock
+):
+    approve(asked)
+    run_jobs()
+    silenced()
+    for days in (1, 4):
+        turn_clock(days=days)
+        for _ in range(2):
+            with transaction():
+                enqueue("returns.poll")
+            run_jobs()
+        asks = select(func.count()).select_from(Job).filter_by(kind="returns.track")
+        assert db.session.scalar(asks) == (1 if days == 1 else 2)
+        assert ("return_overdue" in incidents()) == (days == 4)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_return_on_its_way_for_weeks_is_reported(asked, run_jobs, turn_clock, the_return):
+    approve(asked)
+    run_jobs()
+    news(("in_transit", 1))
+    turn_clock(days=15)
+    with transaction():
+        enqueue("returns.sweep")
+    run_jobs()
+    assert "return_overdue" in incidents()
+    assert the_return().state == ReturnState.ON_ITS_WAY
+
+
+def fetched():
+    db.session.rollback()
+    wanted = select(SandboxParcel.status).filter_by(is_return=True)
+    return db.session.scalars(wanted).one()
+
+
+@pytest.mark.parametrize("step", ["receive", "check_in"])
+def test_what_is_brought_by_hand_is_not_fetched_as_well(asked, run_jobs, step, the_return):
+    approve(asked)
+    run_jobs()
+    return_id, line_id = asked.id, asked.lines[0].id
+    with transaction():
+        if step == "receive":
+            deciding.receive(return_id, "user:1")
+        else:
+            seen = {line_id: deciding.Checked(2, "", Disposition.RESTOCK)}
+            deciding.check_in(return_id, seen, "user:1")
+    run_jobs()
+    assert fetched() == "cancelled"
+    assert the_return().state == ReturnState.RECEIVED
+    assert "return_parcel" not in incidents()
+
+
+def test_what_the_courier_brought_is_not_called_off(asked, run_jobs, the_return):
+    approve(asked)
+    run_jobs()
+    news(("in_transit", 5))
+    return_id = asked.id
+    with transaction():
+        deciding.receive(return_id, "user:1")
+    run_jobs()
+    assert fetched() != "cancelled"
+
+
+def test_a_courier_that_gave_up_late_is_told_not_to_come_and_its_news_still_counts(
+    asked, run_jobs, client, the_return
+):
+    approve(asked)
+    run_jobs()
+    with transaction():
+        request, order = steps.locked(asked.id)
+        jobs._by_customer(request, order, "no rider")
+    shown = client.get(f"/orders/{asked.order.token}/returns/{asked.id}").text
+    assert "I have sent it" in shown
+    assert "comes for it" not in shown
+    run_jobs()
+    assert fetched() == "cancelled"
+    news(("delivered", 1))
+    assert the_return().state == ReturnState.RECEIVED
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_each_return_lapses_by_a_job_of_its_own_unless_it_moved_meanwhile(
+    asked, run_jobs, turn_clock, the_return
+):
+    approve(asked)
+    turn_clock(days=15)
+    return_id = asked.id
+    with transaction():
+        enqueue("returns.sweep")
+        enqueue("returns.lapse", {"return_id": return_id})
+        deciding.receive(return_id, "user:1")
+    run_jobs()
+    assert the_return().state == ReturnState.RECEIVED
+    assert "failed" not in {job.status.value for job in db.session.scalars(select(Job))}
+
+
+def replaced(asked):
+    """The return is here, and another order was sent for it; its id."""
+    return_id, line_id = asked.id, asked.lines[0].id
+    with transaction():
+        deciding.approve(return_id, "user:1")
+        deciding.check_in(
+            return_id, {line_id: deciding.Checked(2, "", Disposition.RESTOCK)}, "user:1"
+        )
+        return settling.exchange(return_id, {}, "2611.905", "user:1").replacement_order_id
+
+
+@pytest.mark.forces("replacement_ended")
+@pytest.mark.parametrize("how", ["was cancelled", "is lost", "came back"])
+def test_a_replacement_that_does_not_arrive_is_told_of_at_the_first_order(
+    asked, run_jobs, the_return, how
+):
+    made_id = replaced(asked)
+    if how == "was cancelled":
+        with transaction():
+            advance(lock_order(made_id), "cancelled", STAFF)
+    else:
+        with transaction():
+            made = shipping.reserve(lock_order(made_id), courier_key="sandbox")
+            made.awb, made.step, made.is_dry_run = "SBX7", Step.LABELLED, False
+        status = "lost" if how == "is lost" else "rto_delivered"
+        scans = [Scan(name, name, name, "Pune", utcnow()) for name in ("picked_up", status)]
+        with transaction():
+            tracking.apply(Tracking("SBX7", "", scans), "sandbox", "poll")
+    run_jobs()
+    said = the_return().order.attention
+    assert said == (
+        f"Order 2611.905, which replaces return {asked.reference}, {how}: refund or send again?"
+    )
+    assert incidents().count("replacement_ended") == 1
