@@ -25,6 +25,10 @@ REASONS = {
     SuppressionReason.OPTED_OUT: ("Wrote STOP", "warn"),
     SuppressionReason.BY_HAND: ("By hand", ""),
 }
+STAYS = {
+    SuppressionReason.COMPLAINED: "Who called our mail spam is not written to again.",
+    SuppressionReason.OPTED_OUT: "Who asked for no more messages is let in again by writing START.",
+}
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 
@@ -54,7 +58,7 @@ def show_kept_out(*, problem: str = "", status: int = 200, **_others: Any) -> Re
         form=request.form,
         kinds=KINDS,
         reasons=REASONS,
-        stays=SuppressionReason.OPTED_OUT,
+        forgiven=consents.FORGIVEN,
         older=older if listed.before else None,
     )
 
@@ -80,13 +84,13 @@ def keep_out() -> ResponseReturnValue:
 @needs(Right.SEE_CONTACT)
 @shown_again(show_kept_out)
 def let_in(row_id: int) -> ResponseReturnValue:
-    """Messages may go there again. Who wrote STOP takes that back by START, and nobody for them."""
+    """Messages may go there again. What its owner refused they take back, and nobody for them."""
     with transaction():
         found = db.session.get(Suppression, row_id)
         if found is None:
             raise NotFound("It is not on the list any more.")
-        if found.reason == SuppressionReason.OPTED_OUT:
-            raise Refused("Who asked for no more messages is let in again by writing START.")
+        if found.reason not in consents.FORGIVEN:
+            raise Refused(STAYS[found.reason])
         kind, recipient = found.channel, found.recipient
         consents.lift(kind, recipient)
         _note("recipient.let_in", kind, recipient)

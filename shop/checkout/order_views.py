@@ -22,6 +22,7 @@ from shop.extensions import db
 from shop.headers import allow_forms_to
 from shop.jobs.queue import enqueue
 from shop.limits import count_try
+from shop.messaging import choices
 from shop.money import MoneyError, format_minor, parse_minor
 from shop.orders.lifecycle import IllegalTransition
 from shop.orders.models import REPLACEMENT, Order
@@ -64,7 +65,7 @@ def show(token: str) -> Response:
     shown = order_page.read(order, _is_owner(order))
     response = page(
         "orders/order.html", shown=shown, order=shown.order, tag=tag, since=since,
-        seconds=_seconds(shown, since),
+        seconds=_seconds(shown, since), news=choices.news_of(shown.order.phone),
     )  # fmt: skip
     return tagged(response, tag) if wants_fragment() else response
 
@@ -199,6 +200,17 @@ def _hold(order: Order, status: int = 200) -> Response:
 
 def _to_pay(token: str) -> Response:
     return leave_for(url_for("orders.pay", token=token))
+
+
+@bp.post("/<token>/news")
+def news(token: str) -> Response:
+    """Whether SMS or WhatsApp messages about orders go to the order's number: guests have no account."""
+    order = order_page.find(token)
+    number, user_id = order.phone, order.user_id
+    with transaction():
+        is_wanted = request.form.get("wanted") == "1"
+        choices.switch_news(number, request.form.get("kind", ""), is_wanted, user_id)
+    return leave_for(url_for("orders.show", token=token))
 
 
 @bp.post("/<token>/cancel")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shop.accounts.models import User
+from shop.errors import NotFound
 from shop.extensions import db
 from shop.messaging import consents
 from shop.messaging.channels import is_switched_on
@@ -12,7 +13,7 @@ from shop.messaging.models import Purpose, SuppressionReason
 NAMES = {"email": "Email", "sms": "SMS", "whatsapp": "WhatsApp"}
 OFFERED = {
     Purpose.TRANSACTIONAL: ("email", "sms", "whatsapp"),
-    Purpose.REMINDERS: ("email",),
+    Purpose.REMINDERS: ("email", "sms", "whatsapp"),
     Purpose.MARKETING: ("email", "sms", "whatsapp"),
 }
 """By which channels there are messages of a purpose."""
@@ -20,7 +21,7 @@ OFFERED = {
 WORDS = {
     Purpose.TRANSACTIONAL: ("Your orders", "From the confirmation to the delivery, and about returns and refunds."),
     Purpose.REMINDERS: ("Carts you left", "One reminder of a cart that you filled and did not order, no more."),
-    Purpose.MARKETING: ("Offers and news", "New things and lower prices, now and then."),
+    Purpose.MARKETING: ("Offers and news", "New things and lower prices, now and then; what you asked for is back."),
 }  # fmt: skip
 """Each purpose as the page names it."""
 
@@ -113,3 +114,24 @@ def _withdraw_all(person: User, number: str) -> None:
         for kind in kinds:
             if kind != "email" and consents.agreed(kind, number, purpose):
                 consents.withdraw(kind, number, purpose, "account", person.id)
+
+
+def news_of(number: str) -> list[Choice]:
+    """The switches on an order's page: news of orders by SMS and WhatsApp to its number.
+
+    Where nothing may go there for another reason (it bounced, its owner wrote STOP) there is none.
+    """
+    kinds = [kind for kind in ("sms", "whatsapp") if number and is_switched_on(kind)]
+    return [
+        Choice(kind, kind, consents.agreed(kind, number, Purpose.TRANSACTIONAL))
+        for kind in kinds
+        if not consents.is_suppressed(kind, number)
+    ]
+
+
+def switch_news(number: str, kind: str, is_wanted: bool, user_id: int | None) -> None:
+    """Keep what the reader of an order's page wants. Raises NotFound for what is not offered there."""
+    if kind not in {choice.channel for choice in news_of(number)}:
+        raise NotFound("There is no such switch.")
+    say = consents.grant if is_wanted else consents.withdraw
+    say(kind, number, Purpose.TRANSACTIONAL, "order", user_id)

@@ -7,7 +7,7 @@ complained, answered STOP, or a person took them out.
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from shop.clock import utcnow
 from shop.database import insert_ignore
@@ -30,6 +30,9 @@ WHY_NOT = {
     SuppressionReason.BY_HAND: "it was taken out by hand",
 }
 """A suppression, as a reason."""
+
+FORGIVEN = frozenset({SuppressionReason.BOUNCED, SuppressionReason.BY_HAND})
+"""Reasons that a person may set aside; what the reader asked for is not among them."""
 
 
 def known_as(channel: str, recipient: str) -> str:
@@ -94,14 +97,24 @@ def _newest(channel: str, recipient: str, purpose: Purpose) -> ConsentState | No
 def suppress(
     channel: str, recipient: str, reason: SuppressionReason | str, details: str = ""
 ) -> None:
-    """Nothing more goes there, whatever was agreed, until it is lifted. The first reason stays."""
-    insert_ignore(
-        Suppression,
-        {
-            "channel": channel, "recipient": known_as(channel, recipient), "reason": SuppressionReason(reason),
-            "details": details[:300], "at": utcnow(),
-        },
-    )  # fmt: skip
+    """Nothing more goes there, whatever was agreed, until it is lifted.
+
+    The first reason stays, but what the reader asked for replaces what a person may set aside.
+    """
+    known, why = known_as(channel, recipient), SuppressionReason(reason)
+    values = {"reason": why, "details": details[:300], "at": utcnow()}
+    is_new = insert_ignore(Suppression, {"channel": channel, "recipient": known, **values})
+    if is_new is not None or why in FORGIVEN:
+        return
+    db.session.execute(
+        update(Suppression)
+        .where(
+            Suppression.channel == channel,
+            Suppression.recipient == known,
+            Suppression.reason.in_(FORGIVEN),
+        )
+        .values(**values, updated_at=utcnow())
+    )
 
 
 def lift(channel: str, recipient: str) -> bool:
@@ -129,10 +142,6 @@ def suppressions_of(recipients: Iterable[str]) -> list[Suppression]:
     spelt = {known for one in recipients if one for known in (one, one.strip().casefold())}
     query = select(Suppression).where(Suppression.recipient.in_(spelt)).order_by(Suppression.id)
     return list(db.session.scalars(query)) if spelt else []
-
-
-FORGIVEN = frozenset({SuppressionReason.BOUNCED, SuppressionReason.BY_HAND})
-"""Reasons that a person may set aside for one message; what the reader asked for is not among them."""
 
 
 def may_send(channel: str, recipient: str, purpose: Purpose | str, *, by_hand: bool = False) -> str:

@@ -97,38 +97,39 @@ def owner(template: str, *apart: str, **more: Any) -> tuple[Telling, ...]:
 
 
 S = OrderStatus
-MAIL = ("email",)
-#: WhatsApp has a template of its own only for these four; free text would need an open conversation.
+#: By WhatsApp goes what has a template of its own; free text would need an open conversation.
 EVERY_WAY = ("email", "sms", "whatsapp")
 MAIL_AND_SMS = ("email", "sms")
+RINGING = ("sms", "whatsapp")
 
 # fmt: off
 EVENTS: dict[str, tuple[Telling, ...]] = {
     # event                   who hears it, in which words     what sets two apart   by which way       while it is true
     "order_confirmed":        customer("order_confirmed",                            by=EVERY_WAY,      is_true=_is_not(S.CANCELLED)),
     "admin_new_order":        owner("admin_new_order"),
-    "payment_instructions":   customer("payment_instructions", "payment_id",         by=MAIL_AND_SMS,   is_true=_waits_for_transfer),
-    "payment_failed":         customer("payment_failed",       "payment_id",         by=MAIL_AND_SMS,   is_true=_is_unpaid),
-    "order_cancelled":        customer("order_cancelled",      "version",            by=MAIL_AND_SMS,   is_true=_is(S.CANCELLED, S.REFUNDED)),
-    "late_money":             customer("late_money"),
+    "payment_instructions":   customer("payment_instructions", "payment_id",         by=EVERY_WAY,      is_true=_waits_for_transfer),
+    "payment_failed":         customer("payment_failed",       "payment_id",         by=EVERY_WAY,      is_true=_is_unpaid),
+    "order_cancelled":        customer("order_cancelled",      "version",            by=EVERY_WAY,      is_true=_is(S.CANCELLED, S.REFUNDED)),
+    "late_money":             customer("late_money",                                 by=MAIL_AND_SMS),
     "order_shipped":          customer("order_shipped",        "shipment_id",        by=EVERY_WAY,      is_true=_is_not(S.CANCELLED)),
     "out_for_delivery":       customer("out_for_delivery",     "shipment_id", "version", by=EVERY_WAY,  is_true=_is_out),
-    "delivery_problem":       customer("delivery_problem",     "shipment_id", "version", by=MAIL_AND_SMS, is_true=_is_not(S.DELIVERED)),
+    "delivery_problem":       customer("delivery_problem",     "shipment_id", "version", by=EVERY_WAY,  is_true=_is_not(S.DELIVERED)),
     "coming_back":            customer("coming_back",          "shipment_id",        by=MAIL_AND_SMS,   is_true=_is_not(S.DELIVERED)),
     "order_delivered":        customer("order_delivered",      "shipment_id",        by=EVERY_WAY),
-    "refund_started":         customer("refund_started",       "refund_id",                             is_true=_is_on_its_way_back),
-    "refunded":               customer("refund_sent",          "refund_id",          by=MAIL_AND_SMS),
-    "return_requested":       customer("return_requested",     "return_id")
+    "refund_started":         customer("refund_started",       "refund_id",          by=EVERY_WAY,      is_true=_is_on_its_way_back),
+    "refunded":               customer("refund_sent",          "refund_id",          by=EVERY_WAY),
+    "return_requested":       customer("return_requested",     "return_id",          by=MAIL_AND_SMS)
                               + owner("admin_return_requested", "return_id"),
-    "return_approved":        customer("return_approved",      "return_id",          by=MAIL_AND_SMS),
-    "return_refused":         customer("return_refused",       "return_id"),
-    "return_received":        customer("return_received",      "return_id"),
-    "return_closed":          customer("return_closed",        "return_id"),
-    "exchange_sent":          customer("exchange_sent",        "shipment_id",        by=MAIL_AND_SMS),
-    "instalment_due":         customer("instalment_due",       "part_id", "stage",   by=MAIL_AND_SMS,   is_true=_runs),
+    "return_approved":        customer("return_approved",      "return_id",          by=EVERY_WAY),
+    "return_refused":         customer("return_refused",       "return_id",          by=EVERY_WAY),
+    "return_received":        customer("return_received",      "return_id",          by=EVERY_WAY),
+    "return_closed":          customer("return_closed",        "return_id",          by=MAIL_AND_SMS),
+    "exchange_sent":          customer("exchange_sent",        "shipment_id",        by=EVERY_WAY),
+    "instalment_due":         customer("instalment_due",       "part_id", "stage",   by=EVERY_WAY,      is_true=_runs),
     "order_link":             customer("order_link",           "asked"),
-    "back_in_stock":          customer("back_in_stock",                                                 is_true=stock_alerts.is_back, is_stoppable=True),
-    "abandoned_cart":         customer("abandoned_cart",       purpose=Purpose.REMINDERS,               is_true=cart_reminders.is_still_left, is_stoppable=True),
+    "back_in_stock":          customer("back_in_stock",                                                 is_true=stock_alerts.is_back, is_stoppable=True)
+                              + customer("back_in_stock",      purpose=Purpose.MARKETING, by=RINGING,   is_true=stock_alerts.is_back, is_stoppable=True),
+    "abandoned_cart":         customer("abandoned_cart",       purpose=Purpose.REMINDERS, by=EVERY_WAY, is_true=cart_reminders.is_still_left, is_stoppable=True),
     "low_stock":              owner("admin_low_stock",         "crossed",                               is_true=stock_alerts.is_low),
 }
 # fmt: on

@@ -42,7 +42,7 @@ def tell_if_down(error: Exception, channel: str, provider: str) -> None:
         return
     open_incident(
         About(
-            issue=f"No {channel} messages go out: {provider} does not take them",
+            issue=f"Messages by {channel} wait: {provider} does not take them",
             category=Category.API, severity=Severity.HIGH,
             context={"channel": channel, "provider": provider},
         ),

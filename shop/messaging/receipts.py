@@ -94,15 +94,22 @@ def _message_of(receipt: Receipt, provider: str) -> Notification | None:
 def _in_doubt(receipt: Receipt, provider: str) -> Notification | None:
     """The only message to this recipient whose hand-over was left uncertain: this is news of it.
 
-    That two are uncertain at once tells nothing, so that neither is taken.
+    That two are uncertain at once tells nothing, so that neither is taken; nor does it while
+    another one is under way, whose id is not noted yet.
     """
     if not receipt.recipient or not receipt.kind:
+        return None
+    to_them = (
+        Notification.channel == receipt.kind,
+        Notification.recipient == consents.known_as(receipt.kind, receipt.recipient),
+    )
+    under_way = Notification.status.in_([Status.QUEUED, Status.SENDING])
+    if db.session.scalar(select(Notification.id).where(*to_them, under_way).limit(1)) is not None:
         return None
     query = (
         select(Notification)
         .where(
-            Notification.channel == receipt.kind,
-            Notification.recipient == consents.known_as(receipt.kind, receipt.recipient),
+            *to_them,
             Notification.status == Status.UNCERTAIN,
             Notification.provider_id.is_(None),
             Notification.provider.in_(["", provider]),
@@ -112,7 +119,13 @@ def _in_doubt(receipt: Receipt, provider: str) -> Notification | None:
         .with_for_update()
     )
     rows = db.session.scalars(query).all()
-    return rows[0] if len(rows) == 1 else None
+    return rows[0] if len(rows) == 1 and _may_be(rows[0], receipt) else None
+
+
+def _may_be(found: Notification, receipt: Receipt) -> bool:
+    """Not the news of another template, where both are known."""
+    sent = (found.context or {}).get("whatsapp", {}).get("template", "")
+    return not (sent and receipt.template) or sent == receipt.template
 
 
 def _move(found: Notification, target: Status, receipt: Receipt, provider: str) -> None:

@@ -3,8 +3,10 @@
 import re
 from typing import Any
 
+from shop.accounts.models import User
 from shop.config import settings
 from shop.database import insert_ignore
+from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles
 from shop.messaging import consents, switches
 from shop.messaging.events import Audience, Telling, dedupe_key
@@ -75,5 +77,11 @@ def recipient_of(telling: Telling, row: Any) -> str:
         return settings().admin_email
     if telling.channel == "email":
         return str(row.email)
-    phone = str(getattr(row, "phone", ""))
+    phone = row.phone if hasattr(row, "phone") else _phone_of(getattr(row, "user_id", None))
     return phone if E164.fullmatch(phone) else ""
+
+
+def _phone_of(user_id: int | None) -> str:
+    """The number of the account that asked, where what is told of has none itself."""
+    person = db.session.get(User, user_id) if user_id else None
+    return (person.phone or "") if person else ""

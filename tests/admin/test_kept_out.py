@@ -77,3 +77,15 @@ def test_who_sees_no_contacts_sees_nobody(staff, three):
     assert browser.get(PAGE).status_code in {403, 404}
     assert browser.post(f"{PAGE}/{three['email']}/let-in").status_code in {400, 403, 404}
     assert consents.is_suppressed("email", "gone@shopper.example") == "bounced"
+
+
+@sqlite_only
+def test_who_called_it_spam_is_not_let_in_again(staff, app):
+    with transaction():
+        consents.suppress("email", "asha@shopper.example", "complained")
+    row_id = db.session.scalar(sa.select(Suppression.id))
+    browser = staff("support")
+    assert "Let in again<" not in browser.get(PAGE).text
+    answer = browser.post_form(f"{PAGE}/{row_id}/let-in", {}, page=PAGE)
+    assert answer.status_code == 422
+    assert consents.is_suppressed("email", "asha@shopper.example") == "complained"

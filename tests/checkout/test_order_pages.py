@@ -13,6 +13,7 @@ from shop.database import transaction
 from shop.delivery.models import Shipment, ShipmentLine, ShipmentStatus, TrackingEvent
 from shop.extensions import db
 from shop.jobs.models import Job
+from shop.messaging import consents
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus
 from shop.payments.models import AttemptStatus, Payment
@@ -507,3 +508,33 @@ def test_s11_looking_at_an_order_changes_nothing(client, sql_count):
         with sql_count() as told:
             client.get(path, headers=HTMX)
         assert not [line for line in told if not line.lstrip().upper().startswith("SELECT")], path
+
+
+def test_a_guest_stops_and_asks_again_for_news_by_telephone(client, configure):
+    configure(sms_channel="termii", whatsapp_channel="wati", messages_dry_run=True)
+    order = make_order("paid", news_by=("whatsapp",))
+    path, number = f"/orders/{order.token}", order.phone
+    page = client.get(path).text
+    assert "Stop WhatsApp messages" in page
+    assert "Get SMS messages" in page
+    for kind, wanted in (("whatsapp", "0"), ("sms", "1")):
+        told = client.post_form(f"{path}/news", {"kind": kind, "wanted": wanted}, page=path)
+        assert told.status_code in {200, 303}
+    assert not consents.agreed("whatsapp", number, "transactional")
+    assert consents.agreed("sms", number, "transactional")
+    assert "Get WhatsApp messages" in client.get(path).text
+    wrong = client.post_form(f"{path}/news", {"kind": "email", "wanted": "0"}, page=path)
+    assert wrong.status_code == 404
+    unknown = client.post_form("/orders/unknown/news", {"kind": "sms"}, page=path)
+    assert unknown.status_code == 404
+
+
+def test_nothing_is_offered_where_nobody_carries_it_or_its_owner_wrote_stop(client, configure):
+    order = make_order("paid")
+    path, number = f"/orders/{order.token}", order.phone
+    assert "SMS messages" not in client.get(path).text
+    configure(sms_channel="termii", messages_dry_run=True)
+    assert "Get SMS messages" in client.get(path).text
+    with transaction():
+        consents.suppress("sms", number, "opted_out", "STOP")
+    assert "SMS messages" not in client.get(path).text

@@ -32,8 +32,8 @@ def save(shopper, **fields: str):
 def test_each_channel_and_purpose_has_a_switch_that_is_off(shopper):
     page = shopper.get("/account/messages").text
     for name in (
-        "transactional-sms", "transactional-whatsapp", "reminders-email", "marketing-email",
-        "marketing-sms", "marketing-whatsapp",
+        "transactional-sms", "transactional-whatsapp", "reminders-email", "reminders-sms",
+        "reminders-whatsapp", "marketing-email", "marketing-sms", "marketing-whatsapp",
     ):  # fmt: skip
         assert f'name="{name}" value="1">' in page, name
     assert 'name="transactional-email" value="1" checked disabled' in page

@@ -144,7 +144,8 @@ def test_at_night_it_waits_for_the_morning_and_mail_does_not(
     run_jobs()
     [sms] = by("sms", messages)
     assert sms.status == NotificationStatus.QUEUED
-    assert sms.not_before == tonight.replace(hour=2, minute=30) + timedelta(days=1)
+    morning = tonight.replace(hour=2, minute=30) + timedelta(days=1)
+    assert morning <= sms.not_before < morning + timedelta(minutes=10)
     assert by("email", messages)[0].status == NotificationStatus.SENT
     with transaction():
         enqueue("messaging.sweep")
@@ -237,6 +238,60 @@ def test_the_sweep_asks_again_about_what_is_uncertain(
     run_jobs(ahead=120)
     assert by("sms", messages)[0].status == NotificationStatus.SENT
     assert len(twilio.messages) == 1
+
+
+def test_one_that_rested_overnight_is_asked_about_since_it_was_taken_up(
+    order, awake, twilio, tell, run_jobs, messages
+):
+    twilio.fault("half_body")
+    twilio.fault("refuse", method="GET", status=404)
+    tell("order_confirmed", order.id)
+    run_jobs()
+    run_jobs(ahead=60)
+    with transaction():
+        found = db.session.get_one(Notification, by("sms", messages)[0].id)
+        assert found.status == NotificationStatus.UNCERTAIN
+        found.created_at = utcnow() - timedelta(hours=11)
+        found.updated_at = utcnow() - timedelta(minutes=11)
+        enqueue("messaging.sweep")
+    run_jobs(ahead=120)
+    assert by("sms", messages)[0].status == NotificationStatus.SENT
+
+
+def test_one_that_the_provider_says_it_did_not_deliver_is_told_of(
+    order, awake, twilio, tell, run_jobs, messages
+):
+    twilio.fault("half_body")
+    tell("order_confirmed", order.id)
+    run_jobs()
+    for one in twilio.messages.values():
+        one.status = "undelivered"
+        one.more["code"] = 30007
+    run_jobs(ahead=60)
+    assert by("sms", messages)[0].status == NotificationStatus.FAILED
+    assert incidents() == ["message_undelivered"]
+
+
+def test_the_message_of_another_is_not_taken_for_a_doubtful_one(
+    order, awake, twilio, tell, run_jobs, messages
+):
+    twilio.fault("half_body")
+    tell("order_confirmed", order.id)
+    runner.run_next("test")
+    while not twilio.messages:
+        runner.run_next("test")
+    [made] = twilio.messages
+    with transaction() as session:
+        session.add(
+            Notification(
+                order_id=order.id, template="order_confirmed", channel="sms", recipient=NUMBER,
+                dedupe_key="another", provider="twilio", provider_id=made,
+                status=NotificationStatus.SENT, context={},
+            )
+        )  # fmt: skip
+    run_jobs(ahead=60)
+    doubtful = next(row for row in by("sms", messages) if row.dedupe_key != "another")
+    assert (doubtful.status, doubtful.provider_id) == (NotificationStatus.UNCERTAIN, None)
 
 
 def test_where_nobody_can_be_asked_a_receipt_ends_the_doubt(

@@ -218,6 +218,7 @@ def test_twilio_is_asked_and_knows_only_what_it_has(scene):
     assert scene.channel.find(OUTGOING, since) is None
     made = scene.send()
     assert scene.channel.find(OUTGOING, since).provider_id == made
+    assert scene.channel.find(OUTGOING, since, frozenset({made})) is None, "another message's"
     # An older one like it is another message.
     assert scene.channel.find(OUTGOING, since + timedelta(hours=1)) is None
     scene.stand_in.messages[made].status = "undelivered"
@@ -406,3 +407,20 @@ def test_twilios_template_may_differ_by_language(scene):
     assert scene.stand_in.messages[made].template == "HX2"
     other = scene.channel.send(replace(OUTGOING, language="hi"))
     assert scene.stand_in.messages[other].template == CONTENT
+
+
+@scenes("sms-twilio")
+def test_twilio_finds_a_text_whose_signs_it_put_in_their_neighbours_place(scene):
+    since = utcnow()
+    made = scene.send(text="Halflong: it’s on its way – ₹1,299")
+    scene.stand_in.messages[made].text = "Halflong: it's on its way - Rs 1,299"
+    found = scene.channel.find(replace(OUTGOING, text="Halflong: it’s on its way – ₹1,299"), since)
+    assert found.provider_id == made
+
+
+@scenes("sms-twilio", "whatsapp-twilio")
+@pytest.mark.parametrize("status", [408, 409, 425, 503])
+def test_a_post_that_twilio_does_not_finish_may_have_been_carried_out(scene, status):
+    scene.stand_in.fault("refuse", status=status)
+    with pytest.raises(OutcomeUnknown):
+        scene.send()

@@ -40,12 +40,22 @@ def test_a_word_for_one_way_and_purpose_is_none_for_another(app):
 def test_a_suppressed_address_gets_nothing_until_it_is_lifted(app, reason):
     with transaction():
         consents.suppress("email", "Asha@Shopper.example", reason, "550 5.1.1 no such user")
-        consents.suppress("email", "asha@shopper.example", "complained")
+        consents.suppress("email", "asha@shopper.example", "bounced")
     assert consents.is_suppressed("email", "ASHA@shopper.example") == reason
     assert consents.may_send("email", "asha@shopper.example", "transactional")
     with transaction():
         assert consents.lift("email", "asha@shopper.example")
     assert consents.may_send("email", "asha@shopper.example", "transactional") == ""
+
+
+@pytest.mark.parametrize("first", ["bounced", "by_hand"])
+@pytest.mark.parametrize("no", ["opted_out", "complained"])
+def test_a_no_is_not_lost_behind_what_a_person_may_set_aside(app, first, no):
+    for reason in (first, no, first):
+        with transaction():
+            consents.suppress("sms", NUMBER, reason, reason)
+    assert consents.is_suppressed("sms", NUMBER) == no
+    assert [one.details for one in consents.suppressions_of([NUMBER])] == [no]
 
 
 @pytest.mark.parametrize(

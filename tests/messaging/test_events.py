@@ -67,7 +67,13 @@ def test_a_receipt_is_never_switched_off_and_what_is_not_in_the_table_neither(ap
     for event, channel in (
         ("order_confirmed", "pigeon"),
         ("nothing", "email"),
-        ("late_money", "sms"),
+        ("order_link", "sms"),
     ):
         with pytest.raises(NotFound), transaction():
             switches.switch(event, channel, False, None, "user:1")
+
+
+def test_nothing_is_worded_that_no_event_sends():
+    sent = {(told.template, told.channel) for tellings in EVENTS.values() for told in tellings}
+    assert {(template, "sms") for template in LANGUAGES["en"].sms} <= sent
+    assert {(template, "whatsapp") for template in WHATSAPP} <= sent

@@ -150,6 +150,30 @@ def test_of_two_doubtful_messages_neither_is_taken(desk, run_jobs):
     assert events()[0].status == WebhookStatus.IGNORED
 
 
+@desks("sms-termii", "whatsapp-msg91", "whatsapp-wati", both=True)
+@pytest.mark.parametrize("state", [S.QUEUED, S.SENDING])
+def test_while_another_message_is_under_way_the_doubtful_one_is_not_taken(desk, run_jobs, state):
+    made = desk.send()
+    ours = desk.note(S.UNCERTAIN, message_id="other")
+    desk.note(state, message_id="its own")
+    desk.stand_in.report(made, "sent")
+    desk.carry()
+    run_jobs()
+    found = desk.row(ours)
+    assert (found.status, found.provider_id) == (S.UNCERTAIN, None)
+
+
+@desks("whatsapp-msg91", "whatsapp-wati")
+def test_news_of_another_template_is_not_of_the_doubtful_message(desk, run_jobs):
+    made = desk.send()
+    sent = {"template": "order_confirmation", "language": "en", "parameters": []}
+    ours = desk.note(S.UNCERTAIN, message_id="other", context={"whatsapp": sent})
+    desk.stand_in.report(made, "sent")
+    desk.carry()
+    run_jobs()
+    assert desk.row(ours).status == S.UNCERTAIN
+
+
 @desks("sms-termii", "whatsapp-msg91", "whatsapp-wati")
 def test_a_receipt_that_overtakes_the_answer_waits_for_it(desk, run_jobs):
     made = desk.send()
@@ -284,6 +308,15 @@ def test_stop_is_heard_and_start_takes_it_back(desk, run_jobs):
     assert [event.status for event in events()] == [
         WebhookStatus.IGNORED, WebhookStatus.PROCESSED, WebhookStatus.PROCESSED,
     ]  # fmt: skip
+
+
+@desks("sms-twilio", "whatsapp-twilio", "whatsapp-cloud", "whatsapp-interakt")
+def test_in_a_conversation_cancel_is_about_the_order(desk, run_jobs):
+    desk.stand_in.says(DIGITS, "Cancel")
+    desk.carry()
+    run_jobs()
+    stopped = consents.is_suppressed(desk.way.kind, OUTGOING.recipient)
+    assert stopped == ("opted_out" if desk.way.kind == "sms" else "")
 
 
 @desks("sms-twilio")

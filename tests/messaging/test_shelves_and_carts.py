@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shop.accounts.models import User
 from shop.cart.models import Cart
 from shop.catalog.models import Product, Variant
 from shop.clock import utcnow
@@ -13,6 +14,7 @@ from shop.extensions import db
 from shop.jobs.queue import enqueue
 from shop.messaging import cart_reminders, consents, stock_alerts
 from shop.messaging.models import CartReminder, NotificationStatus, StockAlert
+from shop.preferences import change
 from shop.stock import ledger
 from shop.stock.models import MovementReason
 from tests import factories
@@ -270,3 +272,25 @@ def test_a_forgotten_cart_takes_its_reminder_along(app, client, run_jobs):
         session.execute(db.delete(Cart))
     assert db.session.scalar(db.select(db.func.count(CartReminder.id))) == 0
     assert cart_reminders.of_cart(1) is None
+
+
+def test_offers_by_telephone_go_to_accounts_that_agreed_to_them(
+    app, configure, run_jobs, sold_out, messages
+):
+    configure(sms_channel="twilio", messages_dry_run=True)
+    with transaction() as session:
+        change("quiet_from", "")
+        for number in ("+919812345678", "+919812345679"):
+            person = User(
+                email=f"{number[-4:]}@shopper.example", name="Asha", phone=number, password_hash="x"
+            )
+            session.add(person)
+            session.flush()
+            stock_alerts.ask_for(sold_out.id, person.email, person.id, "en")
+        consents.grant("sms", "+919812345678", "marketing", "account")
+    receive(sold_out.id)
+    run_jobs()
+    told = [row for row in messages("back_in_stock") if row.channel == "sms"]
+    assert [(row.recipient, row.status) for row in told] == [
+        ("+919812345678", NotificationStatus.SENT)
+    ]

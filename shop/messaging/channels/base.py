@@ -86,6 +86,8 @@ class Receipt:
     message_id: str = ""
     #: "sms" or "whatsapp" or "email".
     kind: str = ""
+    #: The name of the WhatsApp template, where the provider tells it.
+    template: str = ""
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _reference(message: Mapping[str, Any]) -> str:
 
 def _answer_of(message: Mapping[str, Any], recipient: str) -> list[Receipt]:
     """What a person wrote: only STOP and START are for us."""
-    wish = talking.wish_of(message.get("message"))
+    wish = talking.wish_of(message.get("message"), "whatsapp")
     if wish is None or not recipient:
         return []
     sent = talking.text_of(message.get("id"))

@@ -147,6 +147,7 @@ def _whatsapp(told: Mapping[str, Any]) -> Receipt | None:
         recipient=with_plus(told.get("customerNumber") or told.get("mobile")),
         error=why if meaning == ReceiptStatus.FAILED else "",
         message_id=talking.text_of(told.get("crqid") or told.get("CRQID")),
+        template=talking.text_of(told.get("templateName")),
     )  # fmt: skip
 
 

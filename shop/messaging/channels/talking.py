@@ -17,7 +17,9 @@ READ_SECONDS = 10
 #: Who may not: the key is wrong, or its plan, its rights or this server's address do not allow it.
 LOCKED_OUT = {401, 402, 403, 418}
 
-STOP_WORDS = frozenset({"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "optout"})
+#: In a conversation "cancel" and "end" are about an order or a talk; as an SMS they are carriers' words.
+STOP_IN_TALK = frozenset({"stop", "stopall", "unsubscribe"})
+STOP_BY_SMS = STOP_IN_TALK | {"cancel", "end", "quit", "optout"}
 START_WORDS = frozenset({"start", "unstop"})
 
 
@@ -81,10 +83,10 @@ def check_prefixed_sha256(
         raise BadSignature("no signature fits")
 
 
-def wish_of(text: object) -> ReceiptStatus | None:
+def wish_of(text: object, kind: str) -> ReceiptStatus | None:
     """Whether what a person wrote, as a whole, ends or resumes messages. None: it is about something else."""
     word = " ".join(str(text or "").split()).strip(".! ").casefold()
-    if word in STOP_WORDS:
+    if word in (STOP_BY_SMS if kind == "sms" else STOP_IN_TALK):
         return ReceiptStatus.OPTED_OUT
     return ReceiptStatus.OPTED_IN if word in START_WORDS else None
 

@@ -326,7 +326,7 @@ def _done_at(value: str) -> datetime | None:
 
 def _answer_of(told: Mapping[str, str]) -> list[Receipt]:
     """What a person wrote: only STOP and START are for us."""
-    wish = talking.wish_of(told.get("OptOutType") or told.get("Body"))
+    wish = talking.wish_of(told.get("OptOutType") or told.get("Body"), _kind(told))
     if wish is None:
         return []
     return [

@@ -91,6 +91,7 @@ class Wati:
             Receipt(
                 event_id=f"{sent}:{event}"[:120], provider_id=sent, status=meaning, error=error,
                 recipient=with_plus(told.get("waId")), kind="whatsapp",
+                template=talking.text_of(told.get("templateName")),
                 occurred_at=talking.moment(told.get("timestamp") or told.get("created")),
             )
         ]  # fmt: skip

@@ -178,7 +178,8 @@ def _answer_of(told: Mapping[str, Any]) -> Receipt | None:
     """What a person wrote or pressed: only STOP and START are for us."""
     kind = told.get("type")
     part = told.get(str(kind)) if kind in {"text", "button"} else None
-    wish = talking.wish_of((part.get("body") or part.get("text")) if isinstance(part, dict) else "")
+    said = (part.get("body") or part.get("text")) if isinstance(part, dict) else ""
+    wish = talking.wish_of(said, "whatsapp")
     recipient = with_plus(told.get("from"))
     if wish is None or not recipient:
         return None
