@@ -48,6 +48,8 @@ REFUND, VERIFY, CLOSE, OPEN = "job:payments.refund", "job:payments.verify", "job
 FAILED, DOUBT, COMPARE = "refund_failed", "in_doubt", "job:payments.compare"
 BOOK, CANCEL, TRACK = "job:delivery.create_shipment", "job:delivery.cancel_shipments", "job:delivery.track"  # fmt: skip
 SEND, TICKET = "job:messaging.send", "job:incidents.ticket"
+DOWN = "channel_broken"
+UNREACHABLE = "the recipient opted out or cannot be reached"
 SHOPPER = "the shopper reads it and pays another way"
 
 
@@ -108,9 +110,10 @@ PROVIDERS = (
             ("whatsapp-cloud", "0, 190, 3, 10, 131005, 368, 131042, 1320xx", "4, 80007, 130429, 131056, 131000"),
         )
         for told in (
-            Told(provider, broken, (SEND,)),
+            # At once for all messages; each gives up when it has lasted for a day.
+            Told(provider, broken, (DOWN, SEND)),
             Told(provider, later, (SEND,)),
-            Told(provider, "the recipient opted out or cannot be reached", (), "noted on the address; another channel"),
+            Told(provider, UNREACHABLE, (), "nobody can mend it: the message says so, nothing more goes there"),
             Told(provider, "time-out after sending", ("message_uncertain",)),
             Told(provider, "handed over and not delivered", ("message_undelivered",)),
             Told(provider, "a receipt with a wrong signature", ("webhook_refused",)),

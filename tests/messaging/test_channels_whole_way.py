@@ -8,12 +8,15 @@ import pytest
 from shop.config import settings
 from shop.database import transaction
 from shop.extensions import db
+from shop.incidents.catalogue import key_of
+from shop.incidents.models import Incident
 from shop.messaging import consents
 from shop.messaging.channels import talking
 from shop.messaging.models import Notification, NotificationStatus, Purpose
 from shop.orders.models import Order, OrderEvent
 from shop.providers import reset_lines
 from tests.factories import make_order
+from tests.incidents import pages
 from tests.messaging.ways import BY_ID, WAYS
 from tests.simulators.messengers import Messenger
 
@@ -42,6 +45,8 @@ def way(request, app, configure, stand_ins, turn_clock, monkeypatch):
     stand_in.messages.clear()
     stand_in.faults.clear()
     stand_in.outbox.clear()
+    stand_in.unknown.clear()
+    stand_in.stopped.clear()
     stand_in.delivers, stand_in.takes_any_template = False, True
     configure(
         **{
@@ -186,6 +191,58 @@ def test_who_said_stop_to_the_provider_is_not_written_to_again(
     tell("payment_failed", order.id, payment_id=1)
     run_jobs()
     assert len(stand_in.requests) == asked
+
+
+KEYS = {
+    "twilio": "twilio_auth_token", "termii": "termii_api_key", "msg91": "msg91_auth_key",
+    "wati": "wati_token", "interakt": "interakt_api_key", "cloud": "whatsapp_cloud_token",
+}  # fmt: skip
+
+
+def no_number(stand_in, _configure, _way):
+    """Twilio's 21211, Termii's and Wati's words for it."""
+    stand_in.unknown.add(NUMBER.lstrip("+"))
+
+
+def stopped(stand_in, _configure, _way):
+    """Twilio's 21610."""
+    stand_in.stopped.add(NUMBER.lstrip("+"))
+
+
+def not_on_whatsapp(stand_in, _configure, _way):
+    stand_in.codes = [131026]
+
+
+def another_key(_stand_in, configure, way):
+    configure(**{KEYS[way.key]: "another"})
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("way", "happens", "is_unreachable"),
+    [
+        *((way.id, no_number, True) for way in WAYS if way.refuses_unknown),
+        ("sms-twilio", stopped, True), ("whatsapp-cloud", not_on_whatsapp, True),
+        *((way.id, another_key, False) for way in WAYS),
+    ],
+    indirect=["way"],
+)  # fmt: skip
+def test_what_a_provider_refuses_opens_the_incidents_that_the_table_names(
+    way, happens, is_unreachable, ordered, tell, run_jobs, stand_ins, configure
+):
+    happens(stand_ins[way.id], configure, way)
+    found = tell_of(ordered(way.kind), tell, run_jobs, way.kind)
+    provider = "whatsapp-cloud" if way.key == "cloud" else way.key
+    row, *_others = (
+        told
+        for told in pages.PROVIDERS
+        if told.provider == provider and (told.seen == pages.UNREACHABLE) == is_unreachable
+    )
+    opened = [key_of(one.fingerprint) for one in db.session.scalars(db.select(Incident))]
+    assert opened == list(row.keys[:1])
+    assert bool(consents.is_suppressed(way.kind, NUMBER)) == is_unreachable
+    assert (found.status == S.FAILED) == is_unreachable
+    assert found.error, "the order's page shows it"
 
 
 @sqlite_only
