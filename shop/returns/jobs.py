@@ -243,7 +243,7 @@ def _report_silence(request: ReturnRequest) -> None:
     last = max(parcel.last_news_at or parcel.created_at, parcel.pickup_at or parcel.created_at)
     if last < in_future(hours=-LOST_TRACK_HOURS):
         words = f"No news of return {request.reference} ({parcel.awb}) for {LOST_TRACK_HOURS} hours"
-        _report(request, words, f"return_overdue:{request.id}:silent")
+        _report_return(request, words, f"return_overdue:{request.id}:silent")
 
 
 @handles("returns.poll", Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "low")))
@@ -290,14 +290,14 @@ def sweep(work: Work) -> None:
     for request in waiting:
         waits = "an answer" if request.state == ReturnState.REQUESTED else "money or goods"
         words = f"Return {request.reference} waits for {waits} for {WAITING_DAYS} days"
-        _report(request, words, f"return_waits:{request.id}:{request.state.value}")
+        _report_return(request, words, f"return_waits:{request.id}:{request.state.value}")
     overdue = _found(
         ReturnRequest.state == ReturnState.ON_ITS_WAY,
         ReturnRequest.state_at < in_future(hours=-24 * ON_ITS_WAY_DAYS),
     )
     for request in overdue:
         words = f"Return {request.reference} is on its way for {ON_ITS_WAY_DAYS} days"
-        _report(request, words, f"return_overdue:{request.id}:late")
+        _report_return(request, words, f"return_overdue:{request.id}:late")
 
 
 def _found(*conditions: Any) -> list[ReturnRequest]:
@@ -316,7 +316,7 @@ def lapse(work: Work) -> None:
         deciding.drop(request.id, "system")
 
 
-def _report(request: ReturnRequest, words: str, fault: str) -> None:
+def _report_return(request: ReturnRequest, words: str, fault: str) -> None:
     open_incident(
         About(
             issue=words,
@@ -354,4 +354,4 @@ def replacement_ended(work: Work) -> None:
     )
     order.attention = words
     note(request, order, "system", words, for_customer=False)
-    _report(request, words, f"replacement_ended:{request.id}")
+    _report_return(request, words, f"replacement_ended:{request.id}")

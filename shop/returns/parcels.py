@@ -236,7 +236,7 @@ def _went_wrong(request: ReturnRequest, order: Order, status: ShipmentStatus, ac
     if status == S.CANCELLED and request.parcel is not None and request.parcel.left_to_customer:
         return False
     words = f"The courier says of return {request.reference}: {status.value.replace('_', ' ')}"
-    _report(request, order, words, status.value, actor)
+    _trouble(request, order, words, status.value, actor)
     return True
 
 
@@ -244,10 +244,10 @@ def _not_picked_up(request: ReturnRequest, order: Order, scan: Scan, actor: str)
     """The courier came for nothing, or did not come."""
     if request.state == ReturnState.APPROVED:
         words = f"Return {request.reference} could not be picked up: {scan.words[:150]}"
-        _report(request, order, words, "pickup", actor)
+        _trouble(request, order, words, "pickup", actor)
 
 
-def _report(request: ReturnRequest, order: Order, words: str, stage: str, actor: str) -> None:
+def _trouble(request: ReturnRequest, order: Order, words: str, stage: str, actor: str) -> None:
     note(request, order, actor, words, for_customer=False)
     order.attention = words
     open_incident(
