@@ -190,5 +190,5 @@ def parcel_paper(number: str, shipment_id: int, kind: str) -> Response:
     answer = make_response(papers.read(papers.key_of(shipment, kind)))
     answer.mimetype = "application/pdf"
     name = f"{kind}-{shipment.reference}.pdf"
-    answer.headers["Content-Disposition"] = f'inline; filename="{name}"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

@@ -40,6 +40,9 @@ STEPS = (
     Step(
         "returned", "Mark returned", "Says that the parcel came back; asks about stock and money."
     ),
+    Step(
+        "sent_again", "Send again", "Puts it on the picking list once more; book its parcel then."
+    ),
     Step("archived", "Archive", "Takes it out of the lists. It can be taken back."),
     Step("unarchived", "Take out of the archive", "Puts it back where it was."),
     Step("cancelled", "Cancel order", "Ends the order.", asks_first=True),

@@ -118,9 +118,9 @@ class CreateShipment:
         if why is None:
             return
         order = lock_order(work.payload["order_id"])
-        shipment = shipping.unfinished(order.id, work.payload.get("shipment_id"))
-        if shipment is not None:
-            parking.park(shipment, why, work.job_id)
+        for shipment in shipping.of_order(order.id):
+            if shipment.booked_by_job == work.job_id:
+                parking.park(shipment, why, work.job_id)
 
     def gave_up(self, work: Work, words: str) -> None:
         """A person must look; the runner opens the incident. The shipment can be gone on with."""
@@ -132,8 +132,9 @@ class CreateShipment:
 def _to_make(order: Order, shipment: Shipment | None, named: int | None) -> Shipment | None:
     """The parcel found, or a new one; one that a dry run began is made anew."""
     if shipment is not None and _was_rehearsed(shipment):
+        held = {line.order_line_id: line.quantity for line in shipment.lines}
         shipping.mark_cancelled(shipment, order)
-        return shipping.reserve(order)
+        return shipping.reserve(order, held)
     if shipment is None and named is None:
         return _reserve_rest(order)
     return shipment

@@ -12,7 +12,7 @@ from shop.delivery.models import FINAL, NOT_HANDED_OVER, Shipment, ShipmentStatu
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.orders.lifecycle import Actor
-from shop.orders.models import Order
+from shop.orders.models import Order, PaymentStatus
 
 STATUS = {
     "shipped": ShipmentStatus.PICKED_UP,
@@ -39,8 +39,8 @@ def follow(order: Order, event: str, courier_name: str = "", awb: str = "") -> N
     """Bring the parcels to where a person says the order is, in the caller's transaction.
 
     Shipping hands over the booked parcels and puts what is in none into one of its own, with the
-    courier and waybill given. Raises Refused when nothing may ship from the order, and while a
-    parcel of it is being booked.
+    courier and waybill given. Raises Refused when nothing may ship from the order, while a parcel
+    of it is being booked, and for one that a courier knows and has given no waybill number.
     """
     if event not in STATUS:
         return
@@ -108,6 +108,8 @@ def move(shipment: Shipment, order: Order, actor: Actor, seen: str) -> None:
         raise Conflict("This parcel has moved meanwhile. Look again.")
     if shipment.courier != MANUAL or shipment.status not in NEXT:
         raise Refused("This parcel is not moved by hand.")
+    if shipment.status in NOT_HANDED_OVER and not shipping.may_ship(order):
+        raise Refused("Nothing ships from this order as it stands.", status=order.status.value)
     _move(shipment, NEXT[shipment.status])
     shipping.recount_fulfilment(order)
     following.follow(order, shipment, actor)
@@ -123,9 +125,15 @@ def _wait_for_bookings(order: Order) -> None:
 
 
 def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:
-    booked = [one for one in shipping.of_order(order.id) if one.status in NOT_HANDED_OVER]
-    if booked and awb and booked[0].awb is None:
-        _name(booked[0], courier_name, awb)
+    waiting = [one for one in shipping.of_order(order.id) if one.status in NOT_HANDED_OVER]
+    if waiting and order.payment_status == PaymentStatus.DISPUTED:
+        raise Refused("Nothing ships from this order while its payment is disputed.")
+    unnamed = [one for one in waiting if one.awb is None]
+    for one in unnamed:
+        if one.courier != MANUAL:
+            take_over(one, order)
+    if unnamed and awb:
+        _name(unnamed[0], courier_name, awb)
     if not shipping.unshipped(order) or not shipping.may_ship(order):
         return
     made = shipping.reserve(order, courier_key=MANUAL)

@@ -6,12 +6,12 @@ With several parcels it has left when the last line has, and has arrived when th
 
 from shop.clock import utcnow
 from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
-from shop.delivery.shipping import never_left, of_order
+from shop.delivery.shipping import never_left, of_order, recount_fulfilment
 from shop.extensions import db
 from shop.jobs.queue import enqueue
 from shop.money import format_minor
 from shop.orders.effects import tell_of
-from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, TABLE, Actor, advance
+from shop.orders.lifecycle import COURIER_EVENTS, MOVING, PARCEL_ONLY, SYSTEM, TABLE, Actor, advance
 from shop.orders.models import FulfilmentStatus, Order, OrderEvent, OrderStatus
 from shop.payments import parts
 from shop.payments.recording import record_cash
@@ -83,6 +83,22 @@ def _order_follows(order: Order, shipment: Shipment, actor: Actor) -> None:
     step, message = TOLD.get(shipment.status, ("", ""))
     if message and step not in taken and len(of_order(order.id)) > 1:
         tell_of(order, message, shipment.id)
+
+
+def catch_up(order: Order) -> None:
+    """Without news of a parcel: units were refunded, so less is awaited than before."""
+    parcels = [one for one in of_order(order.id) if one.status not in GIVEN_BACK]
+    if not parcels:
+        return
+    recount_fulfilment(order)
+    stage = _stage(order) if stands(order) not in PARCEL_ONLY else None
+    order.news_of_shipment = parcels[-1].id  # type: ignore[misc]
+    try:
+        if stage is not None:
+            _walk(order, stage, SYSTEM)
+        settle_cash(order, SYSTEM)
+    finally:
+        order.news_of_shipment = None  # type: ignore[misc]
 
 
 def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:

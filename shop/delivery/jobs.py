@@ -21,12 +21,12 @@ from shop.delivery.models import (
     Step,
 )  # fmt: skip
 from shop.extensions import db
-from shop.jobs.handlers import Policy, Work, handles_outward
+from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import cancel, enqueue
 from shop.orders.lifecycle import SYSTEM
 from shop.orders.locking import lock_order
-from shop.orders.models import Order
+from shop.orders.models import Order, PaymentStatus
 from shop.providers import TryLater
 
 log = structlog.get_logger()
@@ -195,6 +195,25 @@ def _stop_its_maker(shipment: Shipment, work: Work) -> None:
     )
     if waiting is not None:
         cancel(waiting)
+
+
+# --- when money went back or is questioned ---------------------------------------------------
+
+
+@handles(
+    "delivery.follow_money",
+    Policy(limit=30, attempts=5, base=5, cap=300, incident=("delivery", "medium")),
+)
+def follow_money(work: Work) -> None:
+    """What is refunded is not awaited any more; what waits for its pickup is held: {"order_id"}."""
+    order = lock_order(work.payload["order_id"])
+    following.catch_up(order)
+    waiting = [one for one in shipping.of_order(order.id) if one.status in NOT_HANDED_OVER]
+    if waiting and order.payment_status == PaymentStatus.DISPUTED:
+        order.attention = (
+            f"Parcel {waiting[0].awb or waiting[0].reference} waits for its pickup while the payment"
+            " is disputed: hold it back, or cancel it"
+        )
 
 
 __all__ = ["CreateShipment"]  # imported so that its handler is registered with these

@@ -65,7 +65,7 @@ VOLUMETRIC_DIVISOR = 5000
 
 
 class NothingToSend(Refused):
-    """What was lost cannot be sent again: the shelf is empty, or what is on it is held."""
+    """It cannot be sent again: the shelf is empty, or what is on it is held."""
 
 
 def may_ship(order: Order) -> bool:
@@ -148,15 +148,15 @@ def reserve(
     """Reserve the order's next parcel: units by order line's id; by default all that is left.
 
     Returns None when nothing is left to ship. Raises Refused when the order may not ship, when a
-    line gives no units, when the shelf has none to replace what was lost, or (as Conflict) when
-    fewer units are left than wanted.
+    line gives no units, when the shelf has none to send again, or (as Conflict) when fewer units are
+    left than wanted.
     """
     if not may_ship(order):
         raise Refused("Nothing ships from this order as it stands.", status=order.status.value)
     quantities = dict(quantities) if quantities is not None else unshipped(order)
     if not quantities:
         return None
-    _replace_lost(order, quantities)
+    _take_from_shelf(order, quantities)
     _take(order, quantities)
     key = courier_key or settings().courier
     earlier = of_order(order.id)
@@ -178,28 +178,30 @@ def reserve(
     return shipment
 
 
-def _replace_lost(order: Order, quantities: Mapping[int, int]) -> None:
-    """What was lost or damaged on its way is sent again from the shelf: its count goes down by it.
+def _take_from_shelf(order: Order, quantities: Mapping[int, int]) -> None:
+    """What is sent again in place of lost or restocked units comes off the shelf: so its count.
 
-    What came back, or never left, is still here and goes first.
+    What came back and was not put there, or never left, is still packed and goes first.
     """
     for line in sorted(order.lines, key=lambda one: one.variant_id):
         db.session.refresh(line, ["shipped_quantity", "lost_quantity"])
-        if not line.lost_quantity:
+        missing = line.lost_quantity + ledger.units_back(line.id)
+        if not missing:
             continue
-        here = ledger.units_out(line.id) - line.lost_quantity - line.shipped_quantity
-        needed = min(line.lost_quantity, quantities.get(line.id, 0) - max(0, here))
-        if needed <= 0:
-            continue
-        why = f"{order.number}: sent again in place of what was lost"
-        try:
-            ledger.move(line.variant_id, -needed, MovementReason.WRITE_OFF, SYSTEM.name, why)
-        except ledger.NotOnShelf as error:
-            raise NothingToSend(
-                f"The shelf has no {line.name} left to send in place of what was lost."
-            ) from error
-        line.lost_quantity -= needed
+        away = max(0, line.shipped_quantity - line.returned_quantity)
+        here = max(0, ledger.units_out(line.id) - line.lost_quantity - away)
+        needed = min(missing, quantities.get(line.id, 0) - here)
+        if needed > 0:
+            _write_off(line, needed, f"{order.number}: sent again")
     db.session.flush()
+
+
+def _write_off(line: OrderLine, units: int, why: str) -> None:
+    try:
+        ledger.move(line.variant_id, -units, MovementReason.WRITE_OFF, SYSTEM.name, why)
+    except ledger.NotOnShelf as error:
+        raise NothingToSend(f"The shelf has no {line.name} left to send again.") from error
+    line.lost_quantity -= min(units, line.lost_quantity)
 
 
 def _take(order: Order, quantities: Mapping[int, int]) -> None:

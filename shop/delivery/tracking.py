@@ -31,6 +31,7 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
+from shop.orders.effects import replacement_ended
 from shop.orders.lifecycle import PARCEL_ONLY, Actor, Who
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
@@ -52,6 +53,9 @@ CARRIED = frozenset(
     one.value for one in S if RANK[S.PICKED_UP] <= RANK[one] <= RANK[S.RTO_DELIVERED]
 )
 """The courier has it, or had it."""
+
+ENDED_BADLY = {S.LOST: "is lost", S.DAMAGED: "is damaged", S.RTO_DELIVERED: "came back"}
+"""A parcel that replaces goods and ends so is told of at the first order, in these words."""
 
 RETURNING = frozenset({S.RTO_INITIATED, S.RTO_IN_TRANSIT, S.RTO_DELIVERED})
 ATTEMPTS_BEFORE_INCIDENT = 3
@@ -79,7 +83,7 @@ def apply(news: Tracking, courier_key: str, source: str) -> bool:
         for scan in sorted(news.scans, key=lambda one: one.occurred_at)
         if _kept(scan, shipment.id)
     ]
-    if fresh:
+    if any(not scan.is_undated for scan in fresh):
         shipment.last_news_at = utcnow()
     for scan in fresh:
         _take_in(scan, shipment, order, actor)
@@ -150,6 +154,8 @@ def events_of(shipment_ids: Sequence[int]) -> dict[int, list[TrackingEvent]]:
 
 def _kept(scan: Scan, shipment_id: int) -> bool:
     """Store a scan; False when it was known."""
+    if scan.is_undated and _is_said_again(scan, shipment_id):
+        return False
     words = scan.words[:300]
     status = ATTEMPT_FAILED if scan.is_failed_attempt else scan.status
     values = {
@@ -158,6 +164,16 @@ def _kept(scan: Scan, shipment_id: int) -> bool:
         "occurred_at": scan.occurred_at, "raw": _kept_raw(scan),
     }  # fmt: skip
     return insert_ignore(TrackingEvent, values) is not None
+
+
+def _is_said_again(scan: Scan, shipment_id: int) -> bool:
+    """The status is still the one that was told last: each question brings it anew, at another time."""
+    code = scan.code[:40]
+    last = select(TrackingEvent.code).where(
+        TrackingEvent.shipment_id == shipment_id,
+        or_(TrackingEvent.status.is_not(None), TrackingEvent.code == code),
+    )
+    return db.session.scalar(last.order_by(TrackingEvent.id.desc()).limit(1)) == code
 
 
 def _kept_raw(scan: Scan) -> dict[str, Any]:
@@ -238,6 +254,8 @@ def _moved(shipment: Shipment, order: Order, actor: Actor) -> None:
     following.follow(order, shipment, actor)
     if shipment.status == S.CANCELLED:
         _dropped(shipment, order)
+    if shipment.status in ENDED_BADLY:
+        replacement_ended(order, ENDED_BADLY[shipment.status])
     if shipment.status in {S.LOST, S.DAMAGED}:
         order.attention = f"Parcel {shipment.awb} is {shipment.status.value}: send again or refund?"
         _report(

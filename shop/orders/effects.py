@@ -37,6 +37,7 @@ WORDS = {
     "delivery_attempt_failed": "The courier could not deliver",
     "delivered": "Delivered",
     "returned": "Came back to us",
+    "sent_again": "Being packed once more",
     "partly_refunded": "Part of the money was refunded",
     "refunded": "Refunded",
     "dispute_opened": "The payment is disputed",
@@ -177,6 +178,11 @@ def cancel_parcels(order: Order, actor: str) -> None:
     enqueue("delivery.cancel_shipments", {"order_id": order.id}, key=str(order.id))
 
 
+def hold_parcels(order: Order, actor: str) -> None:
+    """Parcels that wait for their pickup are shown to a person."""
+    enqueue("delivery.follow_money", {"order_id": order.id}, key=str(order.id))
+
+
 def close_attempts(order: Order, actor: str) -> None:
     """Open payment pages are ended at their gateways."""
     enqueue("payments.close_attempts", {"order_id": order.id}, key=str(order.id))
@@ -203,6 +209,18 @@ def report_return(order: Order, actor: str) -> None:
         ),
         f"returned:{order.id}",
     )
+
+
+def tell_of_replacement(order: Order, actor: str) -> None:
+    """The order that this one replaces hears that it does not arrive."""
+    replacement_ended(order, "was cancelled")
+
+
+def replacement_ended(order: Order, how: str) -> None:
+    """Where the order replaces a return's goods, its first order gets a person; `how` are words."""
+    if order.payment_method == REPLACEMENT:
+        wish = {"order_id": order.id, "how": how}
+        enqueue("returns.replacement_ended", wish, key=f"{order.id}:{how}")
 
 
 def refuse_after_handover(order: Order, actor: str) -> None:

@@ -162,6 +162,9 @@ def _take_lines(order: Order, wanted: Sequence[RefundLine]) -> None:
 def _count_lines(order: Order, wanted: Sequence[RefundLine]) -> None:
     for line in sorted(wanted, key=lambda one: one.line_id):
         _take_line(order, line)
+    if any(line.quantity for line in wanted):
+        # Less of it is still to leave and to arrive.
+        enqueue("delivery.follow_money", {"order_id": order.id}, key=str(order.id))
 
 
 def _take_line(order: Order, wanted: RefundLine) -> None:
@@ -193,12 +196,8 @@ def _change_sales(order: Order, lines: Sequence[RefundLine], sign: int) -> None:
     if order.sales_counted_at is None:
         return
     seller_of = {line.id: line.seller_id for line in order.lines}
-    change_sales(
-        [
-            (seller_of[line.line_id], sign * line.quantity, sign * line.amount_minor)
-            for line in lines
-        ]
-    )
+    sold = [(seller_of[one.line_id], one.quantity, one.amount_minor) for one in lines]
+    change_sales([(seller, sign * units, sign * minor) for seller, units, minor in sold])
 
 
 def _put_on_shelf(refund: Refund, order: Order, actor: str) -> None:

@@ -58,6 +58,15 @@ def units_out(order_line_id: int) -> int:
     return -int(db.session.scalar(moved) or 0)
 
 
+def units_back(order_line_id: int) -> int:
+    """How many units of an order line were put back on the shelf, whatever for."""
+    back = select(func.coalesce(func.sum(StockMovement.delta), 0)).where(
+        StockMovement.order_line_id == order_line_id,
+        StockMovement.reason == MovementReason.RESTOCK,
+    )
+    return int(db.session.scalar(back) or 0)
+
+
 def restock_line(
     variant_id: int, order_line_id: int, quantity: int, sequence: int, actor: str
 ) -> int:

@@ -11,11 +11,14 @@ from shop.delivery.couriers.base import Scan, Tracking
 from shop.delivery.models import Shipment, Step
 from shop.extensions import db
 from shop.jobs.models import Job
+from shop.jobs.queue import cancel
+from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.stock.models import StockLevel
-from tests.factories import make_order, make_product
+from tests.factories import STAFF, make_order, make_product
 
+GATEWAY = Actor(Who.GATEWAY, "gateway:sandbox")
 UPS = "1Z5R89390357567127"
 HX = {"HX-Request": "true"}
 
@@ -153,6 +156,60 @@ def test_where_staff_carry_all_parcels_no_carrier_is_asked(staff, configure):
     assert db.session.scalars(select(Shipment)).all() == []
 
 
+def test_nothing_is_handed_over_while_the_payment_is_disputed(by_hand, staff, run_jobs):
+    with transaction():
+        advance(lock_order(by_hand.id), "dispute_opened", GATEWAY)
+        db.session.get_one(Order, by_hand.id).payment_status = "disputed"
+    run_jobs()
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    assert "while the payment is disputed" in db.session.scalar(select(Order.attention))
+    answer = post(browser, by_hand, parcel_id, "moved", seen="pending")
+    assert answer.status_code == 422
+    assert "Nothing ships from this order" in answer.text
+    assert the_parcel().status == "pending"
+    with transaction():
+        db.session.get_one(Order, by_hand.id).payment_status = "paid"
+        advance(lock_order(by_hand.id), "dispute_won", GATEWAY)
+    assert post(browser, by_hand, parcel_id, "moved", seen="pending").status_code == 303
+
+
+def mark_shipped(browser, order, **fields):
+    version = db.session.scalar(select(Order.version))
+    db.session.rollback()
+    wish = {"event": "shipped", "version": version, **fields}
+    return browser.post_form(f"{page_of(order)}/transition", wish, page=page_of(order))
+
+
+def test_a_number_is_not_typed_onto_a_parcel_that_the_courier_knows(
+    parked, parcels, staff, run_jobs
+):
+    browser, parcel_id = staff("fulfilment"), the_parcel().id
+    with transaction():
+        advance(lock_order(parked.id), "packed", STAFF)
+    answer = mark_shipped(browser, parked, courier_name="UPS", awb=UPS)
+    assert answer.status_code == 422
+    assert "Cancel it there first" in answer.text
+    assert the_parcel().awb is None
+    post(browser, parked, parcel_id, "cancel")
+    run_jobs()
+    assert mark_shipped(browser, parked, courier_name="UPS", awb=UPS).status_code == 303
+    db.session.rollback()
+    sent = db.session.scalars(select(Shipment).filter_by(status="picked_up")).one()
+    assert (sent.courier, sent.awb, sent.sequence) == ("manual", UPS, 2)
+
+
+def test_a_parcel_that_no_courier_knows_becomes_the_one_sent_by_hand(parcels, staff):
+    order = make_order("ready_for_shipment")
+    for job in db.session.scalars(select(Job).where(Job.kind == "delivery.create_shipment")):
+        with transaction():
+            cancel(job.id)
+    with transaction():
+        shipping.reserve(lock_order(order.id))
+    assert mark_shipped(staff("fulfilment"), order, awb=UPS).status_code == 303
+    assert (the_parcel().courier, the_parcel().awb) == ("manual", UPS)
+    assert parcels.orders == {}
+
+
 def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):
     browser = staff("fulfilment")
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 303
@@ -171,6 +228,7 @@ def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, clien
         assert answer.mimetype == "application/pdf"
         assert answer.data.startswith(b"%PDF-")
         assert "no-store" in answer.headers["Cache-Control"]
+        assert answer.headers["Content-Disposition"].startswith("attachment;")
     assert staff("support").get(of(order, parcel_id, "papers", "label")).status_code == 403
     assert "/account/sign-in" in client.get(of(order, parcel_id, "papers", "label")).location
     assert browser.get(of(other, parcel_id, "papers", "label")).status_code == 404

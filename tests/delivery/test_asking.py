@@ -109,6 +109,23 @@ def test_the_customer_is_told_once_that_it_comes_back(booked, run_jobs):
     assert db.session.scalars(told).all().count("email") == 1
 
 
+def test_a_status_without_a_time_is_kept_once_and_does_not_end_the_silence(booked, the_parcel):
+    def say(code, status, minutes):
+        scan = Scan(code, "", status, "", utcnow() + timedelta(minutes=minutes), is_undated=True)
+        with transaction():
+            tracking.apply(Tracking(booked.awb, "", [scan]), booked.courier, "poll")
+
+    for minutes in (-50, -40, -30):
+        say("status-18", "in_transit", minutes)
+    say("status-17", "out_for_delivery", -20)
+    for minutes in (-15, -10):
+        say("status-20", None, minutes)
+    codes = db.session.scalars(select(TrackingEvent.code).order_by(TrackingEvent.id)).all()
+    assert codes == ["status-18", "status-17", "status-20"]
+    assert the_parcel().status == "out_for_delivery"
+    assert the_parcel().last_news_at is None
+
+
 # --- the public page ---
 
 

@@ -422,11 +422,14 @@ def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
     configure(shiprocket_dry_run=True)
     order = make_order("paid")
     with transaction():
-        shipping.reserve(lock_order(order.id))
+        locked = lock_order(order.id)
+        shipping.reserve(locked, {locked.lines[0].id: 1})
     configure(shiprocket_dry_run=False)
     run_jobs()
     assert the_parcel(1).status == ShipmentStatus.CANCELLED
     assert the_parcel(2).step == Step.LABELLED
+    held = [[(one.order_line_id, one.quantity) for one in the_parcel(n).lines] for n in (1, 2)]
+    assert held[0] == held[1]
     assert len(parcels.done("order")) == 1
 
 

@@ -5,10 +5,13 @@ from sqlalchemy import select
 
 from shop.database import transaction
 from shop.delivery import by_hand, shipping
+from shop.delivery.booking import CreateShipment
+from shop.delivery.couriers.base import WalletEmpty
 from shop.delivery.models import Shipment, ShipmentStatus, Step
 from shop.errors import Refused
 from shop.extensions import db
 from shop.incidents.models import Incident
+from shop.jobs.handlers import Work
 from shop.jobs.models import Job
 from shop.jobs.queue import cancel, enqueue
 from shop.orders.lifecycle import Actor, Who, advance
@@ -169,12 +172,16 @@ def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(parcels, run_jobs, t
     assert the_parcel().awb is None
 
 
-def test_a_parcel_whose_booking_gave_up_is_moved_by_hand(parcels, run_jobs, the_parcel):
+def test_a_parcel_whose_booking_gave_up_is_cancelled_there_before_it_is_sent_by_hand(
+    parcels, run_jobs, the_parcel
+):
     parcels.wallet_is_empty = True
     make_order("paid")
     run_jobs()
-    ship_by_hand()
-    assert the_parcel().status == ShipmentStatus.PICKED_UP
+    with pytest.raises(Refused, match="Cancel it there first"):
+        ship_by_hand()
+    assert the_parcel().status == ShipmentStatus.PENDING
+    assert the_parcel().courier == "parcel"
 
 
 def test_giving_up_one_parcel_lets_go_of_that_parcel(parcels, run_jobs):
@@ -210,3 +217,14 @@ def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
     assert [job.status for job in jobs("delivery.cancel_shipments")] == ["failed", "succeeded"]
     faults = select(Incident.severity).where(Incident.fingerprint.like("job:delivery.cancel%"))
     assert db.session.scalars(faults).all() == ["high"]
+
+
+def test_a_refusal_parks_the_parcel_that_the_job_makes_and_no_other(parcels, the_parcel):
+    order = make_order("paid")
+    _first, second = in_two_parcels(order)
+    with transaction():
+        db.session.get_one(Shipment, second).booked_by_job = 77
+    with transaction():
+        work = Work(77, CREATE, {"order_id": order.id}, 1)
+        CreateShipment().failed_try(work, WalletEmpty("empty", "350"))
+    assert (the_parcel(1).parked, the_parcel(2).parked) == (None, "wallet")

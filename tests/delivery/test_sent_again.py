@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from shop.clock import utcnow
 from shop.database import transaction
-from shop.delivery import shipping, tracking
+from shop.delivery import restocking, shipping, tracking
 from shop.delivery.couriers.base import Scan, Tracking
 from shop.delivery.models import Shipment
 from shop.errors import Refused
@@ -127,3 +127,30 @@ def test_cancelling_before_the_replacement_left_puts_the_replacement_back(order)
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
     assert shelf() == 8
     assert db.session.scalars(select(OrderLine.lost_quantity)).one() == 1
+
+
+def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_jobs, the_order):
+    told(reserved(order, 3), "picked_up", "rto_delivered")
+    assert the_order().status == "returned"
+    browser, page = new_client(), f"/admin/orders/{order.number}"
+    sign_in(browser, make_user("fulfilment"))
+    assert "Send again" in browser.get(page).text
+    answer = browser.post_form(f"{page}/transition", {"event": "sent_again"}, page=page)
+    assert answer.status_code == 303
+    assert the_order().status == "processing"
+    second = reserved(order, 3)
+    told(second, "picked_up", "delivered")
+    assert the_order().status == "delivered"
+    assert shelf() == 7
+
+
+def test_what_was_restocked_is_taken_from_the_shelf_when_it_is_sent_again(order):
+    parcel_id = reserved(order, 3)
+    told(parcel_id, "picked_up", "rto_delivered")
+    with transaction():
+        locked = lock_order(order.id)
+        restocking.restock(db.session.get_one(Shipment, parcel_id), locked, STAFF.name)
+        advance(locked, "sent_again", STAFF)
+    assert shelf() == 10
+    reserved(order, 3)
+    assert shelf() == 7

@@ -7,7 +7,9 @@ from shop.database import transaction
 from shop.delivery.models import Shipment, ShipmentStatus
 from shop.extensions import db
 from shop.messaging.models import Notification
-from shop.orders.models import Order, OrderLine
+from shop.orders.models import Order, OrderEvent, OrderLine
+from shop.payments import attempts, refunds
+from shop.payments.refunds import RefundLine
 from shop.preferences import change
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
@@ -196,3 +198,26 @@ def test_another_orders_parcel_and_an_unpaid_order_are_refused(packer, order):
     assert packer.post_form(f"{path}/shipments/{parcel.id}/cancel", page=path).status_code == 404
     assert make(packer, other, 0, 1).status_code == 422
     assert "Nothing ships" in packer.get(f"{path}/parcels/new").text
+
+
+def test_what_is_refunded_is_not_awaited_any_more(packer, order, run_jobs):
+    make(packer, order, 0, 3, 0)
+    make(packer, order, 1, 0, 2)
+    run_jobs()
+    scan(1, times=4)
+    run_jobs()
+    assert fresh(order).fulfilment_status == "partly_shipped"
+    path = f"/admin/orders/{order.number}"
+    packer.post_form(f"{path}/shipments/{parcels()[1].id}/cancel", page=path)
+    run_jobs()
+    with transaction():
+        payment = attempts.latest(order.id)
+        line = fresh(order).lines[1]
+        back = [RefundLine(line.id, 2, line.total_minor)]
+        refunds.request_refund(payment.id, line.total_minor, back, "not sent", "user:1")
+    run_jobs()
+    assert fresh(order).fulfilment_status == "delivered"
+    kinds = [event.kind for event in db.session.scalars(select(OrderEvent).order_by(OrderEvent.id))]
+    assert "delivered" in kinds
+    assert sorted(told("order_shipped")) == [parcels()[0].id]
+    assert sorted(told("order_delivered")) == [parcels()[0].id]

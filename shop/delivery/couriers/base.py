@@ -153,6 +153,8 @@ class Scan:
     is_failed_attempt: bool = False
     #: The courier came for it, or should have, and did not take it.
     is_failed_pickup: bool = False
+    #: The courier tells the status, but not since when: the time is our guess.
+    is_undated: bool = False
     #: As the courier sent it, for who must look closer; empty where there is no more than the above.
     raw: Mapping[str, Any] = field(default_factory=dict)
 

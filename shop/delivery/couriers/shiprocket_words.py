@@ -288,7 +288,8 @@ def tracking_of_poll(data: Mapping[str, Any], awb: str) -> Tracking:
     at = moment(track.get("delivered_date")) if headline == 7 else None
     newest = max((scan.occurred_at for scan in scans), default=None)
     fallback = utcnow().replace(minute=0, second=0, microsecond=0)
-    _add_headline(scans, headline, str(track.get("current_status") or ""), at or newest or fallback)
+    words = str(track.get("current_status") or "")
+    _add_headline(scans, headline, words, at or newest or fallback, is_undated=at is None)
     expected = moment(track.get("edd")) or moment(data.get("etd"))
     return Tracking(awb, "", scans, expected, _https(data.get("track_url")))
 
@@ -337,13 +338,16 @@ def _scan(row: Mapping[str, Any]) -> Scan | None:
     )
 
 
-def _add_headline(scans: list[Scan], code: int, words: str, at: datetime) -> None:
+def _add_headline(
+    scans: list[Scan], code: int, words: str, at: datetime, *, is_undated: bool = False
+) -> None:
     """The status that no scan tells of, as a scan of its own (a cancellation has none)."""
     if code not in MOVING_CODES | FAILED_ATTEMPT_CODES | FAILED_PICKUP_CODES:
         return
     headline = Scan(
         f"status-{code}", words.capitalize(), MEANING.get(code), "", at,
         is_failed_attempt=code in FAILED_ATTEMPT_CODES, is_failed_pickup=code in FAILED_PICKUP_CODES,
+        is_undated=is_undated,
     )  # fmt: skip
     if _meaning(headline) not in map(_meaning, scans):
         scans.append(headline)
