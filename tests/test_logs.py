@@ -62,7 +62,11 @@ def test_an_exceptions_text_is_masked_and_numbers_that_are_nobodys_stay(logged, 
     told = capsys.readouterr().out
     assert "ValueError" in told
     assert "asha@" not in told
-    kept = "AWB 141123221084922, order 2611.001, id=12345678, INR 13848.00, 2026-11-21"
+    assert (
+        logs.without_contact("card 4242 4242 4242 4242 x 4242424242424242")
+        == "card [card] x [card]"
+    )
+    kept = "AWB 141123221084922 4242424242424243, order 2611.001, id=12345678, INR 13848.00, 2026-11-21"
     assert logs.without_contact(kept) == kept
 
 
