@@ -3,11 +3,21 @@
 import pytest
 from sqlalchemy import event
 
+from shop.admin import channels
 from shop.alerts import measures, pace
 from shop.alerts.rules import RULES
 from shop.extensions import db
+from shop.messaging import receipts
+from shop.messaging.channels.base import Receipt
 
-ASKED = {**{key: rule.measure for key, rule in RULES.items()}, "pace": pace.paces}
+RECEIPT = Receipt("e1", "", "sent", message_id="17-3f2a9c41d0be")
+ASKED = {
+    **{key: rule.measure for key, rule in RULES.items()},
+    "pace": pace.paces,
+    # Not the alerts', but asked as often: by each receipt, and by each look at the channels.
+    "receipt": lambda: receipts.apply_receipt(RECEIPT, "twilio"),
+    "channels": channels._last_events,
+}
 
 
 def sent_by(ask):
