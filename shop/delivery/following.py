@@ -128,7 +128,7 @@ def settle_cash(order: Order, actor: Actor) -> None:
     """
     parcels = of_order(order.id)
     is_over = stands(order) in {*PARCEL_ONLY, O.DELIVERED} or not never_left(order)
-    if is_over and all(one.status in FINAL for one in parcels):
+    if parcels and is_over and all(one.status in FINAL for one in parcels):
         record_collected(order, actor)
 
 

@@ -11,9 +11,11 @@ from shop.delivery import by_hand, shipping, tracking
 from shop.delivery.couriers.base import Scan, Tracking
 from shop.extensions import db
 from shop.jobs.queue import enqueue
+from shop.orders.lifecycle import advance
 from shop.orders.locking import lock_order
 from shop.payments.models import Payment
-from tests.factories import make_order, make_product, make_user, sign_in
+from shop.preferences import change
+from tests.factories import STAFF, make_order, make_product, make_user, sign_in
 
 CREATE = "delivery.create_shipment"
 
@@ -137,3 +139,14 @@ def test_cash_for_a_parcel_sent_again_is_for_a_person_to_record(split, the_parce
         assert again.collect_minor == rest
     told(2, "delivered", 4)
     assert "record it as a payment" in the_order().attention
+
+
+def test_an_order_that_was_cancelled_before_any_parcel_brought_no_cash(app, run_jobs, the_order):
+    with transaction():
+        change("auto_ship", "false")
+    order = make_order("pending_payment", method="cod")
+    with transaction():
+        advance(lock_order(order.id), "cancelled", STAFF)
+    run_jobs()
+    assert captured() == 0
+    assert the_order().paid_at is None
