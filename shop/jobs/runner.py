@@ -401,8 +401,7 @@ def retry(job_id: int) -> bool:
 
     False when it is not one, when its handler says why not, or when the same wish is queued already.
     """
-    job = db.session.get(Job, job_id)
-    if job is None or why_no_retry(job.kind, job.payload):
+    if (job := db.session.get(Job, job_id)) and why_no_retry(job.kind, job.payload):
         return False
     other = aliased(Job)
     same = select(other.id).where(

@@ -84,7 +84,7 @@ class Send:
 
     def prepare(self, work: Work) -> Request | None:
         """Take the message up and write it from what is committed now. None: nothing to send."""
-        found = db.session.get(Notification, work.payload["notification_id"])
+        found = _locked(work)
         if found is None:
             return None
         if found.status == Status.QUEUED:
@@ -252,7 +252,7 @@ def tell_repeated(found: Notification, work: Work) -> None:
     facts, order_id = gather({"notification_id": found.id})
     open_incident(
         About(
-            issue=f"The message “{found.subject}” may have gone twice",
+            issue=f"The message “{found.subject or found.template}” may have gone twice",
             category=Category.API, severity=Severity.LOW, order_id=order_id, job_id=work.job_id,
             context=facts,
         ),

@@ -31,7 +31,7 @@ BODY = {
 def job(app):
     with transaction() as session:
         made = Job(
-            kind="messaging.send", key="7", payload={"notification_id": 7, "email": "x@y.example"}, run_at=utcnow(),
+            kind="messaging.tell", key="7", payload={"notification_id": 7, "email": "x@y.example"}, run_at=utcnow(),
             status=JobStatus.FAILED, attempts=8, max_attempts=8, error="TryLater: <b>x@y.example</b> is away\nTraceback",
         )  # fmt: skip
         session.add(made)
@@ -105,7 +105,7 @@ def test_jobs_are_found_by_kind_state_and_payload(job, staff):
     make_order("paid")
     browser = staff("manager")
     assert (
-        "messaging.send</code>" not in browser.get("/admin/jobs?kind=delivery.create_shipment").text
+        "messaging.tell</code>" not in browser.get("/admin/jobs?kind=delivery.create_shipment").text
     )
     assert "No job failed" not in browser.get("/admin/jobs?status=failed").text
     found = browser.get("/admin/jobs", query_string={"q": str(job.id)}).text
