@@ -24,6 +24,9 @@ def work(app: Flask, worker: str, dead: str = "") -> None:
             # RQ is not loaded where no Redis is used.
             from shop.jobs.dispatcher import attend
 
+            for _ in range(given_back):
+                # Nobody rings for these a second time.
+                embedded.step(app, worker, stopping)
             attend(app, worker, stopping)
         else:
             embedded.drain(app, worker, stopping)

@@ -76,7 +76,8 @@ def test_a_new_job_is_taken_within_a_second(mode, workers):
 @both
 def test_what_a_killed_child_held_is_finished_by_its_replacement_within_seconds(mode, workers):
     add("test.slow", {"n": 1, "seconds": 60, "then": 0})
-    parent = workers.start(as_program=True)
+    # As people start it on one of the pairs: a program loads the shop for itself, and again after each death.
+    parent = workers.start(as_program=mode == "embedded")
     until(is_running())
 
     os.kill(children(parent)[0], signal.SIGKILL)
@@ -126,7 +127,7 @@ def test_a_job_that_kills_its_worker_stops_after_its_tries_with_an_incident(mode
 @both
 def test_sigterm_lets_the_job_in_hand_finish_and_takes_no_other(mode, workers):
     first = add("test.slow", {"seconds": 2})
-    parent = workers.start(as_program=True)
+    parent = workers.start(as_program=mode == "redis")
     until(is_running())
     second = add()
 

@@ -98,6 +98,9 @@ def main() -> int:
     queue.REPUSH_SECONDS = 0
     beat.SWEEP_SECONDS = 0.2
     app = create_app()
+    if app.extensions["settings"].redis_url:
+        # Each child would load RQ for itself.
+        from shop.jobs import dispatcher  # noqa: F401
     for place in os.environ["KILL_AT"].split():
         die_at(place)
     return Parent(app).run()
