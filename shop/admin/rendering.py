@@ -16,7 +16,7 @@ from shop.clock import in_future
 from shop.config import settings
 from shop.errors import NotFound, Refused
 from shop.extensions import db
-from shop.incidents.models import Incident, IncidentStatus
+from shop.incidents.models import Incident, IncidentStatus, TicketState
 from shop.jobs.models import Job, JobStatus
 from shop.messaging.models import Notification, NotificationStatus
 from shop.orders.models import Order, OrderStatus
@@ -93,9 +93,10 @@ def menu_counts() -> dict[str, int]:
 
 
 def is_untracked() -> Any:
-    """An incident that the tracker should know by now, and does not."""
+    """An incident that the tracker should know by now, and does not. One that it refused tells so itself."""
     is_late = Incident.created_at < in_future(minutes=-5)
-    return (Incident.status != IncidentStatus.RESOLVED) & Incident.tracker_key.is_(None) & is_late
+    is_missed = Incident.tracker_key.is_(None) & (Incident.ticket_state != TicketState.REFUSED)
+    return (Incident.status != IncidentStatus.RESOLVED) & is_missed & is_late
 
 
 def needs_answer() -> Any:

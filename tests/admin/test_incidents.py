@@ -7,7 +7,7 @@ from shop.database import transaction
 from shop.delivery import parking, shipping
 from shop.delivery.models import Parked, Shipment
 from shop.extensions import db
-from shop.incidents.models import Category, Incident, IncidentStatus, Severity
+from shop.incidents.models import Category, Incident, IncidentStatus, Severity, TicketState
 from shop.incidents.opening import About, open_incident
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
@@ -144,5 +144,10 @@ def test_a_banner_says_that_the_tracker_does_not_take_tickets(staff, run_jobs, t
     turn_clock(minutes=6)
     assert words in browser.get("/admin/").text
     assert words not in staff("support").get("/admin/").text
+    with transaction() as session:
+        session.execute(db.update(Incident).values(ticket_state=TicketState.REFUSED))
+    assert words not in browser.get("/admin/").text, "that one has an incident of its own"
+    with transaction() as session:
+        session.execute(db.update(Incident).values(ticket_state=TicketState.NONE))
     run_jobs()
     assert words not in browser.get("/admin/").text
