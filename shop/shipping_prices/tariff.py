@@ -231,9 +231,7 @@ def _priced(
     if not rates:
         words = f"We cannot deliver to {place.words} yet. Try another address."
         if goods.collect:
-            words = (
-                f"No courier takes cash at {place.words}. Choose another way to pay."
-            )
+            words = f"No courier takes cash at {place.words}. Choose another way to pay."
         return Offer([], words, zone.name, token=told.token if told else "")
     free_from = min(rows, key=lambda row: row.price_minor).free_from_minor
     return Offer(
