@@ -412,6 +412,13 @@ def test_a_header_that_could_carry_another_is_refused(app, change):
         compose(Outgoing(**{**good, **change}))
 
 
+def test_the_link_to_a_number_that_staff_typed_leads_to_its_page(client, order):
+    shipment = make_shipment(order, awb="No.55/7#3")
+    message = render("order_shipped", order.id, {"shipment_id": shipment.id})
+    (path,) = set(re.findall(r"https?://[^/\s]+(/track/\S+)", message.text))
+    assert client.get(path).status_code == 200
+
+
 def test_a_mail_carries_the_headers_of_an_order_mail(app):
     mail = compose(Outgoing("a@b.example", "<id@shop.example>", "Hello ₹1", "text", "<p>html"))
     assert mail["Auto-Submitted"] == "auto-generated"
