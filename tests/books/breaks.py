@@ -355,7 +355,8 @@ BREAKS: dict[str, Break] = {
         "shipments:{shipment} was begun after its order was closed",
     ),
     "I39-counted": one(
-        LINE.format("returned_quantity = 1"), "order_lines:{line} says 1 go back, its returns hold 0"
+        LINE.format("returned_quantity = 1"),
+        "order_lines:{line} says 1 go back, its returns hold 0",
     ),
     "I39-delivered": Break(
         (
