@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from shop.cart.models import Cart, CartLine
 from shop.checkout import placing
 from shop.clock import local, utcnow
-from shop.database import transaction
+from shop.database import retried, transaction
 from shop.extensions import db
 from shop.orders.models import Order
 from shop.orders.numbers import draw_number
@@ -66,13 +66,16 @@ def wishes_of(count, product):
 
 
 def place_all(app, wishes):
-    """Place them with threads that all begin at the same moment; what each was answered."""
+    """Place them with threads that all begin at the same moment; what each was answered.
+
+    A busy database is asked again, as the view does: SQLite gives no turns, so one may wait long.
+    """
     gate = threading.Barrier(THREADS)
 
     def one(wish):
         with app.app_context():
             try:
-                return placing.place(wish)
+                return retried(lambda: placing.place(wish), tries=6)
             except placing.FiguresMoved as refusal:
                 return refusal
 

@@ -37,7 +37,7 @@ def stand_ins() -> Iterator[dict[str, Messenger]]:
 @pytest.fixture
 def way(request, app, configure, stand_ins, turn_clock, monkeypatch):
     """The way named by the test's parameter, chosen by settings and nothing else."""
-    monkeypatch.setattr(talking, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(talking, "READ_SECONDS", 0.8)
     found = BY_ID[request.param]
     if found.id not in stand_ins:
         stand_ins[found.id] = found.stand_in()

@@ -42,7 +42,7 @@ def server(side: PaystackSide) -> Paystack:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for 25 seconds in a test."""
     for name in ("OPEN_SECONDS", "WORKER_SECONDS", "ASK_SECONDS"):
-        monkeypatch.setattr(f"shop.payments.gateways.paystack.{name}", 0.3)
+        monkeypatch.setattr(f"shop.payments.gateways.paystack.{name}", 0.8)
 
 
 def refund_of(attempt: AttemptRef, amount_minor: int, key: str = "refund-1") -> RefundRequest:

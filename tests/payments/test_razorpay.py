@@ -53,7 +53,7 @@ def by_script(bench: Bench) -> Iterator[RazorpayScriptSide]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for 25 seconds in a test."""
     for name in ("OPEN_SECONDS", "WORKER_SECONDS", "ASK_SECONDS"):
-        monkeypatch.setattr(f"shop.payments.gateways.razorpay.{name}", 0.3)
+        monkeypatch.setattr(f"shop.payments.gateways.razorpay.{name}", 0.8)
 
 
 def refund_of(attempt: AttemptRef, amount_minor: int, key: str = "refund-1") -> RefundRequest:

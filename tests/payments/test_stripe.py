@@ -43,9 +43,9 @@ def server(side: StripeSide) -> Stripe:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for 25 seconds in a test."""
-    monkeypatch.setattr("shop.payments.gateways.stripe.OPEN_SECONDS", 0.3)
-    monkeypatch.setattr("shop.payments.gateways.stripe.WORKER_SECONDS", 0.3)
-    monkeypatch.setattr("shop.payments.gateways.stripe.ASK_SECONDS", 0.3)
+    monkeypatch.setattr("shop.payments.gateways.stripe.OPEN_SECONDS", 0.8)
+    monkeypatch.setattr("shop.payments.gateways.stripe.WORKER_SECONDS", 0.8)
+    monkeypatch.setattr("shop.payments.gateways.stripe.ASK_SECONDS", 0.8)
 
 
 def refund_of(attempt: AttemptRef, amount_minor: int, key: str = "refund-1") -> RefundRequest:
