@@ -12,6 +12,7 @@ from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp
 from shop.admin.rendering import done, names_of, screen, shown_again
 from shop.admin.webhooks import RESULTS
+from shop.audit import recording as audit
 from shop.audit.models import AuditEntry
 from shop.clock import in_future
 from shop.config import settings
@@ -213,13 +214,8 @@ def _tests() -> dict[str, AuditEntry]:
         for kind, keys in CHANNELS.items()
         for key in keys
     }
-    last = (
-        select(func.max(AuditEntry.id))
-        .where(AuditEntry.action == trials.ACTION, AuditEntry.subject.in_(subjects))
-        .group_by(AuditEntry.subject)
-    )
-    found = db.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(last)))
-    return {subjects[entry.subject]: entry for entry in found}
+    last = audit.latest(trials.ACTION, subjects)
+    return {subjects[subject]: entry for subject, entry in last.items()}
 
 
 @bp.post("/channels/<kind>/<key>/test")

@@ -15,6 +15,7 @@ from shop.admin import bp
 from shop.admin.rendering import done, names_of, screen, shown_again
 from shop.admin.webhooks import RESULTS
 from shop.admin.words import gateway_words
+from shop.audit import recording as audit
 from shop.audit.models import AuditEntry
 from shop.clock import in_future
 from shop.config import settings
@@ -196,13 +197,8 @@ def _jobs() -> Iterable[tuple[str, str, JobStatus, datetime | None]]:
 def _tests() -> dict[str, AuditEntry]:
     """The last test of each, by key."""
     subjects = {trials.subject(key): key for key in GATEWAYS}
-    last = (
-        select(func.max(AuditEntry.id))
-        .where(AuditEntry.action == trials.ACTION, AuditEntry.subject.in_(subjects))
-        .group_by(AuditEntry.subject)
-    )
-    found = db.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(last)))
-    return {subjects[entry.subject]: entry for entry in found}
+    last = audit.latest(trials.ACTION, subjects)
+    return {subjects[subject]: entry for subject, entry in last.items()}
 
 
 @bp.post("/gateways/<key>/test")

@@ -1,8 +1,10 @@
 """Writing the audit: called in the transaction of the change it tells of."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import g, has_request_context, request
+from sqlalchemy import func, select
 
 from shop.audit.models import AuditEntry
 from shop.extensions import db
@@ -30,6 +32,17 @@ def write(
             address=request.remote_addr if in_request else None,
         )
     )
+
+
+def latest(action: str, subjects: Iterable[str]) -> dict[str, AuditEntry]:
+    """The last entry of that action for each of these subjects that has one."""
+    last = (
+        select(func.max(AuditEntry.id))
+        .where(AuditEntry.action == action, AuditEntry.subject.in_(list(subjects)))
+        .group_by(AuditEntry.subject)
+    )
+    found = db.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(last)))
+    return {entry.subject: entry for entry in found}
 
 
 def actor_name(user: Any) -> str:

@@ -4,6 +4,9 @@ A courier may skip steps (delivered straight after picked up); the order takes t
 With several parcels it has left when the last line has, and has arrived when the last one has.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from shop.clock import utcnow
 from shop.delivery.models import FINAL, GIVEN_BACK, Shipment, ShipmentStatus
 from shop.delivery.shipping import never_left, of_order, recount_fulfilment
@@ -54,11 +57,18 @@ TOLD = {
 
 def follow(order: Order, shipment: Shipment, actor: Actor) -> None:
     """The parcel has moved: bring the order to where its parcels are, and tell of the parcel."""
-    order.news_of_shipment = shipment.id  # type: ignore[misc]
-    try:
+    with _news_of(shipment, order):
         _follow(order, shipment, actor)
+
+
+@contextmanager
+def _news_of(shipment: Shipment, order: Order) -> Iterator[None]:
+    """What the order's steps tell within is about this parcel."""
+    order.news_of_shipment = shipment.id
+    try:
+        yield
     finally:
-        order.news_of_shipment = None  # type: ignore[misc]
+        order.news_of_shipment = None
 
 
 def _follow(order: Order, shipment: Shipment, actor: Actor) -> None:
@@ -92,22 +102,16 @@ def catch_up(order: Order) -> None:
         return
     recount_fulfilment(order)
     stage = _stage(order) if stands(order) not in PARCEL_ONLY else None
-    order.news_of_shipment = parcels[-1].id  # type: ignore[misc]
-    try:
+    with _news_of(parcels[-1], order):
         if stage is not None:
             _walk(order, stage, SYSTEM)
         settle_cash(order, SYSTEM)
-    finally:
-        order.news_of_shipment = None  # type: ignore[misc]
 
 
 def attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:
     """The courier could not deliver."""
-    order.news_of_shipment = shipment.id  # type: ignore[misc]
-    try:
+    with _news_of(shipment, order):
         _attempt_failed(order, shipment, actor, words)
-    finally:
-        order.news_of_shipment = None  # type: ignore[misc]
 
 
 def _attempt_failed(order: Order, shipment: Shipment, actor: Actor, words: str) -> None:

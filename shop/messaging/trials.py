@@ -1,6 +1,6 @@
 """Trying a channel: one harmless question that shows whether its provider answers and knows our key."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from shop import start_checks
 from shop.audit import recording as audit
@@ -10,7 +10,8 @@ from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.queue import enqueue
 from shop.messaging.channels import CHANNELS, channel_by
 from shop.messaging.channels.base import Triable
-from shop.providers import BreakerOpen, OutcomeUnknown, ProviderError, ProviderRefused
+from shop.provider_words import failure
+from shop.providers import ProviderError
 
 ACTION = "channel.tested"
 KIND = "messaging.test_channel"
@@ -79,33 +80,10 @@ class Trial:
         try:
             return Result(True, way.try_out()[:300])
         except ProviderError as error:
-            return Result(False, _without_secrets(_failed(error)))
+            return Result(False, failure(error, "question", "its settings"))
 
     def record(self, work: Work, request: Asked, answer: Result) -> None:
         """The audit keeps the result, in the name of who asked."""
         after = {"good": answer.is_good, "result": answer.words}
         about = subject(request.kind, request.provider)
         audit.write(work.payload["actor"], ACTION, about, after=after)
-
-
-def _failed(error: ProviderError) -> str:
-    words = str(error).rstrip(".")
-    if isinstance(error, ProviderRefused):
-        return f"It turned the question down: {words}. Check its settings."
-    if isinstance(error, BreakerOpen):
-        return (
-            "It failed several times in a row and is left alone for half a minute. Test again then."
-        )
-    if isinstance(error, OutcomeUnknown):
-        return f"No answer that can be used: {words}."
-    return f"Not reached: {words}."
-
-
-def _without_secrets(words: str) -> str:
-    """A provider may repeat the key that it was shown."""
-    for setting in fields(settings()):
-        if setting.metadata["secret"]:
-            held = getattr(settings(), setting.name)
-            for value in (held,) if isinstance(held, str) else held:
-                words = words.replace(value, "…") if value else words
-    return words[:300]

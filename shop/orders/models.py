@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -168,7 +168,7 @@ class Order(Row):
     lines: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id", back_populates="order")
 
     #: Not kept: the parcel whose news moves the order just now; messages that follow are about it.
-    news_of_shipment: ClassVar[int | None] = None
+    news_of_shipment = None  # type: int | None
 
     @property
     def is_unpaid(self) -> bool:

@@ -1,6 +1,6 @@
 """Trying a gateway: one harmless call that shows whether its key fits and it answers."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,8 @@ from shop.jobs.handlers import Policy, Work, handles_outward
 from shop.jobs.queue import enqueue
 from shop.payments.gateways import gateway
 from shop.payments.gateways.base import AttemptRef, Gateway
-from shop.providers import BreakerOpen, OutcomeUnknown, ProviderError, ProviderRefused
+from shop.provider_words import failure
+from shop.providers import ProviderError, ProviderRefused
 
 ACTION = "gateway.tested"
 #: What nobody has: a gateway without lists is asked for a payment of this reference.
@@ -71,7 +72,7 @@ class Trial:
             if way.list_payments(since) is None:
                 _look_up(way)
         except ProviderError as error:
-            return Result(False, _without_secrets(_failed(error, key)))
+            return Result(False, failure(error, "call", _named(key)))
         return Result(True, "It answered, and the key is good.")
 
     def record(self, work: Work, request: tuple[str, datetime], answer: Result) -> None:
@@ -93,31 +94,8 @@ def _look_up(way: Gateway) -> None:
             raise
 
 
-def _failed(error: ProviderError, key: str) -> str:
-    words = str(error).rstrip(".")
-    if isinstance(error, ProviderRefused):
-        return f"It turned the call down: {words}. Check {_named(key)}."
-    if isinstance(error, BreakerOpen):
-        return (
-            "It failed several times in a row and is left alone for half a minute. Test again then."
-        )
-    if isinstance(error, OutcomeUnknown):
-        return f"No answer that can be used: {words}."
-    return f"Not reached: {words}."
-
-
 def _named(key: str) -> str:
     """The settings by which the gateway knows the shop."""
     names: Any = start_checks.SWISH_FILES if key == "swish" else start_checks.NEEDED.get(key, ())
     known = [name.upper() for name in names if "webhook" not in name]
     return " and ".join(known) or "the settings"
-
-
-def _without_secrets(words: str) -> str:
-    """A provider may repeat the key that it was shown."""
-    for setting in fields(settings()):
-        if setting.metadata["secret"]:
-            held = getattr(settings(), setting.name)
-            for value in (held,) if isinstance(held, str) else held:
-                words = words.replace(value, "…") if value else words
-    return words[:300]
