@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -60,7 +61,7 @@ STATUSES = {
 }  # fmt: skip
 
 
-class Twilio:
+class Twilio(ABC):
     """What both kinds share."""
 
     key = "twilio"
@@ -111,8 +112,9 @@ class Twilio:
             raise _refusal(answer, body)
         return f"It answered: the account is {body.get('status', 'of unknown state')}."
 
+    @abstractmethod
     def _wish(self, message: Outgoing) -> dict[str, Any]:
-        raise NotImplementedError
+        """The message in Twilio's fields."""
 
 
 class TwilioSms(Twilio):
