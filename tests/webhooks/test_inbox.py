@@ -19,6 +19,8 @@ from shop.webhooks import inbox
 from shop.webhooks.models import WebhookEvent, WebhookRefusal, WebhookStatus
 from tests.factories import make_order
 
+once = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def sign(app):
@@ -109,6 +111,17 @@ def test_a_source_that_is_not_switched_on_is_not_there(app, client, name):
 def test_a_body_over_256_kib_is_refused(app, client, sign):
     body = b"x" * (256 * 1024 + 1)
     assert client.post("/webhooks/sandbox", data=body, headers=sign(body)).status_code == 413
+
+
+@once
+@pytest.mark.parametrize(
+    "name",
+    ["swish", "flutterwave", "delivery/parcel", "messages/twilio", "messages/wati/a-secret"],
+)
+def test_a_megabyte_is_refused_by_every_kind_of_source_and_leaves_no_row(app, client, name):
+    refused = client.post(f"/webhooks/{name}", data=b"x" * 1024 * 1024)
+    assert refused.status_code == 413
+    assert count(WebhookEvent) == 0
     assert count(WebhookEvent) == 0
 
 
