@@ -1,11 +1,11 @@
 """What every way to pay promises, whoever stands behind it.
 
-With TEST_STRIPE_SECRET_KEY=sk_test_… in the environment the same promises are asked of Stripe's
+With a provider's test keys in the environment (CONTRIBUTING.md) the same promises are asked of its
 real test mode, as far as they can be kept without a browser.
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,15 +17,13 @@ from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.gateways.base import EventKind, PageEnd, RefundRequest
 from shop.providers import BadSignature, ProviderRefused, TryLater
 from tests.payments import sides
-from tests.payments.sides import Bench, Side
-from tests.payments.sides.stripe import REAL_KEY
+from tests.payments.sides import Side
 from tests.payments.wishes import ref_to
-from tests.simulators.receiver import Receiver
 
 # The gateways read no table; the sandbox's own rows are proven on both engines in tests/sandbox.
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
-REAL = ["real stripe"] if REAL_KEY else []
+REAL = sides.to_ask()
 #: A gateway in another of its settings.
 VARIANTS = ["razorpay by script"]
 ONLINE = [*(key for key in GATEWAYS if gateway(key).is_online), *VARIANTS]
@@ -33,39 +31,11 @@ OFFLINE = [key for key in GATEWAYS if not gateway(key).is_online]
 SIGNED = [key for key in ONLINE if sides.of(key).header]
 DATED = [key for key in SIGNED if sides.of(key).is_dated]
 SEVERAL = [key for key in SIGNED if sides.of(key).has_several]
-REMEMBERING = [key for key in ONLINE if sides.of(key).remembers_keys]
-ENDING = [key for key in GATEWAYS if sides.of(key).ends_pages]
+REMEMBERING = [key for key in [*ONLINE, *REAL] if sides.of(key).remembers_keys]
+ENDING = [key for key in [*GATEWAYS, *REAL] if sides.of(key).ends_pages]
 DISPUTED = [key for key in ONLINE if sides.of(key).has_disputes]
 LISTED = [key for key in ONLINE if sides.of(key).has_lists]
 ENDED = {EventKind.CANCELLED, EventKind.EXPIRED}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def side_of(
-    app: Any,
-    live: str,
-    receiver: Receiver,
-    configure: Callable[..., None],
-    client: Any,
-    run_jobs: Any,
-) -> Iterator[Callable[[str], Side]]:
-    """Makes the counterpart of a gateway."""
-    made: list[Side] = []
-
-    def make(name: str) -> Side:
-        made.append(sides.of(name)(name, Bench(receiver, configure, client, run_jobs)))
-        return made[-1]
-
-    yield make
-    for side in made:
-        side.stop()
 
 
 def _each(names: list[str]) -> Any:
@@ -80,16 +50,18 @@ def _each(names: list[str]) -> Any:
 
 side = _each([*GATEWAYS, *VARIANTS, *REAL])
 online = _each([*ONLINE, *REAL])
-#: Every one that a test can pay by itself: Stripe's real page needs a person.
+#: Every one that a test can pay by itself: a real page needs a person, Swish's simulator does not.
+paying = _each([*ONLINE, *(key for key in REAL if key == "real swish")])
 payable = _each(ONLINE)
 offline = _each(OFFLINE)
-signing = _each([*SIGNED, *REAL])
-covering = _each([*(key for key in SIGNED if sides.of(key).signs_body), *REAL])
+signing = _each(SIGNED)
+covering = _each([key for key in SIGNED if sides.of(key).signs_body])
 dated = _each(DATED)
 several = _each(SEVERAL)
 remembering = _each(REMEMBERING)
 ending = _each(ENDING)
-ending_online = _each([*(key for key in ENDING if key in ONLINE), *REAL])
+ending_online = _each([key for key in ENDING if key not in OFFLINE])
+keyed = _each([key for key in [*ONLINE, *REAL] if sides.of(key).wrong])
 disputed = _each(DISPUTED)
 listed = _each(LISTED)
 
@@ -159,6 +131,12 @@ def test_nobody_listening_means_try_later(online: Side, configure: Callable[...,
         online.gateway.open(online.wish())
 
 
+def test_who_has_the_wrong_keys_is_refused(keyed: Side, configure: Callable[..., None]) -> None:
+    configure(**keyed.wrong)
+    with pytest.raises(ProviderRefused):
+        keyed.gateway.open(keyed.wish())
+
+
 # --- asking and ending -----------------------------------------------------------------------
 
 
@@ -169,12 +147,12 @@ def test_an_open_payment_has_brought_no_money(side: Side) -> None:
     assert event.reference == attempt.reference
 
 
-def test_a_paid_one_tells_amount_currency_and_our_reference(payable: Side) -> None:
-    made, attempt = payable.opened()
-    payable.pay(made)
-    (event,) = payable.gateway.fetch(attempt)
+def test_a_paid_one_tells_amount_currency_and_our_reference(paying: Side) -> None:
+    made, attempt = paying.opened()
+    paying.pay(made)
+    (event,) = paying.gateway.fetch(attempt)
     assert event.kind == EventKind.CAPTURED
-    assert (event.amount_minor, event.currency) == (payable.amount, payable.currency)
+    assert (event.amount_minor, event.currency) == (paying.amount, paying.currency)
     assert (event.reference, event.gateway_id) == (attempt.reference, made.gateway_id)
 
 
@@ -407,6 +385,13 @@ def test_the_lists_hold_what_was_paid_refunded_and_disputed(listed: Side) -> Non
     assert (refund.kind, refund.refund_key) == (EventKind.REFUND_SUCCEEDED, "refund-1")
     assert dispute.kind == EventKind.DISPUTE_OPENED
     assert dispute.evidence_due_at
+
+
+def test_what_is_only_open_is_on_no_list(online: Side) -> None:
+    _, attempt = online.opened()
+    since, way = utcnow() - timedelta(minutes=1), online.gateway
+    lists = way.list_payments(since) or [], way.list_refunds(since), way.list_disputes(since)
+    assert attempt.reference not in {event.reference for found in lists for event in found}
 
 
 def test_a_long_list_is_read_to_its_end(listed: Side, monkeypatch: pytest.MonkeyPatch) -> None:

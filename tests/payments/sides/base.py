@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,8 @@ class Side:
     api_base = ""
     #: The module whose PAGE_ROWS says how many rows of a list are asked for at once.
     pages_in = ""
+    #: Settings by which the provider does not know the shop. Empty: it asks for none.
+    wrong: Mapping[str, str] = {}
     #: What the contract pays: a currency, a country and an amount that this provider takes.
     currency = "INR"
     country = "IN"

@@ -13,6 +13,7 @@ class FlutterwaveSide(Side):
     header = "verif-hash"
     api_base = "flutterwave_api_base"
     pages_in = "tests.simulators.flutterwave"
+    wrong = {"flutterwave_secret_key": "FLWSECK_TEST-wrong-X"}
     currency = "NGN"
     country = "NG"
     signs_body = False

@@ -14,6 +14,7 @@ class PaystackSide(Side):
     header = "X-Paystack-Signature"
     api_base = "paystack_api_base"
     pages_in = "shop.payments.gateways.paystack"
+    wrong = {"paystack_secret_key": "sk_test_wrong"}
     currency = "NGN"
     country = "NG"
     amount = 1_850_000

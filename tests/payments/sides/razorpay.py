@@ -13,6 +13,7 @@ class RazorpaySide(Side):
     header = "X-Razorpay-Signature"
     api_base = "razorpay_api_base"
     pages_in = "shop.payments.gateways.razorpay_calls"
+    wrong = {"razorpay_key_secret": "wrong-and-secret"}
     checkout = "payment_link"
 
     def start(self) -> None:

@@ -16,6 +16,8 @@ class SwishSide(Side):
 
     header = "callbackIdentifier"
     api_base = "swish_api_base"
+    #: A number that is not the certificate's: who has no certificate has no answer to be refused by.
+    wrong = {"swish_payee_alias": "1230000000"}
     currency = "SEK"
     country = "SE"
     next_kind = "page"
