@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
 
 import structlog
 from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 from shop import config, database, extensions, headers, logs, migrating, pages, start_checks
 
@@ -48,6 +49,7 @@ PARTS = (
     "payments.statements.jobs",
     "payments.desk_jobs",
     "payments.reconciling",
+    "payments.payouts",
     "payments.instalments",
     "payments.trials",
     "payments.views",
@@ -100,8 +102,26 @@ PARTS = (
 """The capabilities, in the order in which they may import one another: downwards only."""
 
 
+class LateRule(Rule):
+    """A rule that is made ready for building addresses when its first address is built.
+
+    Werkzeug writes and compiles two functions for every rule: most of what it would take to join
+    the parts, and most processes never build most addresses.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        def build(rule: Rule, /, **values: Any) -> tuple[str, str]:
+            made = super(LateRule, self)._compile_builder(append_unknown)
+            setattr(rule, "_build_unknown" if append_unknown else "_build", made.__get__(rule))
+            return made(rule, **values)
+
+        return build
+
+
 class Shop(Flask):
     """Flask, doing a use case again when the database was only busy (reliability.md, Transactions)."""
+
+    url_rule_class = LateRule
 
     def dispatch_request(self) -> ResponseReturnValue:
         """Answer; the whole use case again when it met a lock."""

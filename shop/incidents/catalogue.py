@@ -118,6 +118,7 @@ _JOBS = (
     _gave_up("payments.miss_instalment", PAYMENT, MEDIUM, "A missed instalment was not dealt with.", RETRY),
     _gave_up("payments.reconcile", PAYMENT, MEDIUM, "The comparing with gateways was not begun.", NEXT_TURN),
     _gave_up("payments.compare", PAYMENT, HIGH, "A gateway's list could not be compared with our books.", "See the error, then retry: money may have come that nobody told of."),
+    _gave_up("payments.learn_payouts", PAYMENT, MEDIUM, "A gateway does not tell what it paid out.", "See the error, then retry. Until then payments stay without their payout; nothing else waits for it."),
     _gave_up("payments.take_in", PAYMENT, MEDIUM, "News of money could not be recorded.", RETRY),
     _gave_up("payments.match_line", PAYMENT, HIGH, "A line of a bank statement could not be matched.", "Match it by hand at the money desk, or retry."),
     _gave_up("payments.test_gateway", UNKNOWN, MEDIUM, "A gateway's test did not end.", "Press the test again on the gateways' page."),

@@ -11,6 +11,7 @@ from shop.jobs import runner
 from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.payments.gateways import gateway
+from shop.payments.gateways.base import PaysOut
 
 CLEAN_UP = (
     "stock.expire_holds",
@@ -46,10 +47,12 @@ def clean_up() -> dict[str, str]:
 def reconcile(days: int) -> dict[str, str]:
     """Ask every gateway for its lists of so many days, and the courier for its parcels."""
     told = {
-        f"payments.compare {key}": run_now(
-            "payments.compare", {"gateway": key, "days": days}, f"{key}:{days}"
-        )
+        f"{kind} {key}": run_now(kind, {"gateway": key, "days": days}, f"{key}:{days}")
         for key in settings().payment_gateways
-        if gateway(key).is_online
+        for kind, is_asked in (
+            ("payments.compare", gateway(key).is_online),
+            ("payments.learn_payouts", isinstance(gateway(key), PaysOut)),
+        )
+        if is_asked
     }
     return {**told, "delivery.poll": run_now("delivery.poll")}

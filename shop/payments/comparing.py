@@ -1,6 +1,6 @@
 """Where a gateway's own lists and our rows differ: each difference is a line until it is settled."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -25,13 +25,15 @@ from shop.payments.models import (
 
 #: What moved within the last hour may not stand in the gateway's list yet.
 SETTLED_HOURS = 1
+#: The lines that comparing with a gateway's lists finds.
+COMPARED = ("payment", "fee", "refund", "dispute")
 
 
 @dataclass(frozen=True)
 class Difference:
     """One difference. `named` is the gateway's id or ours; amounts in minor units, None: not there."""
 
-    #: payment, fee, refund or dispute.
+    #: payment, fee, refund, dispute or payout.
     what: str
     named: str
     ours_minor: int | None
@@ -54,7 +56,7 @@ def differences(
         try:
             payment = db.session.get_one(Payment, recording.find(event, gateway_key))
         except recording.UnknownPayment:
-            found.append(_unknown(event))
+            found.append(unknown(_what(event), event))
             continue
         listed.add(payment.id)
         if recording.is_reflected(event, gateway_key):
@@ -64,11 +66,17 @@ def differences(
     )  # fmt: skip
 
 
-def _unknown(event: GatewayEvent) -> Difference:
-    named = event.dispute_gateway_id or event.refund_gateway_id or event.gateway_id or ""
+def name_of(event: GatewayEvent) -> str:
+    """What the news is about, by the gateway's id of it, ours, or another id of it."""
+    named = event.dispute_gateway_id or event.refund_gateway_id or event.gateway_id
+    return named or event.reference or next(reversed([*event.refs.values()]), "?")
+
+
+def unknown(what: str, event: GatewayEvent) -> Difference:
+    """What they list and names no order of ours."""
     return Difference(
-        _what(event),
-        named or event.reference or "?",
+        what,
+        name_of(event),
         None,
         event.amount_minor,
         event.currency or "",
@@ -185,8 +193,15 @@ _line = Upsert(
 )  # fmt: skip
 
 
-def keep(gateway_key: str, found: Sequence[Difference], since: datetime) -> None:
+def keep(
+    gateway_key: str,
+    found: Sequence[Difference],
+    since: datetime,
+    judged: Collection[str] = COMPARED,
+) -> None:
     """Write the lines, report new ones, and settle those that are gone; in the caller's transaction.
+
+    `judged` are the kinds of lines that the caller has looked for.
 
     A line is judged by comparisons whose lists reach back to what it is about: `reconcile --since 30`
     settles older ones than the nightly comparison sees.
@@ -198,7 +213,7 @@ def keep(gateway_key: str, found: Sequence[Difference], since: datetime) -> None
     open_ones = db.session.scalars(
         select(PaymentDifference).where(
             PaymentDifference.gateway == gateway_key, PaymentDifference.settled_at.is_(None),
-            PaymentDifference.happened_at >= since,
+            PaymentDifference.happened_at >= since, PaymentDifference.what.in_(judged),
         )
     ).all()  # fmt: skip
     still = {(one.what, one.named) for one in found}

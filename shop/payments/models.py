@@ -213,7 +213,7 @@ class PaymentDifference(Row):
     __table_args__ = (UniqueConstraint("gateway", "what", "named"),)
 
     gateway: Mapped[str] = mapped_column(String(30))
-    #: payment, fee, refund or dispute.
+    #: payment, fee, refund, dispute or payout.
     what: Mapped[str] = mapped_column(String(20))
     #: Our reference, or the gateway's id where we have none.
     named: Mapped[str] = mapped_column(String(120))

@@ -20,7 +20,7 @@ from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
 from shop.payments import comparing, recording
 from shop.payments.gateways import gateway
-from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.payments.gateways.base import EventKind, GatewayEvent, PaysOut
 from shop.payments.models import AttemptStatus, Payment
 
 log = structlog.get_logger()
@@ -30,11 +30,13 @@ SWEEP = Policy(limit=30, attempts=5, base=5, cap=60, priority=5, incident=("paym
 
 @handles("payments.reconcile", SWEEP)
 def reconcile(work: Work) -> None:
-    """Daily: compare with each gateway's own lists, one job a gateway."""
+    """Daily: compare with each gateway's own lists, and learn what it paid out; a job each."""
     for key in settings().payment_gateways:
+        wish = {"gateway": key, "days": work.payload.get("days", 3)}
         if gateway(key).is_online:
-            days = work.payload.get("days", 3)
-            enqueue("payments.compare", {"gateway": key, "days": days}, key=key)
+            enqueue("payments.compare", wish, key=key)
+        if isinstance(gateway(key), PaysOut):
+            enqueue("payments.learn_payouts", wish, key=key)
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,20 @@ class Compare:
         return Compared(fresh, otherwise)
 
     def record(self, work: Work, request: dict[str, Any], answer: Compared | None) -> None:
-        """One job for each that we missed, so that one strange event does not stop the others."""
+        """The lines, and what we missed."""
         if answer is None:
             _ask_each(request["gateway"], request["since"])
             return
         comparing.keep(request["gateway"], answer.otherwise, request["since"])
-        for event in answer.missed:
-            news = packed(event)
-            key = hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()
-            enqueue("payments.take_in", {"gateway": request["gateway"], "news": news}, key=key)
+        take_in_all(request["gateway"], answer.missed)
+
+
+def take_in_all(gateway_key: str, events: Sequence[GatewayEvent]) -> None:
+    """One job for each, so that one strange event does not stop the others."""
+    for event in events:
+        news = packed(event)
+        key = hashlib.sha256(json.dumps(news, sort_keys=True).encode()).hexdigest()
+        enqueue("payments.take_in", {"gateway": gateway_key, "news": news}, key=key)
 
 
 def _ask_each(gateway_key: str, since: datetime) -> None:
@@ -140,7 +147,10 @@ def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
     """Money that names no order of ours: a person must look."""
     named = (
         event.gateway_id or event.refund_gateway_id or event.dispute_gateway_id or event.event_id
-    )
+        or comparing.name_of(event)
+    )  # fmt: skip
+    # One incident, whether a message, a list or a payout tells of the payment.
+    money = event.reference if event.kind == EventKind.CAPTURED else None
     open_incident(
         About(
             issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",
@@ -151,5 +161,5 @@ def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
                 "paymentId": event.reference,
             },
         ),
-        f"unknown_money:{gateway_key}:{named}",
+        f"unknown_money:{gateway_key}:{money or named}",
     )  # fmt: skip

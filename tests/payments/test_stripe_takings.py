@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from shop.clock import utcnow
+from shop.payments.gateways import gateway
+from shop.payments.gateways.base import PaysOut
 from shop.payments.models import Payment
 from tests.payments.scenes import Scene, scene, seen_afresh
 from tests.payments.sides import Bench
@@ -38,6 +40,12 @@ def server(side: StripeSide) -> Stripe:
 
 def long_ago() -> datetime:
     return utcnow() - timedelta(minutes=1)
+
+
+def stripe() -> PaysOut:
+    way = gateway("stripe")
+    assert isinstance(way, PaysOut)
+    return way
 
 
 def test_the_fee_is_told_when_asked(side: StripeSide) -> None:
@@ -77,17 +85,18 @@ def test_a_payout_names_our_payments_and_nobody_elses(side: StripeSide, server: 
     elsewhere["metadata"] = {}
     server.refund_from_dashboard(attempt.refs["payment_intent"], 5_000)
     payout = server.pay_out()
-    (event,) = [one for one in side.gateway.list_payments(long_ago()) if one.payout_reference]
+    (event,) = stripe().list_payouts(long_ago())
     assert (event.reference, event.payout_reference) == (attempt.reference, payout)
     assert (event.amount_minor, event.currency) == (side.amount, side.currency)
+    assert event.fee_minor == side.amount * 29 // 1_000
+    assert event.occurred_at
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled"])
 def test_a_payout_that_came_back_is_none(side: StripeSide, server: Stripe, status: str) -> None:
     side.paid()
     server.payouts[server.pay_out()]["status"] = status
-    (event,) = side.gateway.list_payments(long_ago())
-    assert event.payout_reference is None
+    assert stripe().list_payouts(long_ago()) == []
 
 
 def test_of_a_payout_by_hand_stripe_does_not_say_what_is_in_it(
@@ -95,8 +104,7 @@ def test_of_a_payout_by_hand_stripe_does_not_say_what_is_in_it(
 ) -> None:
     side.paid()
     server.pay_out(automatic=False)
-    (event,) = side.gateway.list_payments(long_ago())
-    assert event.payout_reference is None
+    assert stripe().list_payouts(long_ago()) == []
 
 
 @pytest.mark.parametrize("scene", ["stripe"], indirect=True)

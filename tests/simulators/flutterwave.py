@@ -29,6 +29,7 @@ from tests.simulators.flutterwave_objects import (
     dumped,
     moment,
     refund_object,
+    settlement_object,
     transaction_object,
     with_fee,
 )
@@ -69,6 +70,7 @@ class Flutterwave(Simulator):
         self.transactions: dict[int, dict[str, Any]] = {}
         self.refunds: dict[int, dict[str, Any]] = {}
         self.chargebacks: dict[int, dict[str, Any]] = {}
+        self.settlements: dict[int, dict[str, Any]] = {}
         #: Where webhooks go, and the secret hash that they carry.
         self.endpoints: list[tuple[str, str]] = []
         #: The dashboard's option that the payment's `meta` is in webhooks.
@@ -120,6 +122,8 @@ class Flutterwave(Simulator):
             ("GET", r"/v3/refunds", self._list_refunds),
             ("GET", r"/v3/refunds/([0-9]+)", self._retrieve_refund),
             ("GET", r"/v3/chargebacks", self._list_chargebacks),
+            ("GET", r"/v3/settlements", self._list_settlements),
+            ("GET", r"/v3/settlements/([0-9]+)", self._retrieve_settlement),
         ]
         for method, pattern, act in routes:
             found = re.fullmatch(pattern, request.path)
@@ -215,6 +219,17 @@ class Flutterwave(Simulator):
         names = {"flw_ref": "flw_ref", "id": "transaction_id", "status": "status"}
         return _listed("Chargebacks fetched", self._filtered(self.chargebacks, params, names), params)  # fmt: skip
 
+    def _list_settlements(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The list does not tell what is in them."""
+        rows = self._filtered(self.settlements, params, {"status": "status"})
+        told = [{name: row[name] for name in row if name != "transactions"} for row in rows]
+        return _listed("Settlements fetched", told, params)
+
+    def _retrieve_settlement(self, params: dict[str, Any], name: str) -> dict[str, Any]:
+        if int(name) not in self.settlements:
+            raise Refusal(404, "Settlement not found")
+        return _told("Settlement fetched", self.settlements[int(name)])
+
     def _filtered(self, rows: dict[int, Any], params: dict[str, Any], names: dict[str, str]) -> list[dict[str, Any]]:  # fmt: skip
         """Newest first, of the days from `from` to `to`."""
         found = [
@@ -271,6 +286,18 @@ class Flutterwave(Simulator):
         """A person refunds in the dashboard: no comment of ours."""
         made = self.transactions[name]
         return int(self._refund(made, Decimal(amount) if amount else self._left(made), None)["id"])
+
+    def settle(self, status: str = "completed") -> int:
+        """What was paid and is in no settlement yet goes to the shop's bank. Returns the settlement's id."""
+        known = {row["id"] for one in self.settlements.values() for row in one["transactions"]}
+        rows = [
+            row
+            for row in self.transactions.values()
+            if row["status"] == "successful" and row["id"] not in known
+        ]
+        made = settlement_object(self._next(), rows, status)
+        self.settlements[made["id"]] = made
+        return int(made["id"])
 
     def set_refund(self, name: int, status: str) -> None:
         """A refund goes on: "completed-mpgs", "failed"."""

@@ -167,3 +167,33 @@ def chargeback_object(number_: int, made: dict[str, Any], amount: Decimal) -> di
         "due_date": due.strftime("%Y-%m-%dT15:59:59.000Z"), "settlement_id": "N/A",
         "created_at": moment(), "transaction_id": made["id"], "tx_ref": made["tx_ref"],
     }  # fmt: skip
+
+
+def settlement_object(number_: int, rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
+    """A settlement (developer.flutterwave.com/v3.0): completed, pending or flagged."""
+    inside = [_settled_row(row) for row in rows]
+    gross, fees, net = (
+        number(sum((Decimal(row[name]) for row in inside), Decimal(0)))
+        for name in ("charged_amount", "app_fee", "settlement_amount")
+    )
+    return {
+        "id": number_, "account_id": 73_362, "settlement_account": "0031318432", "bank_code": "063",
+        "transaction_date": moment(), "due_date": moment(), "processed_date": None, "status": status,
+        "is_local": True, "currency": inside[0]["currency"] if inside else "NGN", "gross_amount": gross,
+        "app_fee": fees, "merchant_fee": 0, "chargeback": 0, "refund": 0, "stampduty_charge": 0,
+        "net_amount": net, "transaction_count": len(inside), "processor_ref": None,
+        "disburse_ref": "INSTANT_SETTLEMENT", "disburse_message": None, "channel": "web",
+        "destination": "account", "fx_data": None, "flag_message": None, "refund_meta": None,
+        "chargeback_meta": None, "source_bankcode": None, "created_at": moment(), "transactions": inside,
+    }  # fmt: skip
+
+
+def _settled_row(made: dict[str, Any]) -> dict[str, Any]:
+    charged, fee = Decimal(made["charged_amount"]), Decimal(made["app_fee"])
+    return {
+        "customer_email": made["customer"]["email"], "flw_ref": made["flw_ref"], "tx_ref": made["tx_ref"],
+        "id": made["id"], "charged_amount": number(charged), "app_fee": number(fee), "merchant_fee": 0,
+        "stampduty_charge": 0, "settlement_amount": number(charged - fee), "status": "successful",
+        "payment_entity": made["payment_type"], "transaction_date": made["created_at"][:10],
+        "currency": made["currency"], "card_locale": "LOCAL", "rrn": "N/A", "subaccount_settlement": 0,
+    }  # fmt: skip

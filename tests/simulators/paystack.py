@@ -27,6 +27,7 @@ from tests.simulators.paystack_objects import (
     refund_object,
     required,
     rest_of,
+    settlement_object,
     sign,
     subunits,
     transaction_object,
@@ -55,6 +56,8 @@ class Paystack(Simulator):
         self.pages: dict[str, tuple[str, str]] = {}
         self.refunds: dict[int, dict[str, Any]] = {}
         self.disputes: dict[int, dict[str, Any]] = {}
+        #: By id: the settlement, and the transactions in it.
+        self.settlements: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
         self.events: list[dict[str, Any]] = []
         #: Where webhooks go: an account has one address for each mode.
         self.webhook_url = ""
@@ -106,6 +109,8 @@ class Paystack(Simulator):
             ("GET", r"/dispute", self._list_disputes),
             ("GET", r"/dispute/([0-9]+)", lambda p, i: _told("Dispute retrieved", rest_of(_get(self.disputes, int(i), "Dispute")))),
             ("PUT", r"/dispute/([0-9]+)/resolve", self._resolve_dispute),
+            ("GET", r"/settlement", self._list_settlements),
+            ("GET", r"/settlement/([0-9]+)/transactions", self._list_settled),
         ]  # fmt: skip
         for method, pattern, act in routes:
             found = re.fullmatch(pattern, request.path)
@@ -192,6 +197,20 @@ class Paystack(Simulator):
         self.resolve_dispute(dispute["id"], params["resolution"])
         return _told("Dispute successfully resolved", rest_of(dispute))
 
+    def _list_settlements(self, params: dict[str, Any]) -> dict[str, Any]:
+        rows = [
+            row
+            for row, _ in self.settlements.values()
+            if params.get("status") in (None, row["status"])
+        ]
+        return _listed("Settlements retrieved", rows, params, has_meta=True)
+
+    def _list_settled(self, params: dict[str, Any], number: str) -> dict[str, Any]:
+        if int(number) not in self.settlements:
+            raise Refusal(404, "Settlement not found", "not_found")
+        rows = self.settlements[int(number)][1]
+        return _listed("Transactions retrieved", rows, params, has_meta=True)
+
     # --- the other side ---------------------------------------------------------------------
 
     def plant(self, amount: int) -> str:
@@ -221,6 +240,18 @@ class Paystack(Simulator):
     def reverse(self, reference: str) -> None:
         """The money is taken back, and neither a refund nor a dispute is made for it."""
         self.transactions[reference]["status"] = "reversed"
+
+    def settle(self, status: str = "success") -> int:
+        """What was paid and is in no settlement yet goes to the shop's bank. Returns the settlement's id."""
+        known = {row["reference"] for _, held in self.settlements.values() for row in held}
+        rows = [
+            row
+            for row in self.transactions.values()
+            if row["status"] == "success" and row["reference"] not in known
+        ]
+        made = settlement_object(self._next(), rows, status, self.domain)
+        self.settlements[made["id"]] = (made, [dict(row) for row in rows])
+        return int(made["id"])
 
     def refund_from_dashboard(self, reference: str, amount: int) -> int:
         """A person refunds in Paystack's dashboard: the note is Paystack's own. Returns its id."""

@@ -178,3 +178,17 @@ def rest_of(dispute: dict[str, Any]) -> dict[str, Any]:
     """The API writes createdAt where webhooks write created_at."""
     told = {name: value for name, value in dispute.items() if not name.endswith("_at")}
     return told | {"createdAt": dispute["created_at"], "updatedAt": dispute["updated_at"]}
+
+
+def settlement_object(
+    number: int, rows: list[dict[str, Any]], status: str, domain: str
+) -> dict[str, Any]:
+    """A settlement (paystack.com/docs/api/settlement): success, processing, pending or failed."""
+    gross, fees = (sum(row[name] for row in rows) for name in ("amount", "fees"))
+    return {
+        "id": number, "domain": domain, "status": status, "currency": rows[0]["currency"] if rows else "NGN",
+        "integration": INTEGRATION, "total_amount": gross - fees, "effective_amount": gross - fees,
+        "total_fees": fees, "total_processed": gross, "deductions": None,
+        "settlement_date": f"{moment()[:10]}T00:00:00.000Z", "settled_by": None,
+        "createdAt": moment(), "updatedAt": moment(),
+    }  # fmt: skip

@@ -32,6 +32,7 @@ from tests.simulators.razorpay_objects import (
     refund_object,
 )
 from tests.simulators.razorpay_pages import SCRIPT, hosted_page, window
+from tests.simulators.razorpay_settlements import Settlements
 
 #: The demo's account.
 KEY_ID, KEY_SECRET, WEBHOOK_SECRET = "rzp_test_simulator", "shopTestKeySecret0001", "shop-webhook-secret-0001"  # fmt: skip
@@ -48,6 +49,7 @@ class Razorpay(Simulator):
         self.payments: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
+        self.settlements = Settlements()
         self.events: list[tuple[str, dict[str, Any]]] = []
         #: Where webhooks go: (address, secret).
         self.endpoints: list[tuple[str, str]] = []
@@ -114,6 +116,9 @@ class Razorpay(Simulator):
             ("GET", r"/v1/refunds", lambda r: _page(self.refunds, r)),
             ("GET", r"/v1/disputes", lambda r: _page(self.disputes, r)),
             ("GET", r"/v1/disputes/(\w+)", lambda r, i: _get(self.disputes, i)),
+            ("GET", r"/v1/settlements", lambda r: _page(self.settlements.made, r)),
+            ("GET", r"/v1/settlements/recon/combined", lambda r: _collection(self.settlements.on_day(r.args))),
+            ("GET", r"/v1/settlements/(\w+)", lambda r, i: _get(self.settlements.made, i)),
         ]  # fmt: skip
         for method, pattern, act in routes:
             found = re.fullmatch(pattern, request.path)
@@ -301,6 +306,10 @@ class Razorpay(Simulator):
         """Promised money that nobody took goes back by itself after days."""
         payment = self.payments[payment_id]
         payment.update(status="refunded", amount_refunded=payment["amount"], refund_status="full")
+
+    def settle(self, status: str = "processed") -> str:
+        """What is in the balance goes to the shop's bank. Returns the settlement's id."""
+        return self.settlements.settle(self, status)
 
     def expire(self, name: str) -> None:
         """A link's time is over."""

@@ -158,6 +158,18 @@ class SignsReturns(Protocol):
 
 
 @runtime_checkable
+class PaysOut(Protocol):
+    """A gateway that gathers what comes in and pays it out to the shop's bank by and by."""
+
+    def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The payments in payouts of that time: each CAPTURED, with its `payout_reference`.
+
+        `amount_minor` less `fee_minor` is what the payout brought for it, where both are told;
+        `occurred_at` is the payout's moment. A payout under way is none yet, one that came back no more.
+        """
+
+
+@runtime_checkable
 class BringsScript(Protocol):
     """A gateway whose page on this shop loads its script: that page's content policy lets it in."""
 

@@ -28,6 +28,7 @@ from shop.payments.gateways.flutterwave_calls import (
     ASK_SECONDS,
     WORKER_SECONDS,
     by_reference,
+    get,
     made_since,
     object_of,
     post,
@@ -43,6 +44,7 @@ from shop.payments.gateways.flutterwave_reading import (
     major_amount,
     moment_of,
     news_of,
+    paid_out_event,
     read_json,
     refund_event,
     transaction_event,
@@ -68,6 +70,8 @@ LONGEST_LINK = 120
 #: What a list must reach back beyond the day asked for: its rows are sorted by their making, and a
 #: transfer may arrive, a refund fail and a chargeback end long after that.
 OLDER_PAYMENTS, OLDER_REFUNDS, OLDER_CHARGEBACKS = (timedelta(days=days) for days in (3, 30, 120))
+#: A settlement may be made on a Friday and reach the bank after the weekend.
+OLDER_PAYOUTS = timedelta(days=4)
 
 
 class Flutterwave:
@@ -203,13 +207,7 @@ class Flutterwave:
         """
         rows = rows_of("/transactions", made_since(since - OLDER_PAYMENTS), WORKER_SECONDS)
         paid = sorted((row for row in rows if _is_paid(row)), key=_number)
-        events: dict[str | None, GatewayEvent] = {}
-        seconds = []
-        for event in (told(transaction_event, row) for row in paid):
-            if event.reference in events:
-                seconds.append(_second(event))
-            events.setdefault(event.reference, event)
-        return [*events.values(), *seconds]
+        return _with_seconds([told(transaction_event, row) for row in paid])
 
     def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
         """Refunds made since then, and older ones that failed meanwhile."""
@@ -228,6 +226,14 @@ class Flutterwave:
         rows = list(rows_of("/chargebacks", wish, WORKER_SECONDS))
         of = _transactions_of(rows, "transaction_id")
         return [told(_chargeback_reader(of[str(row["transaction_id"])]), row) for row in rows]
+
+    def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The transactions in settlements that are completed."""
+        made = rows_of("/settlements", made_since(since - OLDER_PAYOUTS), WORKER_SECONDS)
+        reached = [one for one in made if one.get("status") == "completed"]
+        rows = [(row, one) for one in reached for row in _rows_in(one)]
+        rows.sort(key=lambda pair: _number(pair[0]))
+        return _with_seconds([told(_paid_out_reader(one), row) for row, one in rows])
 
 
 # --- what is asked ---------------------------------------------------------------------------
@@ -389,6 +395,30 @@ def _transactions_of(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, 
             raise OutcomeUnknown(f"a list names transaction {key}, which is not there")
         found[key] = one
     return found
+
+
+def _rows_in(settlement: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is in a settlement, which only its own address tells; rows that name no payment are passed over."""
+    found = object_of(get(f"/settlements/{_number(settlement)}", WORKER_SECONDS))
+    rows = found.get("transactions")
+    rows = rows if isinstance(rows, list) else []
+    return [row for row in rows if isinstance(row, dict) and row.get("id") and row.get("tx_ref")]
+
+
+def _paid_out_reader(
+    settlement: Mapping[str, Any],
+) -> Callable[[Mapping[str, Any]], GatewayEvent]:
+    """Reads a transaction of that settlement."""
+    return lambda row: paid_out_event(row, settlement)
+
+
+def _with_seconds(events: Sequence[GatewayEvent]) -> list[GatewayEvent]:
+    """The first of each reference; what came in once more for it goes by another name."""
+    firsts: dict[str | None, GatewayEvent] = {}
+    for event in events:
+        firsts.setdefault(event.reference, event)
+    seconds = [_second(event) for event in events if firsts[event.reference] is not event]
+    return [*firsts.values(), *seconds]
 
 
 def _second(event: GatewayEvent) -> GatewayEvent:

@@ -158,8 +158,11 @@ def _fee(found: Mapping[str, Any], currency: str) -> int | None:
         fee = _decimal(found["app_fee"])
     else:
         return None
-    scaled = fee.scaleb(exponent(currency)).quantize(Decimal(1), ROUND_HALF_UP)
-    return max(0, int(scaled))
+    return max(0, _rounded(fee, currency))
+
+
+def _rounded(amount: Decimal, currency: str) -> int:
+    return int(amount.scaleb(exponent(currency)).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def failure_words(said: str) -> str:
@@ -171,6 +174,31 @@ def failure_words(said: str) -> str:
 def _code(said: str) -> str | None:
     """ "Insufficient Funds" as "insufficient_funds": there is no other code."""
     return re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")[:80] or None
+
+
+# --- settlements -----------------------------------------------------------------------------
+
+
+def paid_out_event(found: Mapping[str, Any], settlement: Mapping[str, Any]) -> GatewayEvent:
+    """A transaction in a settlement. What a row does not tell is not told here.
+
+    Whoever bears the fee, `settlement_amount` is `charged_amount` without it.
+    Source: developer.flutterwave.com/v3.0/reference, "List settlements" and "Retrieve a settlement".
+    """
+    currency = currency_of(found if found.get("currency") else settlement)
+    charged, left = found.get("charged_amount"), found.get("settlement_amount")
+    is_told = charged is not None and left is not None
+    return GatewayEvent(
+        EventKind.CAPTURED,
+        reference=str(found["tx_ref"]),
+        gateway_id=str(found["tx_ref"]),
+        amount_minor=_rounded(_decimal(charged), currency) if is_told else None,
+        currency=currency,
+        occurred_at=moment_of(settlement.get("processed_date") or settlement.get("created_at")),
+        fee_minor=_rounded(_decimal(charged) - _decimal(left), currency) if is_told else None,
+        payout_reference=str(settlement["id"]),
+        refs=_ids_of(int(found["id"]), found),
+    )
 
 
 # --- refunds and chargebacks -----------------------------------------------------------------

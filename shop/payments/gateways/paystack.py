@@ -23,7 +23,9 @@ from shop.payments.gateways.base import (
 )
 from shop.payments.gateways.paystack_reading import (
     dispute_event,
+    name_of,
     news_of,
+    paid_out_event,
     refund_event,
     refund_note,
     reversal_event,
@@ -45,6 +47,8 @@ PAGE_ROWS = 100
 #: What a list must reach back beyond the day asked for: its rows are sorted by their making, and
 #: a page may be paid, a refund fail and a dispute end long after that.
 OLDER_PAGES, OLDER_REFUNDS, OLDER_DISPUTES = (timedelta(days=days) for days in (3, 30, 120))
+#: A settlement may be made on a Friday and reach the bank after the weekend.
+OLDER_PAYOUTS = timedelta(days=4)
 
 
 class Paystack:
@@ -155,6 +159,12 @@ class Paystack:
         rows = _rows("/dispute", _made_since(since - OLDER_DISPUTES))
         return [_told(dispute_event, row) for row in rows]
 
+    def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The transactions in settlements that have reached the bank."""
+        wish = _made_since(since - OLDER_PAYOUTS) | {"status": "success"}
+        reached = [row for row in _rows("/settlement", wish) if row.get("status") == "success"]
+        return [event for settlement in reached for event in _paid_out(settlement)]
+
 
 # --- calls -----------------------------------------------------------------------------------
 
@@ -226,6 +236,13 @@ def _refunds_of(name: str, read_seconds: float) -> list[GatewayEvent]:
 def _disputes_of(name: str) -> list[GatewayEvent]:
     rows = _rows("/dispute", {"transaction": name}, ASK_SECONDS)
     return [_told(dispute_event, row) for row in rows]
+
+
+def _paid_out(settlement: dict[str, Any]) -> list[GatewayEvent]:
+    """What is in a settlement; a row that names no transaction is passed over."""
+    rows = _rows(f"/settlement/{name_of(settlement)}/transactions", {})
+    named = [row for row in rows if row.get("reference")]
+    return [_told(lambda row: paid_out_event(row, settlement), row) for row in named]
 
 
 def _rows(

@@ -90,8 +90,7 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     kind, name = _kind_of(found), name_of(found)
     refs = {"transaction": name}
     reference = str(found["reference"])
-    amount = subunits(found["amount"])
-    counted = min(amount, subunits(found.get("requested_amount") or amount))
+    amount, counted = _amounts_of(found)
     common: dict[str, Any] = {
         "reference": reference, "gateway_id": reference, "amount_minor": counted,
         "currency": currency_of(found), "refs": refs,
@@ -127,11 +126,36 @@ def _kind_of(found: Mapping[str, Any]) -> EventKind:
     return EventKind.TRY_FAILED if status in {"failed", "reversed"} else EventKind.PENDING
 
 
+def _amounts_of(found: Mapping[str, Any]) -> tuple[int, int]:
+    """What the customer paid, and what of it counts."""
+    amount = subunits(found["amount"])
+    return amount, min(amount, subunits(found.get("requested_amount") or amount))
+
+
 def _fee_of(found: Mapping[str, Any], borne_by_customer: int) -> int | None:
     """What Paystack keeps of the shop's money."""
     if found.get("fees") is None:
         return None
     return max(0, subunits(found["fees"]) - borne_by_customer)
+
+
+def paid_out_event(found: Mapping[str, Any], settlement: Mapping[str, Any]) -> GatewayEvent:
+    """A transaction in a settlement. What a row does not tell is not told here.
+
+    Source: paystack.com/docs/api/settlement, "List Settlements" and "List Settlement Transactions".
+    """
+    reference = str(found["reference"])
+    amount, counted = _amounts_of(found) if found.get("amount") else (0, None)
+    return GatewayEvent(
+        EventKind.CAPTURED,
+        reference=reference,
+        gateway_id=reference,
+        amount_minor=counted,
+        currency=found.get("currency") or settlement.get("currency"),
+        occurred_at=moment_of(settlement.get("settlement_date") or settlement.get("createdAt")),
+        fee_minor=None if counted is None else _fee_of(found, amount - counted),
+        payout_reference=name_of(settlement),
+    )
 
 
 def failure_of(said: str) -> tuple[str, str]:

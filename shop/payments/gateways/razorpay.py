@@ -1,7 +1,7 @@
 """Razorpay: payment links on its own page; or, by a setting, orders with its script on a page of ours.
 
 Sections are those of Razorpay's reference: payment links 9, orders 2.1, capture 2.5, refunds 2.6,
-disputes 2.7, webhooks 3. Razorpay's package is not used: its errors lose the HTTP status.
+disputes 2.7, webhooks 3; settlements have a page of their own. Razorpay's package is not used: its errors lose the HTTP status.
 """
 
 import hashlib
@@ -23,11 +23,20 @@ from shop.payments.gateways.base import (
     RefundRequest,
     Webhook,
 )
-from shop.payments.gateways.razorpay_calls import ask, base, charged, made_since, rows_of, told
+from shop.payments.gateways.razorpay_calls import (
+    ask,
+    base,
+    charged,
+    made_since,
+    rows_of,
+    settled_on,
+    told,
+)
 from shop.payments.gateways.razorpay_reading import (
     MIN_INR,
     captured_event,
     captured_of,
+    days_of,
     dispute_event,
     event_id_of,
     is_countable,
@@ -35,6 +44,7 @@ from shop.payments.gateways.razorpay_reading import (
     moment_of,
     news_of,
     notes_of,
+    paid_out_event,
     payment_event,
     refund_event,
     was_captured,
@@ -54,6 +64,8 @@ LINK_OUTLIVES = timedelta(minutes=15)
 #: What a list must reach back beyond the day asked for: its rows are found by their making, and
 #: banks confirm up to 5 days later, refunds fail and disputes end long after that.
 OLDER_PAYMENTS, OLDER_REFUNDS, OLDER_DISPUTES = (timedelta(days=days) for days in (5, 30, 120))
+#: A settlement may be made on a Friday and reach the bank after the weekend.
+OLDER_PAYOUTS = timedelta(days=4)
 
 
 class Razorpay:
@@ -194,6 +206,11 @@ class Razorpay:
         first = int((since - OLDER_DISPUTES).timestamp())
         rows = rows_of("disputes", WORKER_SECONDS)
         return told(lambda: [dispute_event(row) for row in rows if row["created_at"] >= first])
+
+    def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
+        """The payments in settlements that have reached the bank."""
+        rows = rows_of("settlements", WORKER_SECONDS, made_since(since - OLDER_PAYOUTS))
+        return told(lambda: _paid_out([row for row in rows if row["status"] == "processed"]))
 
     def is_return_genuine(self, attempt: AttemptRef, brought: Mapping[str, str]) -> bool | None:
         """What the browser brings after paying is signed with the key's secret (2.3, 9). No proof of money."""
@@ -396,6 +413,14 @@ def _after(payment_id: str) -> list[GatewayEvent]:
         *(refund_event(refund) for refund in _refunds_of(payment_id, ASK_SECONDS)),
         *(dispute_event(dispute) for dispute in disputes),
     ]
+
+
+def _paid_out(settlements: Sequence[Mapping[str, Any]]) -> list[GatewayEvent]:
+    """A settlement does not say what is in it: the days do on which there was one."""
+    reached = {one["id"] for one in settlements}
+    rows = [row for day in days_of(settlements) for row in settled_on(day, WORKER_SECONDS)]
+    payments = {row["entity_id"]: row for row in rows if row.get("type") == "payment"}
+    return [paid_out_event(row) for row in payments.values() if row.get("settlement_id") in reached]
 
 
 def _refunds_of(payment_id: str, read_seconds: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from shop.clock import utcnow
@@ -46,6 +46,24 @@ def _paged(path: str, read_seconds: int, window: Mapping[str, int]) -> list[dict
         known = len(rows)
         rows |= {row["id"]: row for row in page}
         if len(page) < PAGE_ROWS or len(rows) == known:
+            return list(rows.values())
+
+
+def settled_on(day: date, read_seconds: int) -> list[dict[str, Any]]:
+    """What was settled on that day: payments, refunds, transfers and adjustments.
+
+    Nobody documents how many rows come at once, so it is asked until none is new.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    while True:
+        params = {
+            "year": f"{day:%Y}", "month": f"{day:%m}", "day": f"{day:%d}",
+            "count": PAGE_ROWS, "skip": len(rows),
+        }  # fmt: skip
+        page = ask("GET", "settlements/recon/combined", read_seconds, params=params)["items"]
+        known = len(rows)
+        rows |= {row["entity_id"]: row for row in page}
+        if len(rows) == known:
             return list(rows.values())
 
 

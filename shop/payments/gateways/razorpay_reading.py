@@ -5,7 +5,7 @@ Razorpay counts as the shop does, in minor units. `notes` is an object, or `[]` 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 from shop.money import exponent
@@ -15,6 +15,7 @@ THREE_DECIMAL = frozenset(["BHD", "KWD", "OMR"])
 """Charged with three decimals, the last of which must be 0."""
 ZERO_DECIMAL = frozenset(["JPY"])
 MIN_INR = 100
+INDIA = timezone(timedelta(hours=5, minutes=30))
 
 REFUND_KINDS = {
     "pending": EventKind.REFUND_PENDING,
@@ -186,6 +187,33 @@ def link_event(
         payer_email=paid.payer_email if paid else None,
         payer_phone=paid.payer_phone if paid else None,
         refs=refs,
+    )
+
+
+# --- settlements -----------------------------------------------------------------------------
+
+
+def days_of(settlements: Sequence[Mapping[str, Any]]) -> list[date]:
+    """The days on which these were made; whether Razorpay's day is India's or UTC's nobody says."""
+    moments = [datetime.fromtimestamp(one["created_at"], UTC) for one in settlements]
+    return sorted({one.astimezone(zone).date() for one in moments for zone in (UTC, INDIA)})
+
+
+def paid_out_event(row: Mapping[str, Any]) -> GatewayEvent:
+    """A payment in a settlement, by its line in "Settlement Recon": `credit` is `amount` less `fee`.
+
+    Source: razorpay.com/docs/api/settlements/fetch-recon. What a line does not tell is not told here.
+    """
+    currency = str(row.get("currency") or "").upper()
+    return GatewayEvent(
+        EventKind.CAPTURED,
+        reference=notes_of(row).get("reference") or row.get("order_receipt") or None,
+        amount_minor=row.get("amount"),
+        currency=currency or None,
+        occurred_at=moment_of(row.get("settled_at")),
+        fee_minor=row.get("fee") if currency == "INR" else None,
+        payout_reference=row["settlement_id"],
+        refs=named({"order": row.get("order_id"), "payment": row["entity_id"]}),
     )
 
 

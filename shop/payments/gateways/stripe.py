@@ -182,14 +182,13 @@ class StripeCheckout:
             raise ValueError("not an event of Stripe") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
-        """Sessions that were paid, also those made some days before; and what payouts were made of."""
+        """Sessions that were paid, also those made some days before."""
         wish = _made_since(since - OLDER_SESSIONS) | {
             "status": "complete", "expand": [f"data.{WITH_FEE}"],
         }  # fmt: skip
         rows = _rows(lambda: _client(WORKER_SECONDS).v1.checkout.sessions.list(wish))
         events = [_told(session_event, session) for session in rows]
-        paid = [event for event in events if event.kind == EventKind.CAPTURED]
-        return paid + _paid_out(since)
+        return [event for event in events if event.kind == EventKind.CAPTURED]
 
     def list_refunds(self, since: datetime) -> Sequence[GatewayEvent]:
         """Refunds as they stand now, also older ones: they may fail later."""
@@ -200,6 +199,17 @@ class StripeCheckout:
         """Disputes as they stand now, also older ones: they take months."""
         rows = _disputes(_made_since(since - OLDER_DISPUTES), WORKER_SECONDS)
         return [_told(dispute_event, dispute) for dispute in rows]
+
+    def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
+        """Our charges in payouts that Stripe made by itself: of others it does not say what is in them."""
+        payouts = _rows(lambda: _client(WORKER_SECONDS).v1.payouts.list(_made_since(since)))
+        return [
+            event
+            for payout in payouts
+            if payout["automatic"] and payout["status"] not in {"failed", "canceled"}
+            for event in _charges_in(payout)
+            if event.reference
+        ]
 
     def _session_id(self, attempt: AttemptRef) -> str:
         """The session's id. Where the answer to the opening was lost, the same key gives it."""
@@ -305,25 +315,16 @@ def _session(name: str) -> dict[str, Any]:
     return _object(lambda: _client(ASK_SECONDS).v1.checkout.sessions.retrieve(name, more))
 
 
-def _paid_out(since: datetime) -> list[GatewayEvent]:
-    """Our charges in payouts that Stripe made by itself: of others it does not say what is in them."""
-    payouts = _rows(lambda: _client(WORKER_SECONDS).v1.payouts.list(_made_since(since)))
-    return [
-        event
-        for payout in payouts
-        if payout["automatic"] and payout["status"] not in {"failed", "canceled"}
-        for event in _charges_in(payout["id"])
-        if event.reference
-    ]
-
-
-def _charges_in(payout_id: str) -> list[GatewayEvent]:
+def _charges_in(payout: dict[str, Any]) -> list[GatewayEvent]:
     """A payout holds refunds, fees and itself too: what came in has a charge as its source."""
-    wish: Any = {"payout": payout_id, "expand": ["data.source"], "limit": PAGE_ROWS}
+    wish: Any = {"payout": payout["id"], "expand": ["data.source"], "limit": PAGE_ROWS}
     rows = _rows(lambda: _client(WORKER_SECONDS).v1.balance_transactions.list(wish))
-    sources = [row["source"] for row in rows if isinstance(row["source"], dict)]
-    charges = [one for one in sources if one.get("object") == "charge"]
-    return [_told(lambda charge: paid_out_event(charge, payout_id), one) for one in charges]
+    charges = [
+        row
+        for row in rows
+        if isinstance(row["source"], dict) and row["source"].get("object") == "charge"
+    ]
+    return [_told(lambda row: paid_out_event(row, payout), one) for one in charges]
 
 
 def _refunds(wish: Any, read_seconds: int) -> list[dict[str, Any]]:

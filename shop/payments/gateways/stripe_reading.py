@@ -181,15 +181,18 @@ def dispute_event(dispute: dict[str, Any]) -> GatewayEvent:
     )
 
 
-def paid_out_event(charge: dict[str, Any], payout_id: str) -> GatewayEvent:
-    """A charge that left the balance by this payout."""
+def paid_out_event(booked: dict[str, Any], payout: Mapping[str, Any]) -> GatewayEvent:
+    """A charge that left the balance by this payout; `booked` is its balance transaction, with it inside."""
+    charge = booked["source"]
     currency = charge["currency"].upper()
     return GatewayEvent(
         EventKind.CAPTURED,
         reference=(charge.get("metadata") or {}).get("reference"),
         amount_minor=our_amount(charge["amount"], currency),
         currency=currency,
-        payout_reference=payout_id,
+        occurred_at=moment_of(payout.get("created")),
+        fee_minor=_fee({"balance_transaction": booked}, currency),
+        payout_reference=payout["id"],
         refs=_named(
             {"payment_intent": id_of(charge.get("payment_intent")), "charge": charge["id"]}
         ),
