@@ -4,6 +4,7 @@ With REDIS_URL the children are RQ workers, else they drain the job table by the
 that dies is replaced, and its replacement first gives back what it held.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -83,10 +84,14 @@ class Parent:
 def main() -> int:
     """Parent or child, as the arguments say."""
     if sys.argv[1:2] == [CHILD]:
+        gc.disable()  # As in wsgi.py.
         from shop import create_app
         from shop.jobs.working import work
 
-        work(create_app(statement_seconds=60), worker=sys.argv[2], dead=sys.argv[3])
+        app = create_app(statement_seconds=60)
+        gc.freeze()
+        gc.enable()
+        work(app, worker=sys.argv[2], dead=sys.argv[3])
         return 0
     from shop.config import ConfigurationError, read_settings
 

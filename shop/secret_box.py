@@ -2,13 +2,22 @@
 
 import base64
 import hashlib
-
-from cryptography.fernet import Fernet, MultiFernet
+from typing import TYPE_CHECKING
 
 from shop.config import settings
 
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
-def _box() -> MultiFernet:
+
+class Unreadable(Exception):
+    """That was sealed by no key of ours, or altered since."""
+
+
+def _box() -> "MultiFernet":
+    # Six megabytes, which a process that opens no box need not carry.
+    from cryptography.fernet import Fernet, MultiFernet
+
     keys = settings().encryption_keys or (_derived(settings().secret_key),)
     return MultiFernet([Fernet(key) for key in keys])
 
@@ -24,8 +33,13 @@ def seal(plain: str) -> str:
 
 
 def unseal(sealed: str) -> str:
-    """Decrypt with any key in force. Raises cryptography.fernet.InvalidToken."""
-    return _box().decrypt(sealed.encode()).decode()
+    """Decrypt with any key in force. Raises Unreadable."""
+    from cryptography.fernet import InvalidToken
+
+    try:
+        return _box().decrypt(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise Unreadable from error
 
 
 def derived_secret(purpose: str) -> str:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from email_validator import EmailNotValidError, validate_email
-
+from shop.accounts import emails
 from shop.accounts.forms import country_choices, tidy
 
 Form = Mapping[str, str]
@@ -228,11 +227,8 @@ def read_email(form: Form) -> tuple[str, str]:
     typed = tidy(form.get("email", ""))
     if not typed:
         return "", "Enter your email"
-    try:
-        found = validate_email(typed, check_deliverability=False).normalized
-    except EmailNotValidError:
-        return typed, "Enter an email like name@example.com"
-    if len(found) > 254:
+    found = emails.normalized(typed)
+    if found is None or len(found) > 254:
         return typed, "Enter an email like name@example.com"
     return found, ""
 

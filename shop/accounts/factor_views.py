@@ -3,7 +3,6 @@
 import hashlib
 from datetime import timedelta
 
-from cryptography.fernet import InvalidToken
 from flask import Blueprint, Response, flash, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
@@ -19,7 +18,7 @@ from shop.database import end_reading, transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.pages import leave_for, page, safe_next
-from shop.secret_box import seal, unseal
+from shop.secret_box import Unreadable, seal, unseal
 
 bp = Blueprint("account_factor", __name__, url_prefix="/account")
 
@@ -147,7 +146,7 @@ def _sent_secret() -> str | None:
     """The secret of the page that was sent back, if it was shown to this person."""
     try:
         user_id, _, secret = unseal(request.form.get("sealed", "")).partition(":")
-    except InvalidToken:
+    except Unreadable:
         return None
     return secret if user_id == str(current_user.id) else None
 

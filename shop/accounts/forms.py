@@ -5,12 +5,12 @@ from functools import cache
 from typing import Any
 
 from babel import Locale
-from email_validator import EmailNotValidError, validate_email
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, ValidationError
 
+from shop.accounts import emails
 from shop.accounts.models import AddressKind
 
 PHONE = re.compile(r"\+?[0-9][0-9 ()\-]{5,18}")
@@ -31,11 +31,10 @@ def tidy(value: str | None) -> str:
 
 def email_address(_form: FlaskForm, field: StringField) -> None:
     """An address of the form that mail can reach, folded. Names of the demo need not exist."""
-    try:
-        found = validate_email(field.data or "", check_deliverability=False)
-    except EmailNotValidError as error:
-        raise ValidationError("Enter an email address such as name@example.com.") from error
-    field.data = found.normalized.casefold()
+    found = emails.normalized(field.data or "")
+    if found is None:
+        raise ValidationError("Enter an email address such as name@example.com.")
+    field.data = found.casefold()
     if len(field.data) > 254:
         raise ValidationError("Use at most 254 characters.")
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import aliased
 
-from shop.accounts import passwords, signing_in
+from shop.accounts import emails, passwords, signing_in
 from shop.accounts.models import Address, MailedLink, RecoveryCode, Role, SignIn, User
 from shop.audit import recording
 from shop.clock import utcnow
@@ -40,10 +39,10 @@ def register(email: str, name: str, password_hash: str) -> int | None:
 
 def create_owner(email: str, password: str) -> User:
     """A new owner of the shop, made from the command line. Raises Refused in words, and EmailTaken."""
-    try:
-        account = validate_email(email.strip(), check_deliverability=False).normalized.casefold()
-    except EmailNotValidError as error:
-        raise Refused("Enter an email address such as name@example.com.") from error
+    found = emails.normalized(email.strip())
+    if found is None:
+        raise Refused("Enter an email address such as name@example.com.")
+    account = found.casefold()
     wrong = passwords.fault(password, account, is_staff=True)
     if wrong:
         raise Refused(wrong)

@@ -5,10 +5,8 @@ Nothing here commits.
 
 import base64
 import secrets
+from typing import TYPE_CHECKING
 
-import segno
-from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import delete, func, select, update
 
 from shop.accounts import passwords, signing_in
@@ -19,6 +17,9 @@ from shop.config import settings
 from shop.database import end_reading
 from shop.extensions import db
 from shop.secret_box import seal, unseal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 STEP_SECONDS, DIGITS = 30, 6
 """What every authenticator app takes without being told (RFC 6238, with SHA-1)."""
@@ -32,7 +33,11 @@ def new_secret() -> str:
     return base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def _totp(secret: str) -> TOTP:
+def _totp(secret: str) -> "TOTP":
+    # Only the staff's sign-in needs these, and they are large: as in secret_box.
+    from cryptography.hazmat.primitives.hashes import SHA1
+    from cryptography.hazmat.primitives.twofactor.totp import TOTP
+
     return TOTP(base64.b32decode(secret), DIGITS, SHA1(), STEP_SECONDS)  # noqa: S303  (HMAC, as RFC 6238 has it)
 
 
@@ -43,6 +48,8 @@ def app_address(secret: str, email: str) -> str:
 
 def picture(secret: str, email: str) -> str:
     """The same as a QR code: a data address of an SVG, dark on white whatever the page's colours."""
+    import segno  # Only these pages draw codes.
+
     code = segno.make(app_address(secret, email), error="m", micro=False)
     return str(code.svg_data_uri(scale=5, border=4, light="#fff", dark="#000"))
 

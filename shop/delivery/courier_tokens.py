@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from cryptography.fernet import InvalidToken
 from sqlalchemy import or_, select, update
 
 from shop.clock import in_future, utcnow
@@ -24,7 +23,7 @@ from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.providers import ProviderError, ProviderRefused, TryLater
-from shop.secret_box import derived_secret, seal, unseal
+from shop.secret_box import Unreadable, derived_secret, seal, unseal
 
 log = structlog.get_logger()
 
@@ -149,7 +148,7 @@ def _plain(sealed: str) -> str:
     """The token; none when it was sealed by a key that is gone."""
     try:
         return unseal(sealed) if sealed else ""
-    except InvalidToken:
+    except Unreadable:
         return ""
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import css_inline
 from flask import current_app
 
 from shop.config import ROOT, settings
@@ -17,6 +16,9 @@ from shop.messaging.sms_text import sendable
 from shop.messaging.subjects import Subject
 from shop.messaging.whatsapp_templates import WHATSAPP
 from shop.messaging.wordings import BLANKS, PARTS, Wording, filled_in
+
+if TYPE_CHECKING:
+    import css_inline
 
 UNKNOWN = "-"
 """What stands for a parameter without a value: WhatsApp takes no empty one."""
@@ -164,8 +166,10 @@ def _laid_out(
 
 
 @cache
-def _inliner() -> css_inline.CSSInliner:
+def _inliner() -> "css_inline.CSSInliner":
     """Puts mail.css into style attributes: mail programs drop style elements."""
+    import css_inline  # Who makes no mail, a web process mostly, does without it.
+
     css = Path(ROOT / "templates/messages/mail.css").read_text(encoding="utf-8")
     return css_inline.CSSInliner(extra_css=css, load_remote_stylesheets=False)
 

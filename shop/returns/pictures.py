@@ -9,11 +9,13 @@ import struct
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-
-from PIL import ExifTags, Image, UnidentifiedImageError
+from typing import TYPE_CHECKING
 
 from shop.config import settings
 from shop.errors import NotFound, Refused
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FOLDER = "returns"
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -23,12 +25,12 @@ MAX_PIXELS = 40_000_000
 SIDE = 2000
 """The longest side of what is kept, in pixels."""
 
+ORIENTATION = 0x0112
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
+    6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
 }  # fmt: skip
-"""How a picture is turned upright, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
+"""How a picture is turned upright, in Pillow's words, by its EXIF orientation (EXIF 2.32, tag 0x0112)."""
 
 
 class NoPicture(Refused):
@@ -37,6 +39,8 @@ class NoPicture(Refused):
 
 def made_anew(body: bytes) -> bytes:
     """The picture as a JPEG of ours. Raises NoPicture in words for who sent it."""
+    from PIL import Image, UnidentifiedImageError  # Large, and pictures are seldom sent.
+
     if len(body) > MAX_BYTES:
         raise NoPicture("A picture may have 5 MB at most. Choose smaller ones.")
     try:
@@ -56,16 +60,18 @@ def made_anew(body: bytes) -> bytes:
     return out.getvalue()
 
 
-def _turned(found: Image.Image) -> Image.Image:
+def _turned(found: "Image.Image") -> "Image.Image":
     """The picture as its camera was held. Where what is written beside it is odd, as it is.
 
     Only the turn is read: Pillow's own way writes the rest again, and fails at what it cannot write.
     """
+    from PIL import Image
+
     try:
-        turn = TURNS.get(found.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = TURNS.get(found.getexif().get(ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
         return found
-    return found if turn is None else found.transpose(turn)
+    return found if turn is None else found.transpose(Image.Transpose[turn])
 
 
 def keep(body: bytes) -> str:

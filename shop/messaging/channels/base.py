@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from uuid import uuid4
 
-import phonenumbers
 import structlog
 
 from shop.config import settings
 from shop.providers import ProviderRefused
+
+if TYPE_CHECKING:
+    import phonenumbers
 
 log = structlog.get_logger()
 
@@ -176,8 +178,10 @@ def is_dry_run() -> bool:
     return settings().messages_dry_run
 
 
-def number_of(recipient: str) -> phonenumbers.PhoneNumber:
+def number_of(recipient: str) -> "phonenumbers.PhoneNumber":
     """The recipient's telephone number. Raises Unreachable where it cannot be one."""
+    import phonenumbers  # Its tables are large, and most requests never ask for them.
+
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", recipient):
         raise Unreachable("not a telephone number with + and country code")
     try:
@@ -188,6 +192,8 @@ def number_of(recipient: str) -> phonenumbers.PhoneNumber:
 
 def digits_of(recipient: str) -> str:
     """919876543210: country code and number without a plus. Raises Unreachable."""
+    import phonenumbers
+
     number = number_of(recipient)
     return f"{number.country_code}{phonenumbers.national_significant_number(number)}"
 
