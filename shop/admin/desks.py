@@ -8,9 +8,10 @@ from sqlalchemy.exc import IntegrityError
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, desks_lists, step_up
+from shop.admin.desk_pages import turned
 from shop.admin.desks_lists import DESKS
 from shop.admin.refund_form import check_limit
-from shop.admin.rendering import done, names_of, screen, shown_again
+from shop.admin.rendering import done, names_of, newest, screen, shown_again
 from shop.admin.transfer_form import CHANGED, read_amount
 from shop.config import settings
 from shop.database import is_passing, transaction
@@ -61,23 +62,24 @@ def show_desk(*, problem: str = "", status: int = 200, **_others: Any) -> Respon
 
 def _rows_of(desk: str) -> dict[str, Any]:
     """What the desk's part of the page draws; the other desks are not read."""
-    if desk in {"unmatched", "currency"}:
-        is_currency = desk == "currency"
-        lines = desks_lists.lines(of_other_currency=is_currency)
-        return {
-            "lines": lines, "meant": matching.suggestions(lines),
-            "unknown": [] if is_currency else desks_lists.unknown(),
-            "mismatched": desks_lists.mismatched() if is_currency else [],
-        }  # fmt: skip
-    lists: dict[str, Any] = {
-        "late": desks_lists.late, "short": desks_lists.short, "over": desks_lists.over,
-        "refunds": desks_lists.refunds,
+    drawn = turned(desks_lists.PARTS[desk]())
+    lines = drawn.rows("lines")
+    return {
+        "lines": lines, "meant": matching.suggestions(lines), "unknown": drawn.rows("unknown"),
+        "mismatched": drawn.rows("mismatched"),
+        "rows": drawn.rows(desk),
+        "shown": len(drawn.shown), "here": drawn.here,
+        "older": drawn.older("admin.desks", {"desk": desk}),
+        "newer": drawn.newer("admin.desks", {"desk": desk}),
     }  # fmt: skip
-    return {"rows": lists[desk]()}
 
 
 def _back(desk: str) -> str:
-    return url_for("admin.desks", desk=desk)
+    """The page of the desk on which the button was pressed."""
+    place: dict[str, Any] = {
+        name: request.form[name] for name in ("after", "before") if name in request.form
+    }
+    return url_for("admin.desks", desk=desk, **place)
 
 
 def _line_desk() -> str:
@@ -185,14 +187,15 @@ def statements() -> ResponseReturnValue:
 
 def show_statements(*, problem: str = "", status: int = 200, **_others: Any) -> Response:
     """The page; `problem` says why a file was not taken."""
-    rows = desks_lists.statements()
+    listed = newest(db.select(BankStatement), BankStatement)
     return screen(
         "admin/desks_statements.html",
         status,
         section="admin.desks",
-        rows=rows,
-        states=desks_lists.states_of([row.id for row in rows]),
-        names=names_of(row.actor for row in rows),
+        rows=listed.rows,
+        older=listed.older("admin.statements", {}),
+        states=desks_lists.states_of([row.id for row in listed.rows]),
+        names=names_of(row.actor for row in listed.rows),
         ignored=desks_lists.ignored(),
         most_kb=MOST_BYTES // 1024,
         problem=problem,

@@ -1,11 +1,13 @@
 """What waits on the money desks: each a list with a count, a deadline and a default (domain.md)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import and_, func, select
 
+from shop.admin.desk_pages import Part, moment_at
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
 from shop.orders.models import Order, OrderStatus, PaymentStatus
@@ -13,10 +15,7 @@ from shop.payments.excess import overpaid
 from shop.payments.models import Payment, PaymentEvent, Refund, RefundStatus
 from shop.payments.refunds import BY_HAND
 from shop.payments.statements.matching import OTHER_CURRENCY
-from shop.payments.statements.models import BankStatement, BankStatementLine, LineState
-
-ROWS = 50
-"""The longest waiting of a desk; who has decided these sees the next."""
+from shop.payments.statements.models import BankStatementLine, LineState
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ _SHORT = and_(
     Order.attention.is_not(None),
     Order.late_money_due_at.is_(None),
     Order.payment_status == PaymentStatus.PARTIALLY_PAID,
+    # Its money goes back anyhow.
+    Order.status != OrderStatus.CANCELLED,
 )
 _BY_HAND = and_(
     Refund.status.in_([RefundStatus.REQUESTED, RefundStatus.SENT]), Payment.gateway.in_(BY_HAND)
@@ -109,30 +110,41 @@ def _mismatched() -> Any:
     )  # fmt: skip
 
 
-def late() -> Sequence[Order]:
-    """The nearest deadline first."""
-    found = select(Order).where(Order.late_money_due_at.is_not(None))
-    return db.session.scalars(found.order_by(Order.late_money_due_at).limit(ROWS)).all()
+def _id_of(row: Any) -> tuple[int]:
+    return (row.id,)
 
 
-def lines(*, of_other_currency: bool) -> Sequence[BankStatementLine]:
+def late() -> Part:
+    """Orders whose late money goes back by itself: the nearest deadline first."""
+    return Part(
+        "late",
+        select(Order).where(Order.late_money_due_at.is_not(None)),
+        by=(Order.late_money_due_at, Order.id),
+        of=lambda order: (order.late_money_due_at, order.id),
+        read=(moment_at, int),
+    )
+
+
+def lines(*, of_other_currency: bool) -> Part:
     """Statement lines that wait, the oldest first."""
-    found = select(_LINE).where(_OTHER_CURRENCY if of_other_currency else _UNMATCHED)
-    return db.session.scalars(found.order_by(_LINE.booked_on, _LINE.id).limit(ROWS)).all()
+    return Part(
+        "lines",
+        select(_LINE).where(_OTHER_CURRENCY if of_other_currency else _UNMATCHED),
+        by=(_LINE.booked_on, _LINE.id),
+        of=lambda line: (line.booked_on, line.id),
+        read=(date.fromordinal, int),
+    )
 
 
-def unknown() -> Sequence[Incident]:
-    """Payments at a gateway that name no order of ours."""
-    return db.session.scalars(
-        select(Incident).where(_UNKNOWN).order_by(Incident.id).limit(ROWS)
-    ).all()
+def unknown() -> Part:
+    """Incidents: payments at a gateway that name no order of ours."""
+    return Part("unknown", select(Incident).where(_UNKNOWN), by=(Incident.id,), of=_id_of)
 
 
-def mismatched() -> Sequence[Order]:
+def mismatched() -> Part:
     """Orders for which a gateway told of another currency."""
-    return db.session.scalars(
-        select(Order).where(Order.id.in_(_mismatched())).order_by(Order.id).limit(ROWS)
-    ).all()
+    found = select(Order).where(Order.id.in_(_mismatched()))
+    return Part("mismatched", found, by=(Order.id,), of=_id_of)
 
 
 @dataclass(frozen=True)
@@ -153,51 +165,57 @@ class Short:
         return self.order.expires_at if self.order.is_unpaid else None
 
 
-def short() -> list[Short]:
+def short() -> Part:
     """Orders with too little money, the oldest first."""
     kept = func.sum(Payment.captured_minor - Payment.refund_held_minor)
-    rows = db.session.execute(
+    found = (
         select(Order, kept)
         .join(Payment, Payment.order_id == Order.id)
         .where(_SHORT)
         .group_by(Order.id)
-        .order_by(Order.id)
-        .limit(ROWS)
     )
-    return [
-        Short(order, int(came)) for order, came in rows if order.status != OrderStatus.CANCELLED
-    ]
-
-
-def over() -> list[tuple[Order, int]]:
-    """Orders with too much money, and how much, the oldest first."""
-    found = overpaid().subquery()
-    rows = db.session.execute(
-        select(Order, found.c.excess_minor)
-        .join(found, found.c.id == Order.id)
-        .order_by(Order.id)
-        .limit(ROWS)
+    return Part(
+        "short",
+        found,
+        by=(Order.id,),
+        of=lambda one: (one.order.id,),
+        shape=lambda row: Short(row[0], int(row[1])),
     )
-    return [(order, int(excess)) for order, excess in rows]
 
 
-def refunds() -> Sequence[Any]:
+def over() -> Part:
+    """(order, its excess in minor units) for each with too much money, the oldest first."""
+    much = overpaid().subquery()
+    found = select(Order, much.c.excess_minor).join(much, much.c.id == Order.id)
+    return Part(
+        "over",
+        found,
+        by=(Order.id,),
+        of=lambda row: (row[0].id,),
+        shape=lambda row: (row[0], int(row[1])),
+    )
+
+
+def refunds() -> Part:
     """(refund, payment, order) for each that a person must send, the oldest first."""
-    return db.session.execute(
+    found = (
         select(Refund, Payment, Order)
         .join(Payment, Payment.id == Refund.payment_id)
         .join(Order, Order.id == Refund.order_id)
         .where(_BY_HAND)
-        .order_by(Refund.id)
-        .limit(ROWS)
-    ).all()
+    )
+    return Part("refunds", found, by=(Refund.id,), of=lambda row: (row[0].id,), shape=tuple)
 
 
-def statements() -> Sequence[BankStatement]:
-    """The files brought last."""
-    return db.session.scalars(
-        select(BankStatement).order_by(BankStatement.id.desc()).limit(ROWS)
-    ).all()
+PARTS: dict[str, Callable[[], Sequence[Part]]] = {
+    "late": lambda: [late()],
+    "unmatched": lambda: [lines(of_other_currency=False), unknown()],
+    "short": lambda: [short()],
+    "over": lambda: [over()],
+    "currency": lambda: [lines(of_other_currency=True), mismatched()],
+    "refunds": lambda: [refunds()],
+}
+"""What each desk draws."""
 
 
 def states_of(statement_ids: Sequence[int]) -> dict[int, dict[str, int]]:

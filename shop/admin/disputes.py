@@ -1,26 +1,27 @@
 """The disputes desk: what to answer and until when, the evidence as one file, and marking it as sent."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import joinedload
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, evidence
-from shop.admin.rendering import Page, done, names_of, needs_answer, newest, screen, shown_again
+from shop.admin.desk_pages import FAR, Part, moment_at, turned
+from shop.admin.rendering import done, names_of, needs_answer, newest, screen, shown_again
 from shop.audit import recording as audit
 from shop.clock import local, utcnow
-from shop.database import end_reading, transaction
+from shop.database import UtcDateTime, end_reading, transaction
 from shop.extensions import db
 from shop.payments import disputes as rules
 from shop.payments.desk_jobs import EVIDENCE_HOURS
 from shop.payments.models import Dispute, DisputeStatus, Payment
 
 SHOWS = {"open": "To answer", "sent": "Answered", "closed": "Closed"}
-OPEN_ROWS = 100
 OUTCOMES = {DisputeStatus.WON: ("Won", "ok"), DisputeStatus.LOST: ("Lost", "danger")}
 
 
@@ -35,7 +36,7 @@ def show_disputes(*, problem: str = "", status: int = 200, **_others: Any) -> Re
     """One of the lists; `problem` is what was refused just now."""
     wanted = request.values.get("show", "")
     show = wanted if wanted in SHOWS else "open"
-    listed = _listed(show)
+    rows, older, newer = _listed(show)
     return screen(
         "admin/disputes.html",
         status,
@@ -44,27 +45,34 @@ def show_disputes(*, problem: str = "", status: int = 200, **_others: Any) -> Re
         shows=SHOWS,
         show=show,
         counts=_counts(),
-        rows=listed.rows,
-        older=listed.older("admin.disputes", {"show": show}),
-        names=names_of(row.evidence_sent_by or "" for row in listed.rows),
+        rows=rows,
+        older=older,
+        newer=newer,
+        names=names_of(row.evidence_sent_by or "" for row in rows),
         outcomes=OUTCOMES,
         left=time_left,
         hours=EVIDENCE_HOURS,
     )
 
 
-def _listed(show: str) -> Page:
-    """The disputes of a list with their payments and orders: one statement."""
+def _listed(show: str) -> tuple[Sequence[Any], str | None, str | None]:
+    """The disputes of a list with their payments and orders: one statement. And the pages beside."""
+    endpoint, same = "admin.disputes", {"show": show}
     found = select(Dispute).options(joinedload(Dispute.payment).joinedload(Payment.order))
     if show == "closed":
-        return newest(found.where(Dispute.status != DisputeStatus.OPEN), Dispute)
+        page = newest(found.where(Dispute.status != DisputeStatus.OPEN), Dispute)
+        return page.rows, page.older(endpoint, same), None
     is_sent = (Dispute.status == DisputeStatus.OPEN) & Dispute.evidence_sent_at.is_not(None)
-    found = found.where(is_sent if show == "sent" else needs_answer())
-    # Without a date nobody knows how urgent it is: these stand at the end, on both databases.
-    found = found.order_by(
-        Dispute.evidence_due_at.is_(None), Dispute.evidence_due_at, Dispute.id
-    ).limit(OPEN_ROWS)
-    return Page(db.session.scalars(found).all(), None)
+    part = Part(
+        show,
+        found.where(is_sent if show == "sent" else needs_answer()),
+        # Without a date nobody knows how urgent it is: these stand at the end.
+        by=(func.coalesce(Dispute.evidence_due_at, literal(FAR, UtcDateTime())), Dispute.id),
+        of=lambda row: (row.evidence_due_at or FAR, row.id),
+        read=(moment_at, int),
+    )
+    drawn = turned([part])
+    return drawn.rows(show), drawn.older(endpoint, same), drawn.newer(endpoint, same)
 
 
 def _counts() -> dict[str, int]:
