@@ -48,6 +48,7 @@ def show_takings(
         problem=problem,
         rows=rows,
         totals=report.totals(rows),
+        payouts=report.payouts(first, last),
         differences=report.open_differences(),
         words_of=words_of,
         first=first,

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, case, func, select
 from shop.clock import from_local, shop_zone
 from shop.database import quarter_hours
 from shop.extensions import db
-from shop.payments.gateways import gateway
+from shop.payments.gateways import GATEWAYS, gateway
+from shop.payments.gateways.base import PaysOut
 from shop.payments.models import (
     Dispute,
     DisputeStatus,
@@ -80,6 +81,52 @@ def totals(rows: Sequence[Takings]) -> list[Takings]:
         for name in ("payments", "captured_minor", "refunded_minor", "disputed_minor", "fees_minor", "without_fee"):  # fmt: skip
             setattr(total, name, getattr(total, name) + getattr(row, name))
     return sorted(summed.values(), key=lambda row: (row.gateway, row.currency))
+
+
+@dataclass(frozen=True)
+class Payout:
+    """What left a gateway in one sum, as far as it came in on these days; minor units."""
+
+    #: The gateway's name of it; None: not paid out yet, as far as we have heard.
+    reference: str | None
+    gateway: str
+    currency: str
+    payments: int
+    captured_minor: int
+    fees_minor: int
+    #: Payments of which the gateway has not told its fee yet.
+    without_fee: int
+
+    @property
+    def net_minor(self) -> int:
+        """What it brought. Refunds are taken out of a later payout than their payment's."""
+        return self.captured_minor - self.fees_minor
+
+
+def payouts(first: date, last: date) -> list[Payout]:
+    """The payments of these days by the payout that they left by, newest first; one statement.
+
+    Of gateways that gather money: other ways to pay bring each payment into the account by itself.
+    """
+    keys = [key for key in GATEWAYS if isinstance(gateway(key), PaysOut)]
+    found = (
+        select(
+            Payment.payout_reference, Payment.gateway, Payment.currency, func.count(),
+            func.sum(Payment.captured_minor), func.coalesce(func.sum(Payment.fee_minor), 0),
+            func.sum(case((Payment.fee_minor.is_(None), 1), else_=0)),
+        )
+        .where(
+            Payment.gateway.in_(keys), Payment.captured_minor > 0,
+            Payment.captured_at >= _begin(first),
+            Payment.captured_at < _begin(last + timedelta(days=1)),
+        )
+        .group_by(Payment.payout_reference, Payment.gateway, Payment.currency)
+        .order_by(Payment.gateway, func.max(Payment.captured_at).desc())
+    )  # fmt: skip
+    return [
+        Payout(reference, key, currency, *(int(figure) for figure in figures))
+        for reference, key, currency, *figures in db.session.execute(found)
+    ]
 
 
 def open_differences(limit: int = 200) -> dict[str, list[PaymentDifference]]:

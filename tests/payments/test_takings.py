@@ -153,6 +153,40 @@ def test_a_line_is_judged_only_by_a_comparison_that_reaches_back_to_it(settled, 
     assert compare(run_jobs, days=30) == []
 
 
+# --- payouts ------------------------------------------------------------------------------------
+
+
+def test_payments_of_the_days_stand_by_their_payout_and_those_without_together(app, sql_count):
+    for minute, (gateway, payout, fee) in enumerate(
+        [
+            ("razorpay", "setl_1", 300), ("razorpay", "setl_1", 200), ("razorpay", "setl_2", 100),
+            ("razorpay", None, None), ("sandbox", None, 5), ("swish", None, None),
+        ]
+    ):  # fmt: skip
+        paid(gateway=gateway, payout_reference=payout, fee_minor=fee, captured_at=at(4, 12, minute))
+    paid(gateway="razorpay", payout_reference="setl_0", captured_at=at(2, 12))
+    one = int(db.session.scalar(sa.select(sa.func.max(Payment.captured_minor))) or 0)
+    db.session.rollback()
+    with sql_count() as told:
+        rows = takings.payouts(date(2026, 3, 4), date(2026, 3, 4))
+    assert len(told) == 1
+    assert [(row.reference, row.payments, row.without_fee, row.net_minor) for row in rows] == [
+        (None, 1, 1, one), ("setl_2", 1, 0, one - 100), ("setl_1", 2, 0, 2 * one - 500),
+    ]  # fmt: skip
+
+
+def test_the_screens_name_payouts_and_what_is_not_paid_out_yet(app, staff):
+    first = paid(gateway="razorpay", payout_reference="setl_1", fee_minor=250)
+    browser = staff("owner")
+    number = first.order.number
+    paid(gateway="paystack")
+    page = browser.get("/admin/takings").text
+    assert "setl_1" in page
+    assert "Not paid out yet" in page
+    assert "₹196.50" in page
+    assert "paid out by setl_1" in browser.get(f"/admin/orders/{number}").text
+
+
 # --- the screen ---------------------------------------------------------------------------------
 
 
