@@ -22,7 +22,8 @@ from shop.orders.models import Order
 from shop.pages import leave_for
 from shop.payments import attempts, recording, transfers
 from shop.payments.models import Payment, Refund
-from shop.payments.refunds import mark_done, request_refund
+from shop.payments.refunds import mark_done
+from shop.payments.spreading import request_refunds
 from shop.payments.statements import matching
 from shop.providers import ProviderError
 
@@ -107,7 +108,7 @@ def order_refund(number: str) -> ResponseReturnValue:
 def _show_refund(number: str, *, problem: str = "", status: int = 200, **_others: Any) -> Response:
     facts = gather(number)
     try:
-        form = read_form(facts, request.form)
+        form = read_form(facts, request.form or request.args)
     except NotFound:
         raise
     except Refused as refusal:
@@ -122,7 +123,6 @@ def _show_refund(number: str, *, problem: str = "", status: int = 200, **_others
         order=facts.order,
         form=form,
         problem=problem or (form.problem if request.form else ""),
-        payments=[payment for payment in facts.payments if payment.refundable_minor > 0],
         asks_password=step_up.asks_password(),
     )
 
@@ -157,13 +157,16 @@ def order_refunds(number: str) -> ResponseReturnValue:
         order = locked_order(number)
         form = _judged(number)
         check_limit(order, form.total_minor)
-        payment = form.payment
-        request_refund(
-            payment.id, form.total_minor, form.refund_lines(), form.reason, staff_actor()
-        )
+        made = request_refunds(
+            order, form.total_minor, form.refund_lines(), form.reason, staff_actor(),
+            first=form.payment.id,
+        )  # fmt: skip
         warn_of_parcels(gather(number))
-        shown = format_minor(form.total_minor, payment.currency)
-        words = f"Refund of {shown} sent to {gateway_words(payment.gateway)}."
+        shown = [
+            f"{format_minor(one.amount_minor, order.currency)} sent to {gateway_words(one.payment.gateway)}"
+            for one in made
+        ]
+        words = f"Refund of {', '.join(shown)}."
     flash(words, "done")
     return leave_for(_here(number))
 

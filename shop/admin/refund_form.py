@@ -65,7 +65,10 @@ class FormLine:
 class RefundForm:
     """A refund as asked for. `problem` says what is wrong with it, in the person's words."""
 
+    #: Of which the money comes first.
     payment: Payment
+    #: All of the order's that have money left, the newest first.
+    payments: Sequence[Payment]
     lines: list[FormLine]
     shipping: str
     shipping_minor: int
@@ -80,13 +83,14 @@ class RefundForm:
         return sum(line.amount_minor for line in self.lines) + self.shipping_minor
 
     @property
+    def left_minor(self) -> int:
+        """What can still go back, of all payments."""
+        return sum(payment.refundable_minor for payment in self.payments)
+
+    @property
     def becomes(self) -> str:
         """What the order's payment will be called after it."""
-        return (
-            "refunded"
-            if self.total_minor >= self.payment.refundable_minor
-            else "partially_refunded"
-        )
+        return "refunded" if self.total_minor >= self.left_minor else "partially_refunded"
 
     def refund_lines(self) -> list[RefundLine]:
         """What the refund is for, as payments.refunds takes it."""
@@ -104,9 +108,9 @@ class RefundForm:
             raise Refused(self.problem)
         if self.total_minor <= 0:
             raise Refused("Choose at least one item, or an amount of delivery to refund.")
-        if self.total_minor > self.payment.refundable_minor:
-            left = format_minor(self.payment.refundable_minor, self.payment.currency)
-            raise Refused(f"Not more than {left} of this payment can still be refunded.")
+        if self.total_minor > self.left_minor:
+            left = format_minor(self.left_minor, self.payment.currency)
+            raise Refused(f"Not more than {left} of this order can still be refunded.")
         if self.reason not in REASONS:
             raise Refused("Choose a reason.")
         return self
@@ -132,9 +136,14 @@ def check_limit(order: Order, amount_minor: int) -> None:
         raise Refused(f"Your role may refund up to {shown} of an order. Ask a manager for more.")
 
 
+def able_to_refund(facts: OrderFacts) -> list[Payment]:
+    """The payments with money left, the newest first."""
+    return [payment for payment in facts.payments if payment.refundable_minor > 0]
+
+
 def payment_of(facts: OrderFacts, wanted: str) -> Payment:
-    """The payment that the money goes back to: the one named, else the newest with money left."""
-    able = [payment for payment in facts.payments if payment.refundable_minor > 0]
+    """The payment that the money comes from first: the one named, else the newest with money left."""
+    able = able_to_refund(facts)
     for payment in able:
         if str(payment.id) == wanted:
             return payment
@@ -166,7 +175,7 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     left_minor = delivery_left_minor(facts)
     shipping, shipping_minor, said = _shipping(sent.get("shipping", ""), left_minor, order.currency)
     return RefundForm(
-        payment, lines, shipping, shipping_minor, left_minor,
+        payment, able_to_refund(facts), lines, shipping, shipping_minor, left_minor,
         sent.get("reason", ""), problem or said,
     )  # fmt: skip
 

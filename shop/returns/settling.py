@@ -9,8 +9,8 @@ from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.money import format_minor
 from shop.orders.models import REPLACEMENT, Order, PaymentStatus
-from shop.payments.models import Payment
-from shop.payments.refunds import RefundLine, left_to_refund, line_amount, request_refund
+from shop.payments.refunds import RefundLine, line_amount
+from shop.payments.spreading import request_refunds
 from shop.returns import claims, exchanging
 from shop.returns.asking import REASONS
 from shop.returns.models import Resolution, ReturnLine, ReturnRequest
@@ -71,40 +71,9 @@ def _check_looked_at(request: ReturnRequest) -> None:
 def _ask_for_refunds(
     request: ReturnRequest, order: Order, due: Sequence[Due], amount: int, actor: str
 ) -> None:
-    """From the newest payment that can bear it all; else from several, newest first."""
-    payments = db.session.scalars(
-        select(Payment)
-        .where(Payment.order_id == order.id, Payment.captured_minor > Payment.refund_held_minor)
-        .order_by(Payment.id.desc())
-    ).all()
-    left = {one.id: max(0, left_to_refund(one) or 0) for one in payments}
-    able = [one.id for one in payments if left[one.id] >= amount]
-    chosen = able[:1] or [one.id for one in payments]
-    if sum(left[one] for one in chosen) < amount:
-        raise Refused("There is not so much left of what was paid. Look at the order's payments.")
     reason = f"Return {request.reference}: {REASONS.get(request.reason, request.reason)}"
-    rest = [RefundLine(one.line.order_line_id, one.units, one.amount_minor) for one in due]
-    for payment_id in chosen:
-        part = min(amount, left[payment_id])
-        if part:
-            taken, rest = split(rest, part)
-            request_refund(payment_id, part, taken, reason, actor)
-            amount -= part
-
-
-def split(lines: Sequence[RefundLine], budget: int) -> tuple[list[RefundLine], list[RefundLine]]:
-    """As much of the lines as the budget bears, and the rest: units go with the first money."""
-    taken, rest = [], []
-    for line in lines:
-        now = min(line.amount_minor, budget)
-        budget -= now
-        if now or (line.quantity and not line.amount_minor):
-            taken.append(RefundLine(line.line_id, line.quantity, now))
-            if now < line.amount_minor:
-                rest.append(RefundLine(line.line_id, 0, line.amount_minor - now))
-        elif line.quantity or line.amount_minor:
-            rest.append(line)
-    return taken, rest
+    lines = [RefundLine(one.line.order_line_id, one.units, one.amount_minor) for one in due]
+    request_refunds(order, amount, lines, reason, actor)
 
 
 def exchange(return_id: int, wanted: Mapping[int, int], number: str, actor: str) -> ReturnRequest:

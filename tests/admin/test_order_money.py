@@ -16,6 +16,7 @@ from shop.payments import attempts
 from shop.payments.models import Payment, Refund
 from shop.payments.refunds import request_refund
 from shop.preferences import change
+from shop.promotions import gift_cards
 from shop.stock.models import StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, sign_in
 
@@ -116,6 +117,26 @@ def test_never_more_than_is_left(order, staff):
     assert "Only 1 of" in again.text
     assert "of 1</span>" in again.text
     assert len(refunds()) == 1
+
+
+def test_a_line_paid_by_two_payments_goes_back_in_one_step(staff, configure):
+    configure(payment_gateways=("sandbox", "gift_card"))
+    with transaction():
+        code = gift_cards.issue(30_000, "INR", "user:1")[1]
+    order = make_order("delivered", lines={make_product(price=100_000): 1}, gift_code=code)
+    browser, line = staff("manager"), order.lines[0]
+    card = db.session.scalar(db.select(Payment.id).filter_by(gateway="gift_card"))
+    shown = browser.get(f"{page_of(order)}/refund?payment={card}").text
+    assert f'<option value="{card}" selected>' in shown
+    assert "goes back to the others" in shown
+    answer = refund(browser, order, payment=str(card), seen="100000", **{f"qty-{line.id}": "1"})
+    assert answer.status_code == 303
+    assert [(one.payment_id == card, one.amount_minor) for one in refunds()] == [
+        (True, 30_000), (False, 70_000),
+    ]  # fmt: skip
+    said = browser.get(page_of(order)).text
+    assert "Refund of ₹300.00 sent to Gift card, ₹700.00 sent to Sandbox." in said
+    assert browser.get(f"{page_of(order)}/refund?payment=987654").status_code == 404
 
 
 def test_delivery_goes_back_up_to_what_was_paid_for_it(staff):

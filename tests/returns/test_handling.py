@@ -384,24 +384,6 @@ def test_a_note_is_kept_for_staff(staff, asked, client):
     assert "Called her" not in client.get(f"/orders/{asked.order.token}/returns/{asked.id}").text
 
 
-@pytest.mark.parametrize(
-    ("budget", "taken", "rest"),
-    [
-        (300, [(1, 2, 200), (2, 1, 100)], []),
-        (250, [(1, 2, 200), (2, 1, 50)], [(2, 0, 50)]),
-        (200, [(1, 2, 200)], [(2, 1, 100)]),
-        (50, [(1, 2, 50)], [(1, 0, 150), (2, 1, 100)]),
-    ],
-)
-def test_lines_are_shared_among_payments_and_each_unit_counts_once(budget, taken, rest):
-    lines = [RefundLine(1, 2, 200), RefundLine(2, 1, 100)]
-    first, second = settling.split(lines, budget)
-    shown = [
-        [(one.line_id, one.quantity, one.amount_minor) for one in part] for part in (first, second)
-    ]
-    assert shown == [taken, rest]
-
-
 def test_the_books_are_right_while_a_return_is_half_done(asked):
     assert books.faults() == []
     checked_in(asked, arrived=1)
