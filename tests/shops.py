@@ -34,6 +34,7 @@ from tests import servers
 
 SECRET_KEY = "a key for the tests, long enough"
 SCENE_SECONDS = 120
+SILENT = "SET LOCAL session_replication_role = replica"
 TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -306,10 +307,11 @@ class PostgresShop(Shop):
 
     def restore(self, name: str) -> None:
         # The counters of keys never go back, so that new rows get keys of their own.
+        copies = [
+            f'INSERT INTO {table} SELECT * FROM "{name}".{table}' for table in self.held[name]
+        ]
         with self.in_transaction.begin() as connection:
-            connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
-            for table in self.held[name]:
-                connection.execute(sa.text(f'INSERT INTO {table} SELECT * FROM "{name}".{table}'))
+            connection.exec_driver_sql("; ".join([SILENT, *copies]))
 
     def _filled(self) -> str:
         return " UNION ALL ".join(
@@ -321,9 +323,8 @@ class PostgresShop(Shop):
         with self.in_transaction.begin() as connection:
             filled = connection.scalars(sa.text(self._filled())).all()
             if filled and self.may_silence:
-                connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
-                for name in filled:
-                    connection.execute(sa.text(f"DELETE FROM {name}"))
+                emptied = [f"DELETE FROM {name}" for name in filled]
+                connection.exec_driver_sql("; ".join([SILENT, *emptied]))
             elif filled:
                 connection.execute(sa.text(f"TRUNCATE {', '.join(filled)} CASCADE"))
 

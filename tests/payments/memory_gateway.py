@@ -4,6 +4,7 @@ Tests over HTTP with the stand-ins prove the wire; this one proves the rules, wh
 cost milliseconds. It keeps the protocol of shop/payments/gateways/base.py.
 """
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,9 +124,10 @@ class Provider:
 PROVIDER = Provider()
 
 
-def fresh() -> Provider:
-    """A provider that has seen nothing."""
+def fresh(kept: Mapping[str, Any] | None = None) -> Provider:
+    """A provider that has seen nothing, or what was kept of one."""
     PROVIDER.__init__()  # type: ignore[misc]
+    vars(PROVIDER).update(copy.deepcopy(dict(kept or {})))
     return PROVIDER
 
 

@@ -1,13 +1,13 @@
 """Random histories of money: whatever happens in whatever order, the books balance.
 
 Each history is one order and its provider: attempts, news that is doubled, lost and reordered,
-returns, refunds from both sides, disputes, holds that end, late money; paid at once, in parts, with
-a gift card or at the door. HISTORIES=10000 makes that many on each database; the suite makes a few.
+returns of shoppers and of goods, refunds from both sides, disputes, holds that end, late money; paid
+at once, in parts, with a gift card or at the door. HISTORIES=10000 makes that many on each database;
+the suite makes a few.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -24,19 +24,17 @@ from hypothesis.stateful import (
 )
 
 from shop import books
-from shop.checkout.placing import place
 from shop.clock import utcnow
-from shop.database import transaction
+from shop.database import insert_ignore, transaction
+from shop.delivery import by_hand
 from shop.errors import Conflict, Refused
 from shop.extensions import db
-from shop.jobs import runner
-from shop.jobs.models import Job, JobStatus
+from shop.jobs import queue, runner
 from shop.jobs.queue import enqueue
-from shop.orders.lifecycle import MOVING, PACKING, Actor, Who, advance, may
+from shop.orders.lifecycle import MOVING, PACKING, advance
 from shop.orders.models import Order, OrderStatus
 from shop.payments import attempts, parts, recording
 from shop.payments.gateways import GATEWAYS
-from shop.payments.gateways.base import PageEnd
 from shop.payments.models import (
     LIVE,
     Dispute,
@@ -49,38 +47,31 @@ from shop.payments.models import (
 )
 from shop.payments.refunds import mark_done, request_refund
 from shop.payments.status import kept_minor
-from shop.preferences import change
-from shop.promotions import gift_cards
 from shop.providers import ProviderError
+from shop.returns.models import Disposition
 from shop.stock.models import Reservation, ReservationState
-from tests.factories import make_cart, make_product, make_wish
+from tests.factories import STAFF
 from tests.payments import memory_gateway
+from tests.payments.histories import (
+    ASK_NOW,
+    DUE_NOW,
+    WAYS,
+    Beginning,
+    Way,
+    goods_go_on,
+    handed_on,
+    stands,
+)
 from tests.payments.memory_gateway import Given, Page, as_rows
 from tests.shops import Shop
 
 HISTORIES = int(os.environ.get("HISTORIES", "12"))
 STEPS = 14
 OURS = ("payments.", "orders.", "stock.")
-ADMIN, COURIER = Actor(Who.ADMIN, "user:1"), Actor(Who.COURIER, "courier:sandbox")
+ROUNDS = 4
 MOVES = ("cancelled", "accepted", "packed", "shipped", "delivered", "returned", "archived")
 ASKED = "asked"
 MOODS = st.lists(st.sampled_from(["ok", "ok", "later", "unknown"]), max_size=2)
-
-
-@dataclass(frozen=True)
-class Way:
-    """How an order is paid; `deposit` says when the goods of a plan leave."""
-
-    gift_minor: int = 0
-    deposit: str = ""
-    method: str = "sandbox"
-
-
-WAYS = (
-    Way(), Way(), Way(gift_minor=30_000), Way(gift_minor=200_000), Way(deposit="deposit_paid"),
-    Way(deposit="paid_in_full"), Way(30_000, "deposit_paid"), Way(method="cod"),
-    Way(gift_minor=30_000, method="cod"),
-)  # fmt: skip
 
 
 class History(RuleBasedStateMachine):
@@ -94,23 +85,10 @@ class History(RuleBasedStateMachine):
     )
     def place_an_order(self, never_ends: bool, opening: str, way: Way, is_paid: bool) -> None:
         _begin_afresh()
-        self.provider = memory_gateway.fresh()
-        self.provider.page_end = PageEnd.NEVER if never_ends else PageEnd.BY_CALL
-        self.provider.moods = [opening]
-        more = {"by_deposit": bool(way.deposit)}
-        with transaction():
-            if way.deposit:
-                change("deposit_percent", "20")
-                change("deposit_minimum_minor", "10000")
-                change("deposit_ships", way.deposit)
-            if way.gift_minor:
-                more["gift_code"] = gift_cards.issue(way.gift_minor, "INR", "user:1")[1]
-        cart = make_cart({make_product(stock=3, price=50_000): 2})
-        self.order_id = place(make_wish(cart, method=way.method, **more)).order_id
-        db.session.rollback()
-        if is_paid and self._pages("open"):
-            self.pay(0, 0)
-            self.news_moves(0, "deliver")
+        beginning = Beginning(way, opening, never_ends, is_paid)
+        self.order_id, kept = _shops[0].scene(beginning.name, beginning.make)
+        self.provider = memory_gateway.fresh(kept)
+        self.is_delivered = False
 
     # --- the shopper ---------------------------------------------------------------------------
 
@@ -196,13 +174,22 @@ class History(RuleBasedStateMachine):
 
     @rule(event=st.sampled_from(MOVES))
     def move(self, event: str) -> None:
-        self._allow(lambda: self._in_transaction(lambda: advance(self._order(), event, ADMIN)))
+        self._allow(lambda: self._in_transaction(lambda: self._moved(event)))
+
+    def _moved(self, event: str) -> None:
+        """As the order's page does it: the order, and its parcels with it."""
+        order = self._order()
+        advance(order, event, STAFF)
+        by_hand.follow(order, event)
 
     @rule(more=st.sampled_from([0, 0, 0, -100, 100]))
     def be_delivered(self, more: int) -> None:
         """The parcel is handed over, and the cash for it taken."""
+        self.is_delivered = True
         for event in ("accepted", "packed", "shipped", "delivered"):
-            self._allow(lambda one=event: self._in_transaction(lambda: self._courier(one)))
+            self._allow(
+                lambda one=event: self._in_transaction(lambda: handed_on(self._order(), one))
+            )
         payment = attempts.latest(self.order_id)
         if payment and payment.gateway == "cod":
             amount = payment.amount_minor + more
@@ -210,10 +197,14 @@ class History(RuleBasedStateMachine):
                 lambda: recording.record_cash(self._order(), amount, "courier:sandbox")
             )
 
-    def _courier(self, event: str) -> None:
-        order = self._order()
-        if may(order, event, COURIER.who):
-            advance(order, event, COURIER)
+    @precondition(lambda self: self.is_delivered)
+    @rule(steps=st.integers(1, 4), units=st.integers(1, 2), goes=st.sampled_from(Disposition))
+    def goods_come_back(self, steps: int, units: int, goes: Disposition) -> None:
+        """The customer asks to send goods back, or such a return goes on."""
+        for _ in range(steps):
+            self._allow(
+                lambda: self._in_transaction(lambda: goods_go_on(self._order(), units, goes))
+            )
 
     # --- the provider's side ---------------------------------------------------------------------
 
@@ -296,14 +287,16 @@ class History(RuleBasedStateMachine):
         for page in self.provider.pages.values():
             for refund in page.refunds.values():
                 refund.status = "succeeded" if refund.status == "pending" else refund.status
-        for _ in range(4):
+        now = stands()
+        for _ in range(ROUNDS):
             with transaction() as session:
-                session.execute(
-                    sa.update(Payment).where(Payment.ask_at.is_not(None)).values(ask_at=utcnow())
-                )
+                session.execute(ASK_NOW, {"now": utcnow()})
                 for kind in ("payments.ask_due", "payments.reconcile", "payments.ask_refunds"):
                     enqueue(kind, key="history")
             self._work(all_due=True)
+            before, now = now, stands()
+            if now == before:
+                break
         self._judge()
 
     def _judge(self) -> None:
@@ -339,7 +332,7 @@ class History(RuleBasedStateMachine):
         amounts = sa.select(sa.func.sum(Refund.amount_minor)).where(
             Refund.order_id == self.order_id,
             Refund.status != RefundStatus.FAILED,
-            Refund.reason.in_([ASKED, "made at the gateway"]),
+            Refund.reason.in_([ASKED, "made at the gateway"]) | Refund.reason.startswith("Return "),
         )
         return db.session.scalar(amounts) or 0
 
@@ -368,17 +361,14 @@ class History(RuleBasedStateMachine):
         db.session.rollback()
 
     def _work(self, all_due: bool = False) -> None:
-        """Run what is due of money, orders and stock; messages and parcels are others' tests."""
+        """Run what is due; with `all_due` what waits for its hour or another try too."""
         for _ in range(30):
-            with transaction() as session:
-                mine = sa.or_(*(Job.kind.startswith(name) for name in OURS))
-                session.execute(sa.delete(Job).where(Job.status == JobStatus.QUEUED, ~mine))
-                if all_due:
-                    session.execute(
-                        sa.update(Job).where(Job.status == JobStatus.QUEUED).values(run_at=utcnow())
-                    )
-            if not runner.run_next("history"):
+            if not runner.run_next("history") and not (all_due and self._brought_forward()):
                 return
+
+    def _brought_forward(self) -> bool:
+        with transaction() as session:
+            return bool(session.execute(DUE_NOW, {"now": utcnow()}).rowcount)
 
 
 _shops: list[Shop] = []
@@ -391,10 +381,16 @@ def _begin_afresh() -> None:
     _shops[0].before()
 
 
+def _only_ours(model: Any, values: dict[str, Any]) -> int | None:
+    """Work on money, orders and stock is queued; messages and parcels are others' tests."""
+    return insert_ignore(model, values) if values["kind"].startswith(OURS) else None
+
+
 @pytest.fixture
 def in_memory(shop: Shop, configure: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     configure(payment_gateways=("sandbox", "cod", "gift_card"))
     monkeypatch.setitem(GATEWAYS, "sandbox", "tests.payments.memory_gateway:MemoryGateway")
+    monkeypatch.setattr(queue, "insert_ignore", _only_ours)
     _shops[:] = [shop]
     with shop.app.test_request_context(base_url=shop.app.extensions["settings"].public_url):
         yield
