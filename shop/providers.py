@@ -4,22 +4,17 @@ Every gateway, courier, channel and tracker calls through here and raises nothin
 the job runner can tell what to do next (reliability.md, "Kinds of outcome").
 """
 
-import ipaddress
-import socket
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
 import structlog
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+
+if TYPE_CHECKING:
+    import requests
 
 log = structlog.get_logger()
 
@@ -100,7 +95,6 @@ class _Line:
 
 
 _lines: dict[str, _Line] = {}
-_sessions = threading.local()
 
 
 def call(
@@ -125,16 +119,24 @@ def call(
     (could not connect, 408, 409, 425, 429, 503), OutcomeUnknown (time-out after sending, cut
     connection, other 5xx) or BreakerOpen.
     """
+    # Large, and a process that has called nobody yet does without them.
+    import requests
+    import urllib3
+
+    from shop import connections
+
     ours = certificate or NO_CERTIFICATE
     with line_out(provider):
         started = time.monotonic()
         try:
-            with _session(only_public).request(
+            with connections.session(only_public).request(
                 method, url, headers=dict(headers or {}), json=json, data=data, params=params,
                 timeout=(CONNECT_SECONDS, read_seconds), allow_redirects=False, stream=True,
                 cert=ours.files, verify=ours.ca_file or True,
             ) as response:  # fmt: skip
                 body = _read_limited(response)
+        except connections.LeadsInwards as error:
+            raise ProviderRefused("the address leads inwards") from error
         except requests.exceptions.ConnectTimeout as error:
             raise TryLater("could not connect") from error
         except requests.exceptions.ConnectionError as error:
@@ -179,43 +181,7 @@ def reset_lines() -> None:
     _lines.clear()
 
 
-class _PublicConnection(HTTPSConnection):
-    """Looks at whom it has reached before TLS begins."""
-
-    def _new_conn(self) -> socket.socket:
-        opened = super()._new_conn()
-        if not ipaddress.ip_address(opened.getpeername()[0]).is_global:
-            opened.close()
-            raise ProviderRefused("the address leads inwards")
-        return opened
-
-
-class _PublicPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicConnection
-
-
-class _PublicAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"https": _PublicPool}
-
-
-def _session(only_public: bool = False) -> requests.Session:
-    """A connection pool for this thread; no cookies are kept between calls."""
-    name = "public" if only_public else "held"
-    if not hasattr(_sessions, name):
-        made = requests.Session()
-        made.trust_env = False
-        if only_public:
-            made.adapters.clear()
-            made.mount("https://", _PublicAdapter())
-        setattr(_sessions, name, made)
-    held: requests.Session = getattr(_sessions, name)
-    held.cookies.clear()
-    return held
-
-
-def _read_limited(response: requests.Response) -> bytes:
+def _read_limited(response: "requests.Response") -> bytes:
     body = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
     if len(body) > MAX_ANSWER_BYTES:
         raise OutcomeUnknown("the answer is larger than 1 MiB")
@@ -224,19 +190,22 @@ def _read_limited(response: requests.Response) -> bytes:
 
 def never_sent(error: BaseException | None) -> bool:
     """True when no connection came about: refused, no route, or a name that no one knows."""
+    import requests
+    from urllib3.exceptions import NewConnectionError
+
     if not isinstance(error, requests.exceptions.ConnectionError) or not error.args:
         return False
     return isinstance(getattr(error.args[0], "reason", None), NewConnectionError)
 
 
-def certificate_refused(error: requests.exceptions.ConnectionError) -> bool:
+def certificate_refused(error: "requests.exceptions.ConnectionError") -> bool:
     """True when either side turned the other's certificate down: then nothing was carried out."""
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     said = " ".join(str(one) for one in getattr(reason, "args", ())).upper().replace(" ", "_")
     return any(words in said for words in ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE"))
 
 
-def _judged(response: requests.Response, body: bytes) -> Answer:
+def _judged(response: "requests.Response", body: bytes) -> Answer:
     status = response.status_code
     if status in {408, 409, 425, 429, 503}:
         wait = response.headers.get("Retry-After", "")

@@ -4,6 +4,8 @@ import ast
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: From the top down: a part may import those before it, never those after it.
 ORDER = (
     "errors", "start_checks", "config", "extensions", "clock", "database", "migrating", "money", "limits", "preferences",
-    "secret_box", "logs", "providers", "provider_words", "headers", "pages", "guards", "jobs", "audit", "incidents",
+    "secret_box", "logs", "connections", "providers", "provider_words", "headers", "pages", "guards", "jobs", "audit", "incidents",
     "accounts", "stock", "shipping_prices", "catalog", "promotions", "cart", "orders", "payments", "delivery", "returns", "messaging", "webhooks",
     "checkout", "alerts", "operations", "books", "admin", "sandbox", "cli",
 )  # fmt: skip
@@ -157,3 +159,21 @@ def test_except_exception_stands_in_the_runner_and_the_error_handler_only():
         name = str(path.relative_to(ROOT))
         if re.search(r"except (Base)?Exception\b", path.read_text(encoding="utf-8")):
             assert name in allowed or "BaseException" in path.read_text(encoding="utf-8"), name
+
+
+#: Large, and needed by some commands, pages, jobs or providers only: each comes with its first use.
+LATE = {
+    "PIL", "alembic", "cryptography", "css_inline", "email_validator", "flask_migrate", "fpdf",
+    "phonenumbers", "redis", "requests", "rq", "segno", "smtplib", "stripe", "urllib3",
+}  # fmt: skip
+
+
+def test_a_process_starts_without_what_only_some_of_its_work_needs(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-c", "import gc, sys, wsgi; print(gc.isenabled(), *sys.modules)"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+        env={"SECRET_KEY": "x" * 40, "DATABASE_URL": f"sqlite:///{tmp_path}/shop.db"},
+    ).stdout.split()  # fmt: skip
+    assert told[0] == "True"
+    assert "shop.admin" in told
+    assert not LATE & set(told)
