@@ -67,7 +67,7 @@ class RefundForm:
 
     #: Of which the money comes first.
     payment: Payment
-    #: All of the order's that have money left, the newest first.
+    #: All of the order's that have money left, in the order in which they give it back.
     payments: Sequence[Payment]
     lines: list[FormLine]
     shipping: str
@@ -137,12 +137,13 @@ def check_limit(order: Order, amount_minor: int) -> None:
 
 
 def able_to_refund(facts: OrderFacts) -> list[Payment]:
-    """The payments with money left, the newest first."""
-    return [payment for payment in facts.payments if payment.refundable_minor > 0]
+    """The payments with money left, the newest first and gift cards last."""
+    able = [payment for payment in facts.payments if payment.refundable_minor > 0]
+    return sorted(able, key=lambda one: one.gateway == "gift_card")
 
 
 def payment_of(facts: OrderFacts, wanted: str) -> Payment:
-    """The payment that the money comes from first: the one named, else the newest with money left."""
+    """The payment that the money comes from first: the one named, else the first with money left."""
     able = able_to_refund(facts)
     for payment in able:
         if str(payment.id) == wanted:

@@ -23,9 +23,9 @@ def request_refunds(
 ) -> list[Refund]:
     """Decide on a refund of the order, in the caller's transaction, with the order locked.
 
-    `first` is the payment that a person chose; without one, the newest that can bear it all. What
-    it cannot bear comes from the others, the newest first and gift cards last. Raises Refused when
-    there is not so much left, or the chosen payment is disputed.
+    `first` is the payment that a person chose; without one, the newest that can bear it all, gift
+    cards last. What it cannot bear comes from the others in that order. Raises Refused when there is
+    not so much left, or the chosen payment is disputed.
     """
     payments = db.session.scalars(
         select(Payment).where(
@@ -35,8 +35,7 @@ def request_refunds(
     left = {one: _left(one, first, amount_minor) for one in payments}
     chosen = sorted(left, key=lambda one: (one.id != first, one.gateway == "gift_card", -one.id))
     if first is None:
-        able = [one for one in sorted(left, key=lambda one: -one.id) if left[one] >= amount_minor]
-        chosen = able[:1] or chosen
+        chosen = [one for one in chosen if left[one] >= amount_minor][:1] or chosen
     if sum(left[one] for one in chosen) < amount_minor:
         raise Refused("There is not so much left of what was paid. Look at the order's payments.")
     made = []

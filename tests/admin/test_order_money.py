@@ -126,6 +126,7 @@ def test_a_line_paid_by_two_payments_goes_back_in_one_step(staff, configure):
     order = make_order("delivered", lines={make_product(price=100_000): 1}, gift_code=code)
     browser, line = staff("manager"), order.lines[0]
     card = db.session.scalar(db.select(Payment.id).filter_by(gateway="gift_card"))
+    assert f'<option value="{card}">' in browser.get(f"{page_of(order)}/refund").text
     shown = browser.get(f"{page_of(order)}/refund?payment={card}").text
     assert f'<option value="{card}" selected>' in shown
     assert "goes back to the others" in shown
