@@ -1,12 +1,16 @@
 """A Shiprocket of ours, and the shop set up to use it."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from shop.clock import in_future, utcnow
+from shop.database import transaction
 from shop.delivery.models import Shipment
 from shop.extensions import db
+from shop.jobs.models import Job
 from shop.orders.models import Order
 from tests.delivery.shiprocket_samples import Canned
 from tests.factories import make_order
@@ -54,6 +58,42 @@ def the_order(app):
         return db.session.scalars(select(Order)).one()
 
     return read
+
+
+@pytest.fixture
+def make_paid(app, run_jobs) -> Callable[[], int]:
+    """Makes a paid order of which everybody has been told; its parcel is to be booked. Returns its id."""
+
+    def make() -> int:
+        order_id = make_order("paid").id
+        booking = update(Job).where(Job.kind == "delivery.create_shipment")
+        with transaction() as session:
+            session.execute(booking.values(run_at=in_future(hours=1)))
+        run_jobs()
+        with transaction() as session:
+            session.execute(booking.values(run_at=utcnow()))
+        return order_id
+
+    return make
+
+
+@pytest.fixture
+def paid(shop, make_paid) -> Order:
+    """Such an order, up to two minutes old. No courier knows of it."""
+    return db.session.get_one(Order, shop.scene("delivery_paid", make_paid))
+
+
+@pytest.fixture
+def shipped(shop, make_paid, parcels, run_jobs, the_parcel) -> Shipment:
+    """A parcel at the stand-in, waiting for its pickup."""
+
+    def make() -> dict[str, Any]:
+        make_paid()
+        run_jobs()
+        return parcels.memory()
+
+    parcels.remember(shop.scene("delivery_shipped", make))
+    return the_parcel()
 
 
 @pytest.fixture

@@ -34,8 +34,7 @@ def incidents():
     return {row.fingerprint.partition(":")[0]: row for row in db.session.scalars(select(Incident))}
 
 
-def test_a_paid_order_is_booked_step_by_step(parcels, run_jobs, the_parcel, the_order):
-    make_order("paid")
+def test_a_paid_order_is_booked_step_by_step(paid, parcels, run_jobs, the_parcel, the_order):
     run_jobs()
 
     parcel, order = the_parcel(), the_order()
@@ -72,9 +71,10 @@ def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
     "path",
     ["/orders/create", "/courier/assign", "/courier/generate/pickup", "/courier/generate/label"],
 )
-def test_a_lost_answer_makes_nothing_twice(parcels, run_jobs, the_parcel, the_order, kind, path):
+def test_a_lost_answer_makes_nothing_twice(
+    paid, parcels, run_jobs, the_parcel, the_order, kind, path
+):
     parcels.fault(kind, path="/v1/external" + path, status=500)
-    make_order("paid")
     run_jobs()
     assert the_parcel().step != Step.LABELLED
     run_jobs(ahead=120)
@@ -85,11 +85,10 @@ def test_a_lost_answer_makes_nothing_twice(parcels, run_jobs, the_parcel, the_or
 
 
 def test_a_time_out_after_the_order_was_made_makes_one_order(
-    parcels, run_jobs, the_parcel, monkeypatch
+    paid, parcels, run_jobs, the_parcel, monkeypatch
 ):
     monkeypatch.setattr("shop.delivery.couriers.shiprocket.STEP_SECONDS", 0.4)
     parcels.fault("hang_after", path="/v1/external/orders/create")
-    make_order("paid")
     run_jobs()
     assert the_parcel().trying == Step.ORDERED
     run_jobs(ahead=120)
@@ -99,11 +98,10 @@ def test_a_time_out_after_the_order_was_made_makes_one_order(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_courier_is_asked_later(parcels, run_jobs, the_parcel, status):
+def test_a_busy_courier_is_asked_later(paid, parcels, run_jobs, the_parcel, status):
     parcels.fault(
         "refuse", path="/v1/external/orders/create", status=status, headers={"Retry-After": "90"}
     )
-    make_order("paid")
     run_jobs(ahead=80)
     assert the_parcel().step == Step.RESERVED
     run_jobs(ahead=200)
@@ -114,7 +112,7 @@ def test_a_busy_courier_is_asked_later(parcels, run_jobs, the_parcel, status):
     "done", [Step.RESERVED, Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED]
 )
 def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
-    parcels, run_jobs, the_parcel, monkeypatch, done
+    paid, parcels, run_jobs, the_parcel, monkeypatch, done
 ):
     from shop.delivery.booking import CreateShipment
 
@@ -129,7 +127,6 @@ def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another
         return whole(self, work, request, answer)
 
     monkeypatch.setattr(CreateShipment, "record", dying)
-    make_order("paid")
     with pytest.raises(Killed):
         run_jobs()
     monkeypatch.setattr(CreateShipment, "record", whole)
@@ -141,9 +138,8 @@ def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
 
-def test_two_parallel_bookings_make_one_parcel(parcels, app, the_parcel, run_jobs):
-    order = make_order("paid")
-    book_again(order)
+def test_two_parallel_bookings_make_one_parcel(paid, parcels, app, the_parcel, run_jobs):
+    book_again(paid)
     job_ids = db.session.scalars(select(Job.id).where(Job.kind == CREATE)).all()
     db.session.rollback()
     assert len(job_ids) == 2
@@ -163,17 +159,17 @@ def test_two_parallel_bookings_make_one_parcel(parcels, app, the_parcel, run_job
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
 
-def test_a_second_asker_after_the_first_finds_the_parcel(parcels, run_jobs, the_parcel):
-    order = make_order("paid")
+def test_a_second_asker_after_the_first_finds_the_parcel(paid, parcels, run_jobs, the_parcel):
     run_jobs()
-    book_again(order)
+    book_again(paid)
     run_jobs()
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
 
 
-def test_a_cancelled_record_leads_to_the_next_reference(parcels, run_jobs, the_parcel, the_order):
-    make_order("paid")
+def test_a_cancelled_record_leads_to_the_next_reference(
+    paid, parcels, run_jobs, the_parcel, the_order
+):
     parcels._make({"order_id": the_order().number})
     parcels.cancel_in_panel(the_order().number)
     parcels.effects.clear()
@@ -186,11 +182,10 @@ def test_a_cancelled_record_leads_to_the_next_reference(parcels, run_jobs, the_p
 
 
 def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
-    parcels, run_jobs, the_parcel, the_order, monkeypatch
+    paid, parcels, run_jobs, the_parcel, the_order, monkeypatch
 ):
     from shop.delivery.couriers.shiprocket import Shiprocket
 
-    make_order("paid")
     parcels._make({"order_id": the_order().number})
     parcels.cancel_in_panel(the_order().number)
     monkeypatch.setattr(Shiprocket, "find", lambda self, reference: None)
@@ -201,10 +196,9 @@ def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
 
 @pytest.mark.parametrize("shape", ["top", "nested"])
 def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
-    parcels, run_jobs, the_parcel, the_order, shape
+    paid, parcels, run_jobs, the_parcel, the_order, shape
 ):
     parcels.wallet_is_empty, parcels.wallet_shape = True, shape
-    order = make_order("paid")
     run_jobs(ahead=7200)
 
     assert the_parcel().step == Step.ORDERED
@@ -215,48 +209,45 @@ def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
     db.session.rollback()
 
     parcels.wallet_is_empty = False
-    book_again(order)
+    book_again(paid)
     run_jobs()
     assert the_parcel().step == Step.LABELLED
     assert the_order().attention is None
     assert len(parcels.done("order")) == 1
 
 
-def test_another_courier_is_tried_where_the_first_does_not_serve(parcels, run_jobs, the_parcel):
+def test_another_courier_is_tried_where_the_first_does_not_serve(
+    paid, parcels, run_jobs, the_parcel
+):
     parcels.refused_couriers = {None, 43}
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.LABELLED
 
 
-def test_who_has_refused_is_not_asked_again_as_another(parcels, run_jobs, the_parcel):
+def test_who_has_refused_is_not_asked_again_as_another(paid, parcels, run_jobs, the_parcel):
     parcels.refused_couriers = {None, 43, 51}
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.LABELLED
     asked = parcels.seen("POST", "/v1/external/courier/assign/awb")
     assert [json.loads(one["body"]).get("courier_id") for one in asked] == [None, 51, 10]
 
 
-def test_where_no_courier_serves_a_person_is_told(parcels, run_jobs, the_parcel, the_order):
+def test_where_no_courier_serves_a_person_is_told(paid, parcels, run_jobs, the_parcel, the_order):
     parcels.awb_error = "Selected courier does not service this pincode pair"
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.ORDERED
     assert "does not service" in the_order().attention
 
 
-def test_a_wrong_pickup_location_is_refused_and_not_guessed(parcels, run_jobs, the_order):
+def test_a_wrong_pickup_location_is_refused_and_not_guessed(paid, parcels, run_jobs, the_order):
     parcels.pickup_location = "main-warehouse"
-    make_order("paid")
     run_jobs()
     assert "Wrong Pickup location" in the_order().attention
     assert parcels.orders == {}
 
 
-def test_a_label_that_lags_is_fetched_later(parcels, run_jobs, the_parcel):
+def test_a_label_that_lags_is_fetched_later(paid, parcels, run_jobs, the_parcel):
     parcels.label_lags = 1
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.PICKUP_SCHEDULED
     run_jobs(ahead=120)
@@ -290,8 +281,7 @@ def test_units_that_were_refunded_do_not_ship(app):
 
 
 @pytest.mark.parametrize("state", ["cancelled", "disputed"])
-def test_nothing_ships_once_the_order_may_not(parcels, run_jobs, the_order, state):
-    make_order("paid")
+def test_nothing_ships_once_the_order_may_not(paid, parcels, run_jobs, the_order, state):
     with transaction():
         order = db.session.scalars(select(Order)).one()
         if state == "cancelled":
@@ -307,9 +297,8 @@ def test_nothing_ships_once_the_order_may_not(parcels, run_jobs, the_order, stat
 
 
 def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
-    parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_jobs, the_parcel, the_order
 ):
-    make_order("paid")
     run_jobs()
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
@@ -321,10 +310,9 @@ def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
 
 
 def test_an_order_cancelled_while_the_outcome_is_unknown_is_cancelled_at_the_courier_too(
-    parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_jobs, the_parcel, the_order
 ):
     parcels.fault("fail_after", path="/v1/external/orders/create")
-    make_order("paid")
     run_jobs()
     assert the_parcel().courier_order_id is None
     with transaction():
@@ -334,8 +322,7 @@ def test_an_order_cancelled_while_the_outcome_is_unknown_is_cancelled_at_the_cou
     assert parcels.done("cancel") == [the_order().number]
 
 
-def test_a_cancellation_of_unknown_outcome_is_asked_about(parcels, run_jobs, the_parcel):
-    make_order("paid")
+def test_a_cancellation_of_unknown_outcome_is_asked_about(paid, parcels, run_jobs, the_parcel):
     run_jobs()
     parcels.fault("fail_after", path="/v1/external/orders/cancel", times=1)
     with transaction():
@@ -346,9 +333,8 @@ def test_a_cancellation_of_unknown_outcome_is_asked_about(parcels, run_jobs, the
 
 
 def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
-    parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_jobs, the_parcel, the_order
 ):
-    make_order("paid")
     run_jobs()
     parcels.scan(42, in_future(minutes=-1))
     with transaction():
@@ -358,9 +344,8 @@ def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
     assert "could not be cancelled" in the_order().attention
 
 
-def test_a_failed_booking_is_gone_on_with_by_hand(parcels, run_jobs, the_parcel):
+def test_a_failed_booking_is_gone_on_with_by_hand(paid, parcels, run_jobs, the_parcel):
     parcels.fault("refuse", path="/v1/external/courier/generate/pickup", status=400)
-    make_order("paid")
     run_jobs()
     failed = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
     assert failed.status == "failed"
@@ -371,8 +356,7 @@ def test_a_failed_booking_is_gone_on_with_by_hand(parcels, run_jobs, the_parcel)
     assert len(parcels.done("order")) == 1
 
 
-def test_a_breaker_does_not_use_up_tries(parcels, run_jobs, the_parcel):
-    make_order("paid")
+def test_a_breaker_does_not_use_up_tries(paid, parcels, run_jobs, the_parcel):
     line = providers._lines.setdefault("shiprocket", providers._Line())
     import time
 
@@ -386,10 +370,9 @@ def test_a_breaker_does_not_use_up_tries(parcels, run_jobs, the_parcel):
 
 
 def test_the_dry_run_in_development_is_believable_and_asks_nobody(
-    configure, parcels, run_jobs, the_parcel, the_order
+    paid, configure, parcels, run_jobs, the_parcel, the_order
 ):
     configure(shiprocket_dry_run=True)
-    make_order("paid")
     run_jobs()
     parcel = the_parcel()
     assert parcel.is_dry_run
@@ -401,9 +384,8 @@ def test_the_dry_run_in_development_is_believable_and_asks_nobody(
 
 
 def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
-    configure, parcels, run_jobs, the_order, shop
+    paid, configure, parcels, run_jobs, the_order, shop
 ):
-    make_order("paid")
     configure(shiprocket_dry_run=True, shop_env="production")
     try:
         run_jobs()
@@ -417,12 +399,11 @@ def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
 
 
 def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
-    configure, parcels, run_jobs, the_parcel
+    paid, configure, parcels, run_jobs, the_parcel
 ):
     configure(shiprocket_dry_run=True)
-    order = make_order("paid")
     with transaction():
-        locked = lock_order(order.id)
+        locked = lock_order(paid.id)
         shipping.reserve(locked, {locked.lines[0].id: 1})
     configure(shiprocket_dry_run=False)
     run_jobs()

@@ -44,9 +44,8 @@ def moved(shipment_id, seen):
 
 
 def test_a_paid_order_gets_a_parcel_that_waits_for_its_number(
-    by_staff, run_jobs, the_parcel, the_order, turn_clock
+    paid, by_staff, run_jobs, the_parcel, the_order, turn_clock
 ):
-    make_order("paid")
     run_jobs()
     parcel = the_parcel()
     assert (parcel.courier, parcel.step, parcel.awb) == ("manual", Step.RESERVED, None)
@@ -61,21 +60,21 @@ def test_a_paid_order_gets_a_parcel_that_waits_for_its_number(
     assert kinds == set()
 
 
-def test_the_number_tells_the_carrier_and_its_page(app, the_parcel):
-    parcel = named(parcel_of(make_order("paid")), f" {UPS[:6]} {UPS[6:]}".lower())
+def test_the_number_tells_the_carrier_and_its_page(paid, app, the_parcel):
+    parcel = named(parcel_of(paid), f" {UPS[:6]} {UPS[6:]}".lower())
     assert (parcel.awb, parcel.courier_name, parcel.step) == (UPS, "UPS", Step.LABELLED)
     assert parcel.tracking_url == f"https://www.ups.com/track?tracknum={UPS}"
 
 
-def test_a_carrier_that_is_not_in_the_table_is_kept_as_typed(app):
-    parcel = named(parcel_of(make_order("paid")), "NL-77 x", "Northline")
+def test_a_carrier_that_is_not_in_the_table_is_kept_as_typed(paid, app):
+    parcel = named(parcel_of(paid), "NL-77 x", "Northline")
     assert (parcel.awb, parcel.courier_name, parcel.tracking_url) == ("NL-77x", "Northline", None)
 
 
-def test_a_number_of_several_carriers_is_asked_about(app):
+def test_a_number_of_several_carriers_is_asked_about(paid, app):
     assert by_hand.candidates("986578788855") == ["delhivery", "fedex"]
     assert by_hand.candidates(UPS) == []
-    parcel = named(parcel_of(make_order("paid")), "986578788855", "fedex")
+    parcel = named(parcel_of(paid), "986578788855", "fedex")
     assert (parcel.courier_name, parcel.tracking_url) == (
         "FedEx", "https://www.fedex.com/fedextrack/?trknbr=986578788855",
     )  # fmt: skip
@@ -111,8 +110,8 @@ def test_the_order_follows_its_parcels_one_by_one(app, the_order):
     db.session.rollback()
 
 
-def test_who_saw_an_older_state_is_told(app):
-    parcel = parcel_of(make_order("paid"))
+def test_who_saw_an_older_state_is_told(paid, app):
+    parcel = parcel_of(paid)
     moved(parcel, "pending")
     with pytest.raises(Conflict):
         moved(parcel, "pending")
@@ -127,8 +126,7 @@ def test_cash_at_the_door_is_the_orders_when_it_has_arrived(app, the_order):
     assert the_order().paid_at is not None
 
 
-def test_a_cancelled_order_takes_its_parcel_back(by_staff, run_jobs, the_parcel, the_order):
-    make_order("paid")
+def test_a_cancelled_order_takes_its_parcel_back(paid, by_staff, run_jobs, the_parcel, the_order):
     run_jobs()
     named(the_parcel().id, UPS)
     with transaction():
@@ -138,15 +136,14 @@ def test_a_cancelled_order_takes_its_parcel_back(by_staff, run_jobs, the_parcel,
     assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
 
 
-def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(parcels, app, run_jobs):
-    order = make_order("paid")
+def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(paid, parcels, app, run_jobs):
     with transaction():
-        parcel = shipping.reserve(lock_order(order.id))
+        parcel = shipping.reserve(lock_order(paid.id))
     with pytest.raises(Refused, match="tells the number"):
         named(parcel.id, UPS)
     db.session.rollback()
     with transaction():
-        held = lock_order(order.id)
+        held = lock_order(paid.id)
         for job in db.session.scalars(select(Job).where(Job.kind == "delivery.create_shipment")):
             job.status = "cancelled"
         by_hand.take_over(db.session.get_one(Shipment, parcel.id), held)
@@ -161,9 +158,8 @@ def test_a_parcel_that_a_courier_knows_is_cancelled_there_first(booked_at, the_p
 
 
 @pytest.fixture
-def booked_at(parcels, run_jobs):
+def booked_at(paid, parcels, run_jobs):
     """A parcel that Shiprocket knows."""
-    make_order("paid")
     run_jobs()
 
 
@@ -175,11 +171,11 @@ def test_nobody_sends_messages_about_such_parcels(app, client):
 def test_where_staff_book_nothing_is_booked_by_itself(parcels, run_jobs, turn_clock, the_parcel):
     with transaction():
         change("auto_ship", "false")
-    order = make_order("paid")
+    paid = make_order("paid")
     run_jobs()
     assert db.session.scalar(select(func.count(Shipment.id))) == 0
     with transaction():
-        shipping.reserve(lock_order(order.id))
+        shipping.reserve(lock_order(paid.id))
     turn_clock(minutes=40)
     with transaction():
         enqueue("orders.unstick")

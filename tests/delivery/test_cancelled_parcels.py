@@ -13,18 +13,10 @@ from shop.incidents.models import Incident
 from shop.jobs.models import Job
 from shop.jobs.queue import enqueue
 from shop.orders.models import Order
-from tests.factories import make_order, make_user, sign_in
+from tests.factories import make_user, sign_in
 
 CREATE = "delivery.create_shipment"
 TRACKING = "/v1/external/courier/track"
-
-
-@pytest.fixture
-def shipped(parcels, run_jobs, the_parcel):
-    """A parcel at the stand-in for Shiprocket, waiting for its pickup."""
-    make_order("paid")
-    run_jobs()
-    return the_parcel()
 
 
 @pytest.fixture
@@ -146,10 +138,9 @@ def test_a_lost_parcel_that_arrives_is_left_to_a_person(
 
 
 def test_a_parcel_that_staff_cancel_is_not_begun_again_by_the_job_that_made_it(
-    parcels, run_jobs, the_parcel, cancel
+    paid, parcels, run_jobs, the_parcel, cancel
 ):
     parcels.fault("refuse", path="/v1/external/courier/assign", status=503)
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == "ordered"
     cancel()

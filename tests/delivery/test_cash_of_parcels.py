@@ -13,6 +13,7 @@ from shop.extensions import db
 from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import advance
 from shop.orders.locking import lock_order
+from shop.orders.models import Order
 from shop.payments.models import Payment
 from shop.preferences import change
 from tests.factories import STAFF, make_order, make_product, make_user, sign_in
@@ -63,9 +64,7 @@ def test_the_courier_collects_at_all_doors_together_what_the_order_costs(
     assert paise == the_order().total_minor
 
 
-@pytest.fixture
-def split(app):
-    """An order paid at the door, in two parcels that have both left; the ids of the parcels."""
+def make_split():
     order = make_order("pending_payment", method="cod")
     with transaction():
         locked = lock_order(order.id)
@@ -77,7 +76,13 @@ def split(app):
             by_hand.name(one, f"N{number}")
     for number in range(2):
         told(number, "picked_up", 1)
-    return order
+    return order.id
+
+
+@pytest.fixture
+def split(shop):
+    """An order paid at the door, in two parcels that have both left."""
+    return db.session.get_one(Order, shop.scene("cod_split", make_split))
 
 
 def told(number, status, hour):

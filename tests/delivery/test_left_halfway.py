@@ -56,10 +56,9 @@ def half_made_incidents():
 
 
 @pytest.fixture
-def half_made(parcels, run_jobs, the_parcel):
+def half_made(paid, parcels, run_jobs, the_parcel):
     """A parcel that the courier knows, of an order that was disputed before its waybill was there."""
     parcels.fault("refuse", path="/v1/external/courier/assign", status=503)
-    make_order("paid")
     run_jobs()
     move("dispute_opened", GATEWAY)
     run_jobs(ahead=120)
@@ -96,9 +95,10 @@ def test_a_half_made_parcel_is_left_alone_while_its_order_is_disputed(
     assert half_made_incidents() == []
 
 
-def test_a_label_that_was_forgotten_is_asked_for_again(parcels, run_jobs, the_parcel, turn_clock):
+def test_a_label_that_was_forgotten_is_asked_for_again(
+    paid, parcels, run_jobs, the_parcel, turn_clock
+):
     parcels.label_lags = 1
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.PICKUP_SCHEDULED
     with transaction():
@@ -108,8 +108,10 @@ def test_a_label_that_was_forgotten_is_asked_for_again(parcels, run_jobs, the_pa
     assert the_parcel().step == Step.LABELLED
 
 
-def test_each_half_made_parcel_of_an_order_is_finished(parcels, run_jobs, the_parcel, turn_clock):
-    in_two_parcels(make_order("paid"))
+def test_each_half_made_parcel_of_an_order_is_finished(
+    paid, parcels, run_jobs, the_parcel, turn_clock
+):
+    in_two_parcels(paid)
     turn_clock(minutes=16)
     unstick(run_jobs)
     assert the_parcel(1).step == the_parcel(2).step == Step.LABELLED
@@ -117,12 +119,11 @@ def test_each_half_made_parcel_of_an_order_is_finished(parcels, run_jobs, the_pa
 
 
 def test_a_parcel_whose_job_waits_for_its_next_try_is_not_asked_for_twice(
-    parcels, run_jobs, turn_clock
+    paid, parcels, run_jobs, turn_clock
 ):
     parcels.fault(
         "refuse", path="/v1/external/orders/create", status=503, headers={"Retry-After": "3600"}
     )
-    make_order("paid")
     run_jobs()
     turn_clock(minutes=16)
     unstick(run_jobs)
@@ -130,9 +131,8 @@ def test_a_parcel_whose_job_waits_for_its_next_try_is_not_asked_for_twice(
     assert half_made_incidents() == []
 
 
-def test_a_booking_that_gave_up_is_left_to_a_person(parcels, run_jobs, turn_clock):
+def test_a_booking_that_gave_up_is_left_to_a_person(paid, parcels, run_jobs, turn_clock):
     parcels.wallet_is_empty = True
-    make_order("paid")
     run_jobs()
     turn_clock(minutes=16)
     unstick(run_jobs)
@@ -161,9 +161,8 @@ def ship_by_hand():
         by_hand.follow(order, "shipped", "Post", "RR123")
 
 
-def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(parcels, run_jobs, the_parcel):
+def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(paid, parcels, run_jobs, the_parcel):
     parcels.fault("refuse", path="/v1/external/orders/create", status=503)
-    make_order("paid")
     run_jobs()
     assert the_parcel().step == Step.RESERVED
     with pytest.raises(Refused, match="is being booked just now"):
@@ -173,10 +172,9 @@ def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(parcels, run_jobs, t
 
 
 def test_a_parcel_whose_booking_gave_up_is_cancelled_there_before_it_is_sent_by_hand(
-    parcels, run_jobs, the_parcel
+    paid, parcels, run_jobs, the_parcel
 ):
     parcels.wallet_is_empty = True
-    make_order("paid")
     run_jobs()
     with pytest.raises(Refused, match="Cancel it there first"):
         ship_by_hand()
@@ -184,12 +182,11 @@ def test_a_parcel_whose_booking_gave_up_is_cancelled_there_before_it_is_sent_by_
     assert the_parcel().courier == "parcel"
 
 
-def test_giving_up_one_parcel_lets_go_of_that_parcel(parcels, run_jobs):
-    order = make_order("paid")
-    first, second = in_two_parcels(order)
+def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_jobs):
+    first, second = in_two_parcels(paid)
     parcels.wallet_is_empty = True
     with transaction():
-        enqueue(CREATE, {"order_id": order.id, "shipment_id": second})
+        enqueue(CREATE, {"order_id": paid.id, "shipment_id": second})
     run_jobs()
     assert jobs()[-1].status == "failed"
     assert [db.session.get_one(Shipment, one).booked_by_job for one in (first, second)] == [
@@ -199,12 +196,11 @@ def test_giving_up_one_parcel_lets_go_of_that_parcel(parcels, run_jobs):
 
 
 def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
-    parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_jobs, the_parcel, the_order
 ):
-    order = make_order("paid")
-    for shipment_id in in_two_parcels(order):
+    for shipment_id in in_two_parcels(paid):
         with transaction():
-            enqueue(CREATE, {"order_id": order.id, "shipment_id": shipment_id})
+            enqueue(CREATE, {"order_id": paid.id, "shipment_id": shipment_id})
     run_jobs()
     assert the_parcel(2).step == Step.LABELLED
     parcels.fault("refuse", path="/v1/external/orders/cancel", status=400)
@@ -219,12 +215,11 @@ def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
     assert db.session.scalars(faults).all() == ["high"]
 
 
-def test_a_refusal_parks_the_parcel_that_the_job_makes_and_no_other(parcels, the_parcel):
-    order = make_order("paid")
-    _first, second = in_two_parcels(order)
+def test_a_refusal_parks_the_parcel_that_the_job_makes_and_no_other(paid, parcels, the_parcel):
+    _first, second = in_two_parcels(paid)
     with transaction():
         db.session.get_one(Shipment, second).booked_by_job = 77
     with transaction():
-        work = Work(77, CREATE, {"order_id": order.id}, 1)
+        work = Work(77, CREATE, {"order_id": paid.id}, 1)
         CreateShipment().failed_try(work, WalletEmpty("empty", "350"))
     assert (the_parcel(1).parked, the_parcel(2).parked) == (None, "wallet")

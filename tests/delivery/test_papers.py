@@ -9,16 +9,14 @@ from shop.delivery.models import ShipmentStatus
 from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.queue import enqueue
-from tests.factories import make_order
 
 
 def the_incident():
     return db.session.scalars(select(Incident).where(Incident.fingerprint.like("job:%"))).one()
 
 
-def test_all_papers_are_fetched_once_and_kept(parcels, run_jobs, the_parcel):
+def test_all_papers_are_fetched_once_and_kept(paid, parcels, run_jobs, the_parcel):
     parcels.manifest_lags = 1
-    make_order("paid")
     run_jobs()
     assert papers.read(the_parcel().label_key).startswith(b"%PDF-")
     assert the_parcel().manifest_key is None
@@ -35,18 +33,16 @@ def test_all_papers_are_fetched_once_and_kept(parcels, run_jobs, the_parcel):
     assert parcel.applied_grams == 720
 
 
-def test_a_manifest_made_before_is_printed(parcels, run_jobs, the_parcel):
+def test_a_manifest_made_before_is_printed(paid, parcels, run_jobs, the_parcel):
     parcels.fault("half_body", path="/v1/external/manifests/generate")
-    make_order("paid")
     run_jobs()
     run_jobs(ahead=60)
     assert papers.read(the_parcel().manifest_key).startswith(b"%PDF-")
     assert len(parcels.done("manifest")) == 1
 
 
-def test_a_page_of_words_is_no_paper(parcels, run_jobs, the_parcel):
+def test_a_page_of_words_is_no_paper(paid, parcels, run_jobs, the_parcel):
     parcels.fault("garbage", method="GET", path="/v1/external/papers/invoice")
-    make_order("paid")
     run_jobs()
     assert the_parcel().invoice_key is None
     assert "is no PDF" in the_incident().error_message
@@ -54,9 +50,8 @@ def test_a_page_of_words_is_no_paper(parcels, run_jobs, the_parcel):
 
 
 def test_papers_are_forgotten_ninety_days_after_the_parcels_end(
-    parcels, run_jobs, the_parcel, turn_clock
+    paid, parcels, run_jobs, the_parcel, turn_clock
 ):
-    make_order("paid")
     run_jobs()
     assert papers.forget_old() == 0
     kept = [papers.key_of(the_parcel(), kind) for kind in papers.KINDS]

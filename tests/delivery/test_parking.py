@@ -30,14 +30,19 @@ def the_incident():
 
 
 @pytest.fixture(params=["wallet", "not_served"])
-def parked(request, parcels, run_jobs):
+def parked(request, shop, make_paid, parcels, run_jobs):
     """A parcel for which nobody pays, or nobody goes."""
-    if request.param == "wallet":
-        parcels.wallet_is_empty = True
-    else:
-        parcels.awb_error = "Selected courier does not service this pincode pair"
-    make_order("paid")
-    run_jobs()
+
+    def make():
+        if request.param == "wallet":
+            parcels.wallet_is_empty = True
+        else:
+            parcels.awb_error = "Selected courier does not service this pincode pair"
+        make_paid()
+        run_jobs()
+        return parcels.memory()
+
+    parcels.remember(shop.scene(f"parked_{request.param}", make))
     return Parked(request.param)
 
 
@@ -113,9 +118,8 @@ def test_a_parcel_whose_job_is_forgotten_gets_a_new_one(parked, parcels, run_job
     assert the_parcel().step == Step.LABELLED
 
 
-def test_another_carrier_is_chosen_and_paid_at_its_price(parcels, run_jobs, the_parcel):
+def test_another_carrier_is_chosen_and_paid_at_its_price(paid, parcels, run_jobs, the_parcel):
     parcels.refused_couriers = {None, 43, 51, 10}
-    make_order("paid")
     run_jobs()
     assert the_parcel().parked == Parked.NOT_SERVED
     offers = choosing.offers_for(the_parcel())
@@ -147,19 +151,18 @@ def test_a_courier_that_does_not_answer_says_so(parked, parcels, the_parcel):
         choosing.offers_for(the_parcel())
 
 
-def test_a_second_parcel_is_booked_while_the_first_is_parked(parcels, run_jobs, the_parcel):
+def test_a_second_parcel_is_booked_while_the_first_is_parked(paid, parcels, run_jobs, the_parcel):
     from shop.delivery import shipping
 
-    order = make_order("paid")
     with transaction():
         job = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
         job.status = "cancelled"
-        held = lock_order(order.id)
+        held = lock_order(paid.id)
         first = shipping.reserve(held, {held.lines[0].id: 1})
         second = shipping.reserve(held)
         for one in (first, second):
-            wish = {"order_id": order.id, "shipment_id": one.id}
-            enqueue(CREATE, wish, key=f"{order.id}:{one.id}")
+            wish = {"order_id": paid.id, "shipment_id": one.id}
+            enqueue(CREATE, wish, key=f"{paid.id}:{one.id}")
     parcels.fault("refuse", path=ASSIGN, status=503)
     parcels.wallet_is_empty = True
     run_jobs()

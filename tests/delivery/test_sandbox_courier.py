@@ -12,7 +12,6 @@ from shop.jobs.models import Job
 from shop.orders.models import Order
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
-from tests.factories import make_order
 
 
 def scan(wish="next"):
@@ -31,8 +30,7 @@ def the_order():
     return db.session.scalars(select(Order)).one()
 
 
-def test_a_paid_order_is_booked_labelled_and_ready(app, run_jobs):
-    make_order("paid")
+def test_a_paid_order_is_booked_labelled_and_ready(paid, app, run_jobs):
     run_jobs()
 
     parcel, order = the_parcel(), the_order()
@@ -45,8 +43,7 @@ def test_a_paid_order_is_booked_labelled_and_ready(app, run_jobs):
     assert [line.shipped_quantity for line in order.lines] == [1, 1]
 
 
-def test_four_scans_bring_it_to_the_door_and_the_order_follows(app, run_jobs):
-    make_order("paid")
+def test_four_scans_bring_it_to_the_door_and_the_order_follows(paid, app, run_jobs):
     run_jobs()
     for expected in ("shipped", "in_transit", "out_for_delivery", "delivered"):
         scan()

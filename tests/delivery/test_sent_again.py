@@ -25,12 +25,16 @@ from tests.factories import STAFF, make_order, make_product, make_user, sign_in
 CREATE = "delivery.create_shipment"
 
 
-@pytest.fixture
-def order(app):
+def make_three():
     """Three balls, paid; ten were on the shelf. Nothing ships by itself."""
     with transaction():
         change("auto_ship", "false")
-    return make_order("paid", lines={make_product("Ball"): 3})
+    return make_order("paid", lines={make_product("Ball"): 3}).id
+
+
+@pytest.fixture
+def order(shop):
+    return db.session.get_one(Order, shop.scene("three_paid", make_three))
 
 
 def reserved(order, units):

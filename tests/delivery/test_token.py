@@ -107,12 +107,9 @@ def _never_answers():
 
 
 def test_a_log_in_on_hold_leaves_the_parcel_waiting_not_failed(
-    app, parcels, configure, run_jobs, the_parcel
+    paid, app, parcels, configure, run_jobs, the_parcel
 ):
-    from tests.factories import make_order
-
     configure(shiprocket_password="wrong")
-    make_order("paid")
     run_jobs()
     configure(shiprocket_password="invented-password")
     run_jobs(ahead=3700)

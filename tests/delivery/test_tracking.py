@@ -283,14 +283,6 @@ def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
 # --- over HTTP: a hint is asked about ---
 
 
-@pytest.fixture
-def shipped(parcels, run_jobs, the_parcel):
-    """A parcel at the stand-in for Shiprocket."""
-    make_order("paid")
-    run_jobs()
-    return the_parcel()
-
-
 def test_a_hint_is_asked_about_before_anything_changes(shipped, parcels, run_jobs, the_parcel):
     parcels.tell(parcels.message(next(iter(parcels.orders.values())), 7, utcnow()))
     run_jobs()

@@ -4,6 +4,7 @@ Written from the vendor's documents and from what integrators report. It answers
 HTTP 200 where the real one does, and keeps the record of a cancelled order under its reference.
 """
 
+import copy
 import json
 import re
 import time
@@ -24,6 +25,10 @@ BASE = "/v1/external"
 TOKEN_DAYS = 10
 PAGE_ROWS = 15
 TRACKED_AT_ONCE = 50
+#: What an account holds, and how it is disposed.
+MEMORY = (
+    "orders", "effects", "tokens", "requests", "logins", "wallet_is_empty", "awb_error", "_next",
+)  # fmt: skip
 
 
 class Shiprocket(Papers, Simulator):
@@ -57,6 +62,14 @@ class Shiprocket(Papers, Simulator):
         self._next = 1_502_847_719
         super().__init__(port)
         self.base = self.url + BASE
+
+    def memory(self) -> dict[str, Any]:
+        """A copy of what it holds, with which another stand-in goes on from here: see `remember`."""
+        return copy.deepcopy({name: getattr(self, name) for name in MEMORY})
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Hold what was copied from another."""
+        vars(self).update(copy.deepcopy(memory))
 
     def handle(self, request: Request) -> Response:
         if request.path == "/panel":
