@@ -18,6 +18,7 @@ GRACE_SECONDS = 40
 """A child has 30 seconds for the job in hand, and some to say good-bye."""
 SHORT_LIFE_SECONDS = 5
 CHILD = "--child"
+COUNT = "--count"
 
 
 @dataclass
@@ -82,7 +83,10 @@ class Parent:
 
 
 def main() -> int:
-    """Parent or child, as the arguments say."""
+    """Parent or child, as the arguments say.
+
+    The settings are read by a process that ends, so that the parent stays small.
+    """
     if sys.argv[1:2] == [CHILD]:
         gc.disable()  # As in wsgi.py.
         from shop import create_app
@@ -93,14 +97,22 @@ def main() -> int:
         gc.enable()
         work(app, worker=sys.argv[2], dead=sys.argv[3])
         return 0
+    if sys.argv[1:2] == [COUNT]:
+        return tell_count()
+    told = subprocess.run([sys.executable, __file__, COUNT], stdout=subprocess.PIPE, check=False)
+    return told.returncode or Parent(int(told.stdout)).run()
+
+
+def tell_count() -> int:
+    """Print how many children are wanted, or what is wrong with the settings."""
     from shop.config import ConfigurationError, read_settings
 
     try:
-        found = read_settings(os.environ)
+        print(read_settings(os.environ).workers)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    return Parent(found.workers).run()
+    return 0
 
 
 if __name__ == "__main__":
