@@ -37,9 +37,21 @@ def make_arrived(units: int = 3, price: int = 10_000, variants: int = 2) -> int:
 
 
 @pytest.fixture
-def arrived(shop: Any) -> Order:
+def when_told(shop: Any, run_jobs: Callable[..., int]) -> Callable[[str, Callable[[], int]], int]:
+    """`when_told(name, make)` is the scene after everybody has been told of it; what `make` returned."""
+
+    def made(make: Callable[[], int]) -> int:
+        key = make()
+        run_jobs()
+        return key
+
+    return lambda name, make: int(shop.scene(name, lambda: made(make)))
+
+
+@pytest.fixture
+def arrived(when_told: Callable[..., int]) -> Order:
     """Three units of one thing, delivered today. 300 in all; two variants of it in stock."""
-    return db.session.get_one(Order, shop.scene("return_arrived", make_arrived))
+    return db.session.get_one(Order, when_told("return_arrived", make_arrived))
 
 
 @pytest.fixture
@@ -73,9 +85,9 @@ def the_return(app: Any) -> Callable[[], ReturnRequest]:
 
 
 @pytest.fixture
-def asked(shop: Any) -> ReturnRequest:
+def asked(when_told: Callable[..., int]) -> ReturnRequest:
     """A return of two units of three that were delivered, asked for."""
-    return db.session.get_one(ReturnRequest, shop.scene("return_asked", make_asked))
+    return db.session.get_one(ReturnRequest, when_told("return_asked_and_told", make_asked))
 
 
 def make_asked() -> int:
