@@ -31,6 +31,8 @@ COMMON = {
     "TRUSTED_PROXIES": "1",
     "LOG_LEVEL": "INFO",
     "PYTHONUNBUFFERED": "1",
+    # As in the Procfile.
+    "MALLOC_ARENA_MAX": "1",
 }
 #: Signs the sandbox's webhooks, derived as the shop does it.
 SECRET = hashlib.sha256(f"sandbox:{COMMON['SECRET_KEY']}".encode()).hexdigest()
