@@ -47,12 +47,15 @@ setup: .venv/.ready ## Make .venv with the pinned requirements
 
 setup-tests: .venv/.ready-tests chromium
 
-# As root on Debian or Ubuntu a missing browser is installed; elsewhere its tests are skipped with one line.
+# As root on Debian or Ubuntu a missing browser is installed (the one without a window where there
+# is such a package); elsewhere its tests are skipped with one line.
+APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 chromium:
-	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && [ -z "$$SHOP_CHROMIUM" ] \
+	@if ! command -v chromium-headless-shell >/dev/null && ! command -v chromium >/dev/null \
+	  && ! command -v chromium-browser >/dev/null && [ -z "$$SHOP_CHROMIUM" ] \
 	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "Installing Chromium for the browser tests …"; \
-	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	  { apt-get update -qq && { $(APT_INSTALL) chromium-headless-shell || $(APT_INSTALL) chromium; }; } >/dev/null \
 	    || echo "Chromium could not be installed; its tests are skipped."; \
 	fi
 

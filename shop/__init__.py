@@ -122,6 +122,7 @@ class Shop(Flask):
     """Flask, doing a use case again when the database was only busy (reliability.md, Transactions)."""
 
     url_rule_class = LateRule
+    jinja_environment = pages.Templates
 
     def dispatch_request(self) -> ResponseReturnValue:
         """Answer; the whole use case again when it met a lock."""

@@ -163,8 +163,7 @@ def all_shops(folder: Any, request: pytest.FixtureRequest) -> Iterator[Callable[
 
     yield of
     for shop in made.values():
-        shop.live.stop()
-        shop.sa_engine.dispose()
+        shop.stop()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.pg)])

@@ -10,13 +10,14 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import Context
 from pathlib import Path
 from typing import Any
 
 import flask_migrate
+import psycopg
 import sqlalchemy as sa
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
@@ -187,6 +188,11 @@ class Shop:
         """Let requests end, then take the test's rows away."""
         self.live.rest()
 
+    def stop(self) -> None:
+        """Serve no more, and let the database go."""
+        self.live.stop()
+        self.sa_engine.dispose()
+
     def scene(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make()` writes into the empty database, and what it returned (keys, no rows).
 
@@ -286,47 +292,67 @@ class PostgresShop(Shop):
         self.migrate()
         #: What the migrations put in stays.
         self.tables = sorted(db.metadata.tables)
-        #: The tables of each scene that have rows.
-        self.held: dict[str, list[str]] = {}
-        with self.sa_engine.connect() as connection:
-            self.may_silence = connection.scalar(
+        with self.in_transaction.begin() as connection:
+            may_silence = connection.scalar(
                 sa.text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
             )
+        #: A connection on which no trigger and no foreign key looks on; None without the right to it.
+        self.quiet: psycopg.Connection[Any] | None = None
+        if may_silence:
+            plain = database_url.replace("postgresql+psycopg://", "postgresql://")
+            silenced = "-c session_replication_role=replica"
+            self.quiet = psycopg.connect(plain, autocommit=True, options=silenced)
+            steps = (f"IF {self._has_rows(name)} THEN DELETE FROM {name}; END IF;" for name in self.tables)  # fmt: skip
+            self._define("empty_all", steps)
+
+    def _define(self, name: str, steps: Iterable[str]) -> None:
+        """Keep steps as a function of the server's: it plans them once, and is asked once."""
+        assert self.quiet
+        body = " ".join(steps)
+        self.quiet.execute(
+            f"CREATE FUNCTION {name}() RETURNS void LANGUAGE plpgsql AS $$BEGIN {body} END$$"
+        )
+
+    @staticmethod
+    def _has_rows(table: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {table})"
 
     def keep(self, name: str) -> bool:
-        if not self.may_silence:
+        if not self.quiet:
             return False
-        with self.in_transaction.begin() as connection:
-            held = connection.scalars(sa.text(self._filled())).all()
-            connection.execute(sa.text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
-            connection.execute(sa.text(f'CREATE SCHEMA "{name}"'))
-            for table in held:
-                connection.execute(sa.text(f'CREATE TABLE "{name}".{table} AS TABLE {table}'))
-        self.held[name] = list(held)
+        held = [row[0] for row in self.quiet.execute(self._filled())]
+        self.quiet.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+        self.quiet.execute(f'CREATE SCHEMA "{name}"')
+        for table in held:
+            self.quiet.execute(f'CREATE TABLE "{name}".{table} AS TABLE {table}')
+        steps = (f'INSERT INTO {table} SELECT * FROM "{name}".{table};' for table in held)
+        self._define(f'"{name}".restore', steps)
         return True
 
     def restore(self, name: str) -> None:
         # The counters of keys never go back, so that new rows get keys of their own.
-        copies = [
-            f'INSERT INTO {table} SELECT * FROM "{name}".{table}' for table in self.held[name]
-        ]
-        with self.in_transaction.begin() as connection:
-            connection.exec_driver_sql("; ".join([SILENT, *copies]))
+        assert self.quiet
+        self.quiet.execute(f'SELECT "{name}".restore()')
 
     def _filled(self) -> str:
         return " UNION ALL ".join(
-            f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in self.tables
+            f"SELECT '{name}' WHERE {self._has_rows(name)}" for name in self.tables
         )
 
     def after(self) -> None:
         super().after()
+        if self.quiet:
+            self.quiet.execute("SELECT empty_all()")
+            return
         with self.in_transaction.begin() as connection:
             filled = connection.scalars(sa.text(self._filled())).all()
-            if filled and self.may_silence:
-                emptied = [f"DELETE FROM {name}" for name in filled]
-                connection.exec_driver_sql("; ".join([SILENT, *emptied]))
-            elif filled:
+            if filled:
                 connection.execute(sa.text(f"TRUNCATE {', '.join(filled)} CASCADE"))
+
+    def stop(self) -> None:
+        super().stop()
+        if self.quiet:
+            self.quiet.close()
 
 
 def new_folder() -> Path:

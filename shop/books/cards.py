@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from shop.books.reading import stream, sums, sums_beside
 from shop.payments.models import Payment, Refund, RefundStatus
@@ -25,31 +24,31 @@ REFUNDS = (
 )
 
 
-def balances(session: Session) -> Iterator[str]:
+def balances(connection: Connection) -> Iterator[str]:
     """I7: a balance is the sum of its entries; what a card paid and got back stands in the payments."""
-    entered = sums_beside(session, ENTERED)
-    for card in stream(session, CARDS):
+    entered = sums_beside(connection, ENTERED)
+    for card in stream(connection, CARDS):
         due = entered(card.id)
         if due != card.balance_minor:
             yield f"gift_cards:{card.id} holds {card.balance_minor}, its entries {due}"
-    yield from _spent(session)
-    yield from _refilled(session)
+    yield from _spent(connection)
+    yield from _refilled(connection)
 
 
-def _spent(session: Session) -> Iterator[str]:
+def _spent(connection: Connection) -> Iterator[str]:
     """Each payment by card has its entry, over the same amount."""
-    spent = dict(session.execute(SPENT).all())
-    for reference, captured in stream(session, PAID):
+    spent = dict(connection.execute(SPENT).all())
+    for reference, captured in stream(connection, PAID):
         taken = spent.pop(f"pay-{reference}", 0)
         if taken != captured:
             yield f"payments:{reference} captured {captured}, its gift card gave {taken}"
     yield from (f"gift_card_entries:{name} was spent on nothing" for name in spent)
 
 
-def _refilled(session: Session) -> Iterator[str]:
+def _refilled(connection: Connection) -> Iterator[str]:
     """Each refund to a card has its entry, over the same amount."""
-    refilled = dict(session.execute(REFILLED).all())
-    for key, amount in stream(session, REFUNDS):
+    refilled = dict(connection.execute(REFILLED).all())
+    for key, amount in stream(connection, REFUNDS):
         given = refilled.pop(key, 0)
         if given != amount:
             yield f"refunds:{key} gave back {amount}, its gift card got {given}"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, String, cast, func, literal, select, type_coerce
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Connection, Select, String, cast, func, literal, select, type_coerce
+from sqlalchemy.orm import aliased
 
 from shop.audit.models import AuditEntry
 from shop.books.reading import stream, sums, sums_beside
@@ -51,12 +51,14 @@ SAME_AWB = _sharing(Shipment.courier, Shipment.awb)
 SAME_SEQUENCE = _sharing(Shipment.order_id, Shipment.sequence)
 
 
-def webhooks(session: Session) -> Iterator[str]:
+def webhooks(connection: Connection) -> Iterator[str]:
     """I17: one gateway event changed one thing once, and what is processed says when."""
-    for payment_id, event_id in session.execute(TAKEN_TWICE):
+    for payment_id, event_id in connection.execute(TAKEN_TWICE):
         yield f"payment_events:{payment_id} took {event_id} in twice"
-    yield from _repeated(session, SAME_EVENT, "webhook_events")
-    yield from (f"webhook_events:{row} has no time of its end" for row in session.scalars(UNDATED))
+    yield from _repeated(connection, SAME_EVENT, "webhook_events")
+    yield from (
+        f"webhook_events:{row} has no time of its end" for row in connection.scalars(UNDATED)
+    )
 
 
 SILENT = select(Job.id, Job.kind).where(
@@ -65,9 +67,9 @@ SILENT = select(Job.id, Job.kind).where(
 )
 
 
-def jobs(session: Session) -> Iterator[str]:
+def jobs(connection: Connection) -> Iterator[str]:
     """I24: a failed job has an incident."""
-    for job_id, kind in session.execute(SILENT):
+    for job_id, kind in connection.execute(SILENT):
         yield f"jobs:{job_id} {kind} failed in silence"
 
 
@@ -76,16 +78,16 @@ AT_ODDS = select(Shipment.id, Shipment.step, Shipment.awb).where(
 )
 
 
-def parcels(session: Session) -> Iterator[str]:
+def parcels(connection: Connection) -> Iterator[str]:
     """I28: steps and waybills agree; a waybill names one parcel, as order and sequence do."""
-    for row in session.execute(AT_ODDS):
+    for row in connection.execute(AT_ODDS):
         yield f"shipments:{row.id} is {row.step.value} with waybill {row.awb}"
-    yield from _repeated(session, SAME_AWB, "shipments")
-    yield from _repeated(session, SAME_SEQUENCE, "shipments")
+    yield from _repeated(connection, SAME_AWB, "shipments")
+    yield from _repeated(connection, SAME_SEQUENCE, "shipments")
 
 
-def _repeated(session: Session, sharing: Select[Any], table: str) -> Iterator[str]:
-    found = session.execute(sharing)
+def _repeated(connection: Connection, sharing: Select[Any], table: str) -> Iterator[str]:
+    found = connection.execute(sharing)
     _, first, second = found.keys()
     for row_id, one, other in found:
         yield f"{table}:{row_id} repeats {first} {one}, {second} {other}"
@@ -99,20 +101,20 @@ SHIPPED = select(OrderLine.id, OrderLine.quantity, OrderLine.shipped_quantity).o
 )
 
 
-def shipped(session: Session) -> Iterator[str]:
+def shipped(connection: Connection) -> Iterator[str]:
     """I29: what parcels hold and was not given back is what the line says, and was bought.
 
     No parcel was begun while its order was cancelled, disputed or refunded. A waybill may come
     later than that: what was asked of the courier before is recorded, then cancelled.
     """
-    out = sums_beside(session, IN_PARCELS)
-    for line in stream(session, SHIPPED):
+    out = sums_beside(connection, IN_PARCELS)
+    for line in stream(connection, SHIPPED):
         held = out(line.id)
         if held != line.shipped_quantity:
             yield f"order_lines:{line.id} says {line.shipped_quantity} shipped, parcels hold {held}"
         if held > line.quantity:
             yield f"order_lines:{line.id} has {held} in parcels, {line.quantity} were bought"
-    yield from _begun_too_late(session)
+    yield from _begun_too_late(connection)
 
 
 def _begun_while_closed() -> Select[int, datetime, datetime]:
@@ -141,9 +143,9 @@ def _begun_while_closed() -> Select[int, datetime, datetime]:
 BEGUN_WHILE_CLOSED = _begun_while_closed()
 
 
-def _begun_too_late(session: Session) -> Iterator[str]:
+def _begun_too_late(connection: Connection) -> Iterator[str]:
     """Parcels are reserved under their order's lock, so the moments tell which came first."""
-    for row in session.execute(BEGUN_WHILE_CLOSED):
+    for row in connection.execute(BEGUN_WHILE_CLOSED):
         if row.created_at - row.closed_at > CLOCKS_APART:
             yield f"shipments:{row.id} was begun after its order was closed"
 
@@ -196,8 +198,8 @@ UNWRITTEN = (
 )
 
 
-def audited(session: Session) -> Iterator[str]:
+def audited(connection: Connection) -> Iterator[str]:
     """I33: what a person changed of orders, stock and money has its audit entries."""
     for lacking in UNWRITTEN:
-        for actor, action, subject in session.execute(lacking):
+        for actor, action, subject in connection.execute(lacking):
             yield f"audit_entries:{subject} lacks {action} by {actor}"

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, select
 
 from shop.books.reading import beside, stream, sums_beside
 from shop.books.reading import sums as sums_of
@@ -38,10 +37,10 @@ WRONG_LINES = select(OrderLine.id).where(
 )
 
 
-def figures(session: Session) -> Iterator[str]:
+def figures(connection: Connection) -> Iterator[str]:
     """I1: lines sum to subtotal, parts to total, and each line to its own figures."""
-    lines, parts = sums_beside(session, LINE_SUMS), sums_beside(session, PART_SUMS)
-    for order in stream(session, FIGURES):
+    lines, parts = sums_beside(connection, LINE_SUMS), sums_beside(connection, PART_SUMS)
+    for order in stream(connection, FIGURES):
         goods, asked = lines(order.id), parts(order.id)
         whole = order.subtotal_minor - order.discount_minor + order.shipping_minor
         whole += order.fee_minor + order.tax_minor
@@ -51,7 +50,7 @@ def figures(session: Session) -> Iterator[str]:
             yield f"orders:{order.number} figures make {whole}, not {order.total_minor}"
         if asked != order.total_minor:
             yield f"orders:{order.number} parts are {asked} of {order.total_minor}"
-    yield from (f"order_lines:{line} total is wrong" for line in session.scalars(WRONG_LINES))
+    yield from (f"order_lines:{line} total is wrong" for line in connection.scalars(WRONG_LINES))
 
 
 PAID_BY_NOTHING = (
@@ -78,9 +77,9 @@ ASKING_FOR_ELSE = (
 )
 
 
-def asked_is_paid(session: Session) -> Iterator[str]:
+def asked_is_paid(connection: Connection) -> Iterator[str]:
     """I2: a part that is paid has a capture of its amount in its order's currency."""
-    unpaid, strange = session.scalars(PAID_BY_NOTHING), session.scalars(ASKING_FOR_ELSE)
+    unpaid, strange = connection.scalars(PAID_BY_NOTHING), connection.scalars(ASKING_FOR_ELSE)
     yield from (f"payment_parts:{part} is paid by nothing" for part in unpaid)
     yield from (f"payments:{reference} asks for something else" for reference in strange)
 
@@ -93,10 +92,10 @@ CAPTURED_BY = (
 CAPTURED = select(Payment.id, Payment.reference, Payment.captured_minor).order_by(Payment.id)
 
 
-def captures(session: Session) -> Iterator[str]:
+def captures(connection: Connection) -> Iterator[str]:
     """I3: captured_minor is what exactly one event brought."""
-    events_of = beside(session, CAPTURED_BY)
-    for payment in stream(session, CAPTURED):
+    events_of = beside(connection, CAPTURED_BY)
+    for payment in stream(connection, CAPTURED):
         brought = [event.amount_minor or 0 for event in events_of(payment.id)]
         if brought != ([payment.captured_minor] if payment.captured_minor else []):
             yield f"payments:{payment.reference} captured {payment.captured_minor}, its events {brought}"
@@ -112,10 +111,10 @@ REFUNDED = select(
 ).order_by(Payment.id)  # fmt: skip
 
 
-def refunds(session: Session) -> Iterator[str]:
+def refunds(connection: Connection) -> Iterator[str]:
     """I4: holds are the refunds that did not fail, and lines carry what was refunded of them."""
-    held, back = sums_beside(session, REFUNDS_HELD), sums_beside(session, REFUNDS_MADE)
-    for payment in stream(session, REFUNDED):
+    held, back = sums_beside(connection, REFUNDS_HELD), sums_beside(connection, REFUNDS_MADE)
+    for payment in stream(connection, REFUNDED):
         asked, came_back = held(payment.id), back(payment.id)
         if asked != payment.refund_held_minor:
             yield f"payments:{payment.reference} holds {payment.refund_held_minor} for refunds of {asked}"
@@ -123,7 +122,7 @@ def refunds(session: Session) -> Iterator[str]:
             yield f"payments:{payment.reference} gave back {payment.refunded_minor}, its refunds {came_back}"
         if asked > payment.captured_minor:
             yield f"payments:{payment.reference} refunds more than came in"
-    yield from _refunded_lines(session)
+    yield from _refunded_lines(connection)
 
 
 REFUND_LINES = (
@@ -143,14 +142,14 @@ LINES = select(
 ).order_by(OrderLine.order_id, OrderLine.id)  # fmt: skip
 
 
-def _refunded_lines(session: Session) -> Iterator[str]:
+def _refunded_lines(connection: Connection) -> Iterator[str]:
     """Each line against the refunds that did not fail, order by order.
 
     A lost dispute takes the whole of an order back without refunds: there lines may say more than
     refunds do, but never more than was bought.
     """
-    refunds_of, lost_of = beside(session, REFUND_LINES), beside(session, LOST_DISPUTES)
-    for order_id, of_order in groupby(stream(session, LINES), key=lambda line: line.order_id):
+    refunds_of, lost_of = beside(connection, REFUND_LINES), beside(connection, LOST_DISPUTES)
+    for order_id, of_order in groupby(stream(connection, LINES), key=lambda line: line.order_id):
         counted = _counted(refunds_of(order_id))
         is_lost = bool(lost_of(order_id))
         for line in of_order:
@@ -178,10 +177,10 @@ def _line_faults(line: Any, counted: tuple[int, int], is_lost: bool) -> Iterator
         yield f"order_lines:{line.id} says {said} refunded, its refunds {counted}"
 
 
-def sums(session: Session) -> Iterator[str]:
+def sums(connection: Connection) -> Iterator[str]:
     """I8: payment_status and sellers' counters are what the rows make."""
-    yield from _statuses(session)
-    yield from _sellers(session)
+    yield from _statuses(connection)
+    yield from _sellers(connection)
 
 
 PAYMENTS = select(
@@ -199,10 +198,10 @@ STATUSES = select(Order.id, Order.number, Order.payment_status, Order.total_mino
 )
 
 
-def _statuses(session: Session) -> Iterator[str]:
-    payments_of, parts_of = beside(session, PAYMENTS), beside(session, PARTS)
-    disputes_of = beside(session, DISPUTES)
-    for order in stream(session, STATUSES):
+def _statuses(connection: Connection) -> Iterator[str]:
+    payments_of, parts_of = beside(connection, PAYMENTS), beside(connection, PARTS)
+    disputes_of = beside(connection, DISPUTES)
+    for order in stream(connection, STATUSES):
         due = payment_status(
             payments_of(order.id), parts_of(order.id), disputes_of(order.id), order.total_minor
         )
@@ -223,9 +222,9 @@ SOLD = (
 SELLERS = select(Seller.id, Seller.sales_count, Seller.sales_minor)
 
 
-def _sellers(session: Session) -> Iterator[str]:
-    sold = {row.seller_id: (int(row.units), int(row.minor)) for row in session.execute(SOLD)}
-    for seller in session.execute(SELLERS):
+def _sellers(connection: Connection) -> Iterator[str]:
+    sold = {row.seller_id: (int(row.units), int(row.minor)) for row in connection.execute(SOLD)}
+    for seller in connection.execute(SELLERS):
         counts, due = (seller.sales_count, seller.sales_minor), sold.get(seller.id, (0, 0))
         if counts != due:
             yield f"sellers:{seller.id} counts {counts}, its lines {due}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from shop.books import cards, flow, money, returns, stock, timeline
 from shop.books.reading import snapshot
@@ -15,7 +15,7 @@ class Proof:
 
     line: str
     promise: str
-    find: Callable[[Session], Iterator[str]]
+    find: Callable[[Connection], Iterator[str]]
     #: Cheap enough for every hour.
     is_light: bool = False
 
@@ -45,10 +45,10 @@ def faults(*, light: bool = False) -> list[str]:
 
     Reads only, on one snapshot of what is committed; the caller's session is not touched.
     """
-    with snapshot() as session:
+    with snapshot() as connection:
         return [
             f"{proof.line} {fault}"
             for proof in PROOFS
             if proof.is_light or not light
-            for fault in proof.find(session)
+            for fault in proof.find(connection)
         ]

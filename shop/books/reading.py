@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Executable, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Executable, func, select
 
 from shop.extensions import db
 
@@ -18,8 +17,8 @@ PAGE = 1_000
 
 
 @contextmanager
-def snapshot() -> Iterator[Session]:
-    """A session of its own that sees the database as it is now, however long the reading takes.
+def snapshot() -> Iterator[Connection]:
+    """A connection of its own that sees the database as it is now, however long the reading takes.
 
     Proofs compare what several statements read, so an order placed in between must not show in
     one and lack in the other. Writes nothing, waits for no writer and holds none up; the caller's
@@ -31,21 +30,20 @@ def snapshot() -> Iterator[Session]:
                 isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
         # On SQLite a deferred transaction keeps what its first statement saw.
-        with Session(connection) as session:
-            yield session
+        yield connection
 
 
-def stream(session: Session, query: Executable) -> Iterable[Any]:
+def stream(connection: Connection, query: Executable) -> Iterable[Any]:
     """The rows of a statement, a page at a time."""
-    return session.execute(query, execution_options={"yield_per": PAGE})
+    return connection.execute(query, execution_options={"yield_per": PAGE})
 
 
-def beside(session: Session, query: Executable) -> Callable[[int], list[Any]]:
+def beside(connection: Connection, query: Executable) -> Callable[[int], list[Any]]:
     """Reads a table beside another: the rows of each key, for keys asked for in rising order.
 
     The query's first column is the key, by which it is ordered.
     """
-    rows = iter(stream(session, query))
+    rows = iter(stream(connection, query))
     ahead = next(rows, None)
 
     def rows_of(key: int) -> list[Any]:
@@ -65,7 +63,7 @@ def sums(key: Any, amount: Any, *conditions: Any) -> Executable:
     return select(key, func.sum(amount)).where(*conditions).group_by(key).order_by(key)
 
 
-def sums_beside(session: Session, query: Executable) -> Callable[[int], int]:
+def sums_beside(connection: Connection, query: Executable) -> Callable[[int], int]:
     """Each key's sum of such a statement, for keys asked for in rising order; 0 without rows."""
-    rows_of = beside(session, query)
+    rows_of = beside(connection, query)
     return lambda wanted: sum(int(row[1]) for row in rows_of(wanted))

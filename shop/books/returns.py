@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, select
 
 from shop.books.reading import stream, sums_beside
 from shop.delivery.models import Shipment, ShipmentLine
@@ -37,10 +36,10 @@ LINES = (
 )
 
 
-def counted(session: Session) -> Iterator[str]:
+def counted(connection: Connection) -> Iterator[str]:
     """I39: a line counts as going back what its returns hold, and no more than was delivered."""
-    held, came = sums_beside(session, GOING_BACK), sums_beside(session, ARRIVED)
-    for line in stream(session, LINES):
+    held, came = sums_beside(connection, GOING_BACK), sums_beside(connection, ARRIVED)
+    for line in stream(connection, LINES):
         in_returns, delivered = held(line.id), came(line.id)
         if in_returns != line.returned_quantity:
             yield f"order_lines:{line.id} says {line.returned_quantity} go back, its returns hold {in_returns}"

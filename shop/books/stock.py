@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, Subquery, and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Select, Subquery, and_, func, select
 
 from shop.books.reading import stream
 from shop.orders.lifecycle import DONE, MOVING, PACKING
@@ -43,16 +42,16 @@ MOVED = select(StockMovement.variant_id, func.sum(StockMovement.delta)).group_by
 LEVELS = select(StockLevel.variant_id, StockLevel.reserved, StockLevel.on_hand)
 
 
-def levels(session: Session) -> Iterator[str]:
+def levels(connection: Connection) -> Iterator[str]:
     """I9: 0 ≤ reserved ≤ on_hand (and so neither is negative)."""
-    for level in session.execute(BEYOND_HAND):
+    for level in connection.execute(BEYOND_HAND):
         yield f"stock_levels:{level.variant_id} reserved {level.reserved} of {level.on_hand} on hand"
 
 
-def sums(session: Session) -> Iterator[str]:
+def sums(connection: Connection) -> Iterator[str]:
     """I10: reserved is the sum of active reservations, on_hand of movements."""
-    held, moved = _by_variant(session, HELD), _by_variant(session, MOVED)
-    for level in stream(session, LEVELS):
+    held, moved = _by_variant(connection, HELD), _by_variant(connection, MOVED)
+    for level in stream(connection, LEVELS):
         if level.reserved != held.pop(level.variant_id, 0):
             yield f"stock_levels:{level.variant_id} reserved is not the sum of its reservations"
         if level.on_hand != moved.pop(level.variant_id, 0):
@@ -61,8 +60,8 @@ def sums(session: Session) -> Iterator[str]:
         yield f"stock_levels:{variant_id} has no row, but reservations or movements"
 
 
-def _by_variant(session: Session, query: Any) -> dict[int, int]:
-    return {row[0]: int(row[1]) for row in session.execute(query)}
+def _by_variant(connection: Connection, query: Any) -> dict[int, int]:
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def _moved(reason: MovementReason) -> Subquery:
@@ -114,12 +113,12 @@ def _sold_lines() -> Select[Any]:
 SOLD_LINES = _sold_lines()
 
 
-def sales(session: Session) -> Iterator[str]:
+def sales(connection: Connection) -> Iterator[str]:
     """I11: a sold order's lines have each a sale of their quantity; restocks stay within it.
 
     Sales and confirmed reservations are the same units.
     """
-    for line in stream(session, SOLD_LINES):
+    for line in stream(connection, SOLD_LINES):
         if _is_sold(line) and line.sold != line.quantity:
             yield f"order_lines:{line.id} is sold, its sale is of {line.sold} units, not {line.quantity}"
         if line.sold != line.confirmed:

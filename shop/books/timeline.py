@@ -3,8 +3,7 @@
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from shop.books.reading import beside, stream
 from shop.orders.lifecycle import COURIER_EVENTS, TABLE, Rule, Target
@@ -30,10 +29,10 @@ STEPS = (
 ORDERS = select(Order.id, Order.number, Order.status, Order.status_before).order_by(Order.id)
 
 
-def states(session: Session) -> Iterator[str]:
+def states(connection: Connection) -> Iterator[str]:
     """I14: the timeline's steps are rows of the table and lead to where the order stands."""
-    steps_of = beside(session, STEPS)
-    for order in stream(session, ORDERS):
+    steps_of = beside(connection, STEPS)
+    for order in stream(connection, ORDERS):
         stood, remembered = yield from _walk(steps_of(order.id))
         if stood != order.status.value:
             yield f"orders:{order.number} is {order.status.value}, its timeline ends at {stood}"
