@@ -2,24 +2,47 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 
+from shop.accounts import signing_in
+from shop.config import settings
+from shop.database import transaction
+from shop.extensions import db
+from shop.orders.models import Order
 from tests import factories
 from tests.delivery.conftest import parcels
 
-__all__ = ["parcels", "staff"]
+__all__ = ["order_in", "parcels", "staff"]
 
 
 @pytest.fixture
-def staff(new_client: Callable[[], Any]) -> Callable[..., Any]:
-    """`staff("manager")` is a browser in which such a person has signed in; `.user` is the person."""
+def staff(app: Flask, new_client: Callable[[], Any]) -> Callable[..., Any]:
+    """`staff("manager")` is a browser in which such a person has just signed in.
+
+    The form of signing in is tested where it belongs (tests/accounts): here its row and cookie do.
+    """
 
     def signed_in(role: str = "owner", **more: Any) -> Any:
         browser = new_client()
         user = factories.make_user(role, **more)
         browser.user_id, browser.user_email = user.id, user.email
-        factories.sign_in(browser, user)
+        with app.test_request_context(), transaction():
+            name, token = signing_in.cookie_name(), signing_in.start_row(user)
+        browser.set_cookie(name, token, domain=urlsplit(settings().public_url).hostname)
         return browser
 
     return signed_in
+
+
+@pytest.fixture
+def order_in(shop: Any) -> Callable[[str], Order]:
+    """`order_in("paid")` is an order in that state: the first thing in the empty shop, its rows copied."""
+
+    def made(state: str) -> Order:
+        key = shop.scene(f"order-{state}", lambda: factories.make_order(state).id)
+        return db.session.get_one(Order, key)
+
+    return made

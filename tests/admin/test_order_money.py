@@ -28,12 +28,10 @@ def page_of(order):
     return f"/admin/orders/{order.number}"
 
 
-def refund(browser, order, **fields):
-    return browser.post_form(
-        f"{page_of(order)}/refunds",
-        {"do": "refund", "reason": REASON, **fields},
-        page=f"{page_of(order)}/refund",
-    )
+def refund(browser, order, page=None, **fields):
+    """Send the form, with a token of the session where `page` does not say that it was opened before."""
+    wish = {"do": "refund", "reason": REASON, **fields}
+    return browser.post_form(f"{page_of(order)}/refunds", wish, page=page)
 
 
 def refunds():
@@ -42,16 +40,18 @@ def refunds():
 
 
 @pytest.fixture
-def order(app):
-    return make_order("delivered", lines={make_product(price=100_000, stock=5): 3})
+def order(shop):
+    def deliver():
+        return make_order("delivered", lines={make_product(price=100_000, stock=5): 3}).id
+
+    return db.session.get_one(Order, shop.scene("three-delivered", deliver))
 
 
 def test_a_refund_by_units_is_counted_and_restocked(order, staff):
     line = order.lines[0]
     before = db.session.scalar(db.select(StockLevel.on_hand).filter_by(variant_id=line.variant_id))
-    answer = refund(
-        staff("manager"), order, seen="200000", **{f"qty-{line.id}": "2", f"restock-{line.id}": "1"}
-    )
+    wish = {f"qty-{line.id}": "2", f"restock-{line.id}": "1"}
+    answer = refund(staff("manager"), order, f"{page_of(order)}/refund", seen="200000", **wish)
     assert answer.status_code == 303
     made = refunds()[0]
     assert (made.amount_minor, made.reason, made.status) == (200_000, REASON, "requested")
@@ -304,13 +304,17 @@ def test_recording_money_by_hand_is_the_managers(staff):
 
 
 @pytest.fixture
-def packed(app):
+def packed(shop):
     """A paid order of three, two of them in a parcel that waits for its pickup."""
-    made = make_order("processing", lines={make_product(price=100_000, stock=5): 3})
-    with transaction():
-        order = db.session.get(Order, made.id)
-        shipping.reserve(order, {order.lines[0].id: 2})
-    return db.session.get(Order, made.id)
+
+    def pack():
+        made = make_order("processing", lines={make_product(price=100_000, stock=5): 3})
+        with transaction():
+            order = db.session.get(Order, made.id)
+            shipping.reserve(order, {order.lines[0].id: 2})
+        return made.id
+
+    return db.session.get_one(Order, shop.scene("two-of-three-packed", pack))
 
 
 def on_hand(order):

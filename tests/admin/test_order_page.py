@@ -30,10 +30,9 @@ def offered(answer):
     )
 
 
-def move(browser, order, event, **fields):
-    return browser.post_form(
-        f"{page_of(order)}/transition", {"event": event, **fields}, page=page_of(order)
-    )
+def move(browser, order, event, page=None, **fields):
+    """Send the step, with a token of the session where `page` does not say that it was opened before."""
+    return browser.post_form(f"{page_of(order)}/transition", {"event": event, **fields}, page=page)
 
 
 def fresh(order):
@@ -52,23 +51,24 @@ def fresh(order):
         ("archived", {"unarchived"}),
     ],
 )
-def test_only_what_the_table_allows_is_offered(state, expected, staff):
-    shown = staff("manager").get(page_of(make_order(state)))
+def test_only_what_the_table_allows_is_offered(state, expected, staff, order_in):
+    order = order_in(state)
+    shown = staff("manager").get(page_of(order))
     assert offered(shown) == expected
 
 
-def test_who_may_only_look_is_offered_nothing(staff):
-    order = make_order("paid")
+def test_who_may_only_look_is_offered_nothing(staff, order_in):
+    order = order_in("paid")
     browser = staff("support")
     assert offered(browser.get(page_of(order))) == set()
     assert move(browser, order, "accepted").status_code == 403
     assert fresh(order).status == "paid"
 
 
-def test_a_step_moves_the_order_and_names_the_person(staff):
-    order = make_order("paid")
+def test_a_step_moves_the_order_and_names_the_person(staff, order_in):
+    order = order_in("paid")
     browser = staff("fulfilment")
-    answer = move(browser, order, "accepted", version=order.version)
+    answer = move(browser, order, "accepted", page_of(order), version=order.version)
     assert answer.status_code == 303
     assert fresh(order).status == "processing"
     line = db.session.scalars(
@@ -79,8 +79,8 @@ def test_a_step_moves_the_order_and_names_the_person(staff):
     assert "done. It is now processing" in browser.get(page_of(order)).text
 
 
-def test_an_impossible_step_says_what_is_possible_and_changes_nothing(staff):
-    order = make_order("pending_payment")
+def test_an_impossible_step_says_what_is_possible_and_changes_nothing(staff, order_in):
+    order = order_in("pending_payment")
     answer = move(staff("manager"), order, "delivered")
     assert answer.status_code == 409
     assert "Allowed:" in answer.text
@@ -88,15 +88,15 @@ def test_an_impossible_step_says_what_is_possible_and_changes_nothing(staff):
 
 
 @pytest.mark.parametrize("event", ["payment_succeeded", "refunded", "nonsense", ""])
-def test_money_is_never_moved_by_a_step(event, staff):
-    order = make_order("pending_payment")
+def test_money_is_never_moved_by_a_step(event, staff, order_in):
+    order = order_in("pending_payment")
     answer = move(staff("owner"), order, event)
     assert answer.status_code in {409, 422}
     assert fresh(order).status == "pending_payment"
 
 
-def test_the_slower_of_two_people_reads_who_was_quicker(staff):
-    order = make_order("paid")
+def test_the_slower_of_two_people_reads_who_was_quicker(staff, order_in):
+    order = order_in("paid")
     quick, slow = staff("manager", name="Mira Sen"), staff("fulfilment")
     seen = order.version
     move(quick, order, "accepted", version=seen)
@@ -106,19 +106,17 @@ def test_the_slower_of_two_people_reads_who_was_quicker(staff):
     assert slow.get(page_of(order)).status_code == 200
 
 
-def test_with_htmx_a_refusal_is_a_fragment_that_is_swapped(staff):
-    order = make_order("paid")
+def test_with_htmx_a_refusal_is_a_fragment_that_is_swapped(staff, order_in):
+    order = order_in("paid")
     browser = staff("manager")
-    answer = browser.post_form(
-        f"{page_of(order)}/transition", {"event": "delivered"}, page=page_of(order), headers=HX
-    )
+    answer = browser.post_form(f"{page_of(order)}/transition", {"event": "delivered"}, headers=HX)
     assert answer.status_code == 409
     assert "<html" not in answer.text
     assert 'role="alert"' in answer.text
 
 
-def test_cancelling_says_first_what_it_does(staff):
-    order = make_order("paid")
+def test_cancelling_says_first_what_it_does(staff, order_in):
+    order = order_in("paid")
     browser = staff("manager")
     asked = browser.get(f"{page_of(order)}/steps/cancelled")
     assert "All that was paid is refunded" in asked.text
@@ -127,8 +125,8 @@ def test_cancelling_says_first_what_it_does(staff):
     assert "customer called" in browser.get(page_of(order)).text
 
 
-def test_shipping_by_hand_makes_a_parcel_with_its_number(staff):
-    order = make_order("ready_for_shipment")
+def test_shipping_by_hand_makes_a_parcel_with_its_number(staff, order_in):
+    order = order_in("ready_for_shipment")
     browser = staff("fulfilment")
     answer = move(
         browser, order, "shipped", courier_name="Northline", awb="NL 1", version=order.version
@@ -142,8 +140,8 @@ def test_shipping_by_hand_makes_a_parcel_with_its_number(staff):
     assert "NL1" in browser.get(page_of(order)).text
 
 
-def test_only_the_owner_corrects_a_state_and_says_why(staff):
-    order = make_order("delivered")
+def test_only_the_owner_corrects_a_state_and_says_why(staff, order_in):
+    order = order_in("delivered")
     assert move(staff("manager"), order, "corrected", to="paid", reason="x").status_code == 403
     owner = staff("owner")
     assert "Say why" in move(owner, order, "corrected", to="paid").text
@@ -154,8 +152,8 @@ def test_only_the_owner_corrects_a_state_and_says_why(staff):
     assert fresh(order).status == "processing"
 
 
-def test_a_note_is_for_staff_and_is_text(staff):
-    order = make_order("paid")
+def test_a_note_is_for_staff_and_is_text(staff, order_in):
+    order = order_in("paid")
     browser = staff("support")
     browser.post_form(f"{page_of(order)}/notes", {"note": "<b>fragile</b>"}, page=page_of(order))
     shown = browser.get(page_of(order)).text
@@ -164,14 +162,11 @@ def test_a_note_is_for_staff_and_is_text(staff):
     note = db.session.scalars(db.select(OrderEvent).filter_by(kind="note")).one()
     assert note.for_customer is False
     assert "fragile" not in browser.get(f"{page_of(order)}?show=customer").text
-    assert (
-        browser.post_form(f"{page_of(order)}/notes", {"note": " "}, page=page_of(order)).status_code
-        == 422
-    )
+    assert browser.post_form(f"{page_of(order)}/notes", {"note": " "}).status_code == 422
 
 
-def test_the_timeline_is_asked_for_and_answers_304_while_nothing_happens(staff):
-    order = make_order("paid")
+def test_the_timeline_is_asked_for_and_answers_304_while_nothing_happens(staff, order_in):
+    order = order_in("paid")
     browser = staff("manager")
     address = f"{page_of(order)}/timeline"
     first = browser.get(address, headers=HX)
@@ -193,8 +188,8 @@ def test_fulfilment_reads_neither_mail_nor_money(staff):
     assert "Payment attempts" not in shown
 
 
-def test_support_reads_only_the_end_of_payment_references(staff):
-    order = make_order("paid")
+def test_support_reads_only_the_end_of_payment_references(staff, order_in):
+    order = order_in("paid")
     payment = db.session.execute(db.text("SELECT reference, gateway_id FROM payments")).one()
     shown = staff("support").get(page_of(order)).text
     assert payment.reference not in shown
@@ -232,8 +227,8 @@ def test_parts_of_another_order_are_404(staff):
         assert answer.status_code == 404, way
 
 
-def test_a_message_can_be_sent_again(staff, run_jobs, smtp_server):
-    order = make_order("paid")
+def test_a_message_can_be_sent_again(staff, run_jobs, smtp_server, order_in):
+    order = order_in("paid")
     run_jobs()
     browser = staff("support")
     link = re.search(r'action="([^"]+/resend)"', browser.get(page_of(order)).text)[1]
@@ -243,8 +238,8 @@ def test_a_message_can_be_sent_again(staff, run_jobs, smtp_server):
     assert len(smtp_server.messages) == sent + 1
 
 
-def test_a_parcel_is_booked_once_however_often_it_is_asked_for(staff):
-    order = make_order("paid")
+def test_a_parcel_is_booked_once_however_often_it_is_asked_for(staff, order_in):
+    order = order_in("paid")
     browser = staff("fulfilment")
     for _ in range(2):
         browser.post_form(f"{page_of(order)}/shipments", {}, page=page_of(order))
@@ -252,13 +247,13 @@ def test_a_parcel_is_booked_once_however_often_it_is_asked_for(staff):
     assert len(jobs) == 1
 
 
-def test_the_mark_is_taken_off_by_a_person(staff):
-    order = make_order("paid")
+def test_the_mark_is_taken_off_by_a_person(staff, order_in):
+    order = order_in("paid")
     with transaction():
         db.session.get(Order, order.id).attention = "Paid twice"
     browser = staff("manager")
     assert "Paid twice" in browser.get(page_of(order)).text
-    browser.post_form(f"{page_of(order)}/attention", {}, page=page_of(order))
+    browser.post_form(f"{page_of(order)}/attention", {})
     assert fresh(order).attention is None
     assert "Looked at: Paid twice" in browser.get(page_of(order)).text
 
@@ -278,8 +273,8 @@ def test_thirty_actions_a_minute_are_enough_for_one_person(staff, turn_clock):
     assert codes == [303] * 30 + [429]
 
 
-def test_the_number_of_statements_does_not_grow_with_the_story(staff, sql_count):
-    order = make_order("delivered")
+def test_the_number_of_statements_does_not_grow_with_the_story(staff, sql_count, order_in):
+    order = order_in("delivered")
     browser = staff("manager")
 
     def statements():
