@@ -4,13 +4,28 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from shop.database import transaction
+from shop.messaging.events import EVENTS
+from shop.messaging.models import MessageSwitch
+from shop.preferences import change
 from tests.admin.conftest import staff
 from tests.payments import sides
 from tests.payments.sides import Bench, Side
 from tests.simulators.receiver import Receiver
 
 __all__ = ["staff"]
+
+
+@pytest.fixture
+def money_alone(app: Any) -> None:
+    """No parcel is booked and no message written, for tests that look at neither: only money moves."""
+    rows = {(event, telling.channel) for event, told in EVENTS.items() for telling in told}
+    off = [{"event": event, "channel": channel, "is_on": False} for event, channel in sorted(rows)]
+    with transaction() as session:
+        change("auto_ship", "false")
+        session.execute(sa.insert(MessageSwitch), off)
 
 
 @pytest.fixture

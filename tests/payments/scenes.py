@@ -14,7 +14,6 @@ from shop.orders.models import Order
 from shop.payments import attempts
 from shop.payments.gateways.base import Opened
 from shop.payments.models import Payment
-from shop.preferences import change
 from tests.factories import make_order, make_product
 from tests.payments import sides
 from tests.payments.sides import Bench, Side
@@ -31,8 +30,6 @@ class Scene:
         self.key, self.side, self.run_jobs = key, side, run_jobs
         self.server: Any = side.server  # type: ignore[attr-defined]
         self.server.delivers = False
-        with transaction():
-            change("auto_ship", "false")
         self.product = make_product(stock=1_000)
         #: What the orders come to.
         self.total = 0
@@ -79,7 +76,7 @@ class Scene:
 @pytest.fixture
 def scene(
     request: pytest.FixtureRequest, live: str, configure: Callable[..., None], client: Any,
-    run_jobs: Callable[..., int], loose_limits: None,
+    run_jobs: Callable[..., int], loose_limits: None, money_alone: None,
 ) -> Iterator[Scene]:  # fmt: skip
     """The scene of the gateway that the test is parametrized with."""
     key, receiver = request.param, Receiver()

@@ -21,6 +21,8 @@ from tests.factories import make_order, make_product
 from tests.payments import memory_gateway
 from tests.payments.histories import hold_ends
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 ADMIN = Actor(Who.ADMIN, "user:1")
 
 

@@ -21,6 +21,8 @@ from shop.stock.models import Reservation, StockLevel
 from tests.factories import make_order, make_product
 from tests.payments.transfers import by_hand
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 STAFF = Actor(Who.ADMIN, "user:1")
 
 

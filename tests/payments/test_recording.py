@@ -31,6 +31,12 @@ def in_request(app):
         yield
 
 
+@pytest.fixture
+def placed(shop):
+    """An order whose payment is open."""
+    return db.session.get_one(Order, shop.scene("recording_placed", lambda: make_order().id))
+
+
 def news(payment, kind=EventKind.CAPTURED, **more):
     values = {
         "reference": payment.reference, "amount_minor": payment.amount_minor, "currency": payment.currency,
@@ -75,8 +81,7 @@ def test_a_payment_confirms_stock_counts_sales_and_asks_for_parcel_and_mail(app)
 
 
 @pytest.mark.parametrize("source", ["webhook", "return", "sweep"])
-def test_the_same_news_by_every_road_counts_once(app, source):
-    make_order()
+def test_the_same_news_by_every_road_counts_once(placed, app, source):
     payment = only(Payment)
     assert take(payment, news(payment), "webhook") == "captured"
     for _ in range(3):
@@ -86,8 +91,7 @@ def test_the_same_news_by_every_road_counts_once(app, source):
 
 
 @pytest.mark.forces("mismatch")
-def test_a_wrong_currency_changes_no_state_and_calls_a_person(app):
-    make_order()
+def test_a_wrong_currency_changes_no_state_and_calls_a_person(placed, app):
     payment = only(Payment)
     assert take(payment, news(payment, currency="USD")) == "mismatch"
     order = only(Order)
@@ -98,8 +102,7 @@ def test_a_wrong_currency_changes_no_state_and_calls_a_person(app):
 
 
 @pytest.mark.forces("short")
-def test_too_little_leaves_the_order_unpaid_with_an_incident(app):
-    make_order()
+def test_too_little_leaves_the_order_unpaid_with_an_incident(placed, app):
     payment = only(Payment)
     assert take(payment, news(payment, amount_minor=100)) == "short"
     order = only(Order)
@@ -111,8 +114,7 @@ def test_too_little_leaves_the_order_unpaid_with_an_incident(app):
 
 
 @pytest.mark.forces("overpaid")
-def test_too_much_pays_and_the_excess_can_be_refunded(app):
-    make_order()
+def test_too_much_pays_and_the_excess_can_be_refunded(placed, app):
     payment = only(Payment)
     take(payment, news(payment, amount_minor=payment.amount_minor + 500))
     assert only(Order).payment_status == PaymentStatus.PAID
@@ -122,8 +124,7 @@ def test_too_much_pays_and_the_excess_can_be_refunded(app):
     assert only(Order).status == OrderStatus.PAID
 
 
-def test_a_declined_try_on_an_open_page_is_a_line_in_the_timeline_only(app):
-    make_order()
+def test_a_declined_try_on_an_open_page_is_a_line_in_the_timeline_only(placed, app):
     payment = only(Payment)
     take(payment, news(payment, EventKind.TRY_FAILED, failure_words="Card declined"))
     assert only(Order).status == OrderStatus.PENDING_PAYMENT
@@ -144,10 +145,11 @@ def test_a_failed_attempt_keeps_the_hold_and_mails_once(app):
 
 
 @pytest.mark.forces("second")
-def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_second(app, run_jobs):
-    order = make_order()
+def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_second(
+    placed, app, run_jobs
+):
     first = only(Payment)
-    attempts.pay(order.id, "bank_transfer")
+    attempts.pay(placed.id, "bank_transfer")
     db.session.expire_all()
     payments = db.session.scalars(sa.select(Payment).order_by(Payment.id)).all()
     assert [p.status for p in payments] == [AttemptStatus.SUPERSEDED, AttemptStatus.OPEN]
@@ -164,24 +166,22 @@ def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_seco
     assert only(Order).payment_status == PaymentStatus.PAID
 
 
-def test_five_attempts_are_the_most(app):
-    order = make_order()
+def test_five_attempts_are_the_most(placed, app):
     for _ in range(4):
-        payment = attempts.latest(order.id)
+        payment = attempts.latest(placed.id)
         take(payment, news(payment, EventKind.FAILED))
-        attempts.pay(order.id, "sandbox")
-    payment = attempts.latest(order.id)
+        attempts.pay(placed.id, "sandbox")
+    payment = attempts.latest(placed.id)
     take(payment, news(payment, EventKind.FAILED))
     with pytest.raises(Refused, match="tried 5 times"):
-        attempts.pay(order.id, "sandbox")
+        attempts.pay(placed.id, "sandbox")
 
 
-def test_while_an_attempt_may_still_succeed_no_second_is_opened(app):
-    order = make_order()
+def test_while_an_attempt_may_still_succeed_no_second_is_opened(placed, app):
     with transaction():
         db.session.execute(sa.update(Payment).values(status=AttemptStatus.UNKNOWN))
     with pytest.raises(Refused, match="still asking"):
-        attempts.pay(order.id, "bank_transfer")
+        attempts.pay(placed.id, "bank_transfer")
 
 
 # --- late money ------------------------------------------------------------------------------
@@ -206,10 +206,9 @@ def test_the_hold_ends_when_the_gateway_has_ended_its_page(app, run_jobs):
     assert only(Order).status == OrderStatus.PAYMENT_FAILED
 
 
-def test_money_that_was_quicker_than_the_end_of_the_hold_is_kept(app, run_jobs):
+def test_money_that_was_quicker_than_the_end_of_the_hold_is_kept(placed, app, run_jobs):
     from shop.sandbox import gateway as sandbox
 
-    make_order()
     with transaction():
         sandbox.pay(sandbox.find(only(Payment).reference, lock=True), webhooks=0)
     expire(run_jobs)
@@ -294,15 +293,21 @@ def test_money_for_a_cancelled_order_is_recorded_first_always(app, run_jobs):
 # --- refunds ---------------------------------------------------------------------------------
 
 
-def paid(lines=None):
-    order = make_order("paid", lines=lines or {make_product(stock=5, price=10_000): 3})
-    return order, attempts.latest(order.id)
+@pytest.fixture
+def paid(shop):
+    """A paid order of three, of five that were there, and its payment."""
+
+    def make():
+        return make_order("paid", lines={make_product(stock=5, price=10_000): 3}).id
+
+    order_id = shop.scene("recording_paid", make)
+    return db.session.get_one(Order, order_id), attempts.latest(order_id)
 
 
-def test_a_part_refund_holds_first_and_moves_lines_sales_and_status(app, run_jobs):
+def test_a_part_refund_holds_first_and_moves_lines_sales_and_status(paid, app, run_jobs):
     from shop.catalog.models import Seller
 
-    order, payment = paid()
+    order, payment = paid
     line = order.lines[0]
     with transaction():
         refunds.request_refund(
@@ -317,8 +322,8 @@ def test_a_part_refund_holds_first_and_moves_lines_sales_and_status(app, run_job
     assert only(StockLevel).on_hand == 3
 
 
-def test_never_more_than_came_in_however_many_ask(app):
-    order, payment = paid()
+def test_never_more_than_came_in_however_many_ask(paid, app):
+    order, payment = paid
     with transaction():
         refunds.request_refund(payment.id, payment.amount_minor - 100, [], "a", "user:1")
     with pytest.raises(Refused, match=r"Not more than ₹1\.00"), transaction():
@@ -331,8 +336,8 @@ def test_never_more_than_came_in_however_many_ask(app):
             refunds.request_refund(payment.id, amount, [], "d", "user:1")
 
 
-def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
-    order, payment = paid()
+def test_a_failed_refund_gives_the_hold_and_the_lines_back(paid, app):
+    order, payment = paid
     line = order.lines[0]
     with transaction():
         refund = refunds.request_refund(
@@ -346,8 +351,8 @@ def test_a_failed_refund_gives_the_hold_and_the_lines_back(app):
 
 
 @pytest.mark.forces("refund_waits")
-def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(app):
-    _order, payment = paid()
+def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(paid, app):
+    _order, payment = paid
     with transaction():
         key = refunds.request_refund(payment.id, 10_000, [], "x", "user:1").idempotency_key
     waits = news(
@@ -362,8 +367,8 @@ def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(app):
     assert only(Refund).failure_words is None
 
 
-def test_a_refund_made_at_the_gateway_is_taken_in_once(app):
-    _order, payment = paid()
+def test_a_refund_made_at_the_gateway_is_taken_in_once(paid, app):
+    _order, payment = paid
     event = news(
         payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_1", amount_minor=payment.amount_minor
     )  # fmt: skip
@@ -373,10 +378,10 @@ def test_a_refund_made_at_the_gateway_is_taken_in_once(app):
     assert only(Refund).actor == "gateway:sandbox"
 
 
-def test_cancelling_a_paid_order_refunds_and_restocks_all(app, run_jobs):
+def test_cancelling_a_paid_order_refunds_and_restocks_all(paid, app, run_jobs):
     from shop.orders.lifecycle import Actor, Who, advance
 
-    order, _payment = paid()
+    order, _payment = paid
     with transaction():
         advance(db.session.get_one(Order, order.id), "cancelled", Actor(Who.ADMIN, "user:1"))
     run_jobs()
@@ -400,8 +405,8 @@ def test_a_bank_refund_waits_for_a_person(app, run_jobs):
 # --- disputes --------------------------------------------------------------------------------
 
 
-def test_a_dispute_holds_the_order_and_winning_brings_it_back(app):
-    _order, payment = paid()
+def test_a_dispute_holds_the_order_and_winning_brings_it_back(paid, app):
+    _order, payment = paid
     opened = news(payment, EventKind.DISPUTE_OPENED, dispute_gateway_id="du_1")
     assert take(payment, opened) == "dispute_opened"
     assert take(payment, opened) == "nothing"
@@ -412,16 +417,16 @@ def test_a_dispute_holds_the_order_and_winning_brings_it_back(app):
     assert only(Order).payment_status == PaymentStatus.PAID
 
 
-def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(app):
-    _order, payment = paid()
+def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(paid, app):
+    _order, payment = paid
     take(payment, news(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1"))
     assert only(Order).status == OrderStatus.REFUNDED
     assert only(Order).payment_status == PaymentStatus.REFUNDED
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_news_in_any_order_ends_with_right_books(app, seed):
-    _order, payment = paid()
+def test_news_in_any_order_ends_with_right_books(paid, app, seed):
+    _order, payment = paid
     part = payment.amount_minor // 3
     events = [
         news(payment),

@@ -29,6 +29,8 @@ from tests.factories import PASSWORD, make_order, make_product, make_user, pay, 
 from tests.payments.histories import hold_ends
 from tests.payments.transfers import csv_of
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 CARD_MINOR = 50_000
 
 

@@ -18,6 +18,8 @@ from shop.payments.refunds import request_refund
 from shop.sandbox.models import SandboxPayment
 from tests.factories import make_order, make_product
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 
 def paid(price: int = 10_000, **facts: Any) -> Payment:
     """A payment by the sandbox, with facts that the gateway told of it."""

@@ -20,6 +20,8 @@ from tests.factories import make_order
 from tests.payments.sides.flutterwave import FLUTTERWAVE_HASHES
 from tests.simulators.flutterwave import SECRET_HASH, SECRET_KEY, Flutterwave
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 #: What the second database proves nothing more of.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 

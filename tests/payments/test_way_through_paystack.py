@@ -28,6 +28,8 @@ from tests.checkout.shopping import open_form, put_in_cart, send
 from tests.factories import make_order, make_product
 from tests.simulators.paystack import SECRET_KEY, Paystack
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 #: The second database proves nothing more.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 LAGOS = {

@@ -23,6 +23,8 @@ from tests.payments.sides.razorpay import RAZORPAY_SECRETS
 from tests.simulators.razorpay import KEY_ID, KEY_SECRET, WEBHOOK_SECRET, Razorpay
 from tests.simulators.razorpay_objects import hexed
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 #: The second database proves nothing more.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 WAYS = ("sandbox", "razorpay", "bank_transfer", "cod")

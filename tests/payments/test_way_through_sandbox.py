@@ -18,6 +18,8 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent
 from tests.factories import make_order
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 
 @pytest.fixture
 def placed(live: str) -> tuple[Order, Payment]:

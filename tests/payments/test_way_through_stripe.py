@@ -18,6 +18,8 @@ from tests.factories import make_order
 from tests.payments.sides.stripe import STRIPE_SECRETS
 from tests.simulators.stripe import Stripe
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 
 @pytest.fixture
 def server(live: str, configure: Callable[..., None]) -> Iterator[Stripe]:

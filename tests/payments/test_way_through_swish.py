@@ -23,6 +23,8 @@ from tests.factories import make_order
 from tests.payments.sides.swish import settings_for
 from tests.simulators.swish import Swish
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 #: What a second database proves nothing more of.
 ONE_ENGINE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 WAYS = ("sandbox", "stripe", "swish", "bank_transfer", "cod")
