@@ -10,10 +10,9 @@ from flask import Flask
 from shop.accounts import signing_in
 from shop.config import settings
 from shop.database import transaction
-from shop.extensions import db
-from shop.orders.models import Order
 from tests import factories
 from tests.delivery.conftest import parcels
+from tests.orders.scenes import order_in
 
 __all__ = ["order_in", "parcels", "staff"]
 
@@ -35,14 +34,3 @@ def staff(app: Flask, new_client: Callable[[], Any]) -> Callable[..., Any]:
         return browser
 
     return signed_in
-
-
-@pytest.fixture
-def order_in(shop: Any) -> Callable[[str], Order]:
-    """`order_in("paid")` is an order in that state: the first thing in the empty shop, its rows copied."""
-
-    def made(state: str) -> Order:
-        key = shop.scene(f"order-{state}", lambda: factories.make_order(state).id)
-        return db.session.get_one(Order, key)
-
-    return made

@@ -81,8 +81,8 @@ def test_settings_are_the_owners_and_only_those_there_are(staff):
     )
 
 
-def test_the_audit_is_filtered_and_read_only(staff):
-    order = make_order("paid")
+def test_the_audit_is_filtered_and_read_only(staff, order_in):
+    order = order_in("paid")
     browser = staff("manager")
     shown = browser.get(f"/admin/audit?subject=order:{order.number}").text
     assert "order.payment_succeeded" in shown

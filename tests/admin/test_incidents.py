@@ -13,7 +13,6 @@ from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.orders.locking import lock_order
 from shop.webhooks.models import WebhookEvent, WebhookStatus
-from tests.factories import make_order
 
 
 def make(fault="silent:1", issue="No news of parcel A1", **more):
@@ -33,8 +32,8 @@ def failed_job(kind, **payload):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_each_filter_leaves_what_it_names(staff):
-    order = make_order("paid")
+def test_each_filter_leaves_what_it_names(staff, order_in):
+    order = order_in("paid")
     make(order_id=order.id)
     make("books:I8", "The books are wrong", category=Category.DATABASE, severity=Severity.CRITICAL, error="I8 sellers")  # fmt: skip
     browser = staff("manager")
@@ -108,8 +107,8 @@ def test_a_message_is_replayed_from_there(staff):
     assert db.session.get_one(WebhookEvent, event_id).status == WebhookStatus.RECEIVED
 
 
-def test_a_parked_parcel_is_booked_again_from_there_by_who_ships(staff):
-    order = make_order("paid")
+def test_a_parked_parcel_is_booked_again_from_there_by_who_ships(staff, order_in):
+    order = order_in("paid")
     job_id = db.session.scalar(db.select(Job.id).filter_by(kind="delivery.create_shipment"))
     with transaction():
         parcel = shipping.reserve(lock_order(order.id))
@@ -128,8 +127,8 @@ def test_a_parked_parcel_is_booked_again_from_there_by_who_ships(staff):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_who_may_not_run_jobs_does_not_run_them_from_there(staff):
-    order = make_order("paid")
+def test_who_may_not_run_jobs_does_not_run_them_from_there(staff, order_in):
+    order = order_in("paid")
     incident_id = make(order_id=order.id, job_id=failed_job("payments.ask_due"))
     packer = staff("fulfilment")
     assert "Retry the job" not in packer.get(f"/admin/incidents/{incident_id}").text

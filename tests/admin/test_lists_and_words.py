@@ -13,7 +13,6 @@ from shop.jobs.models import Job
 from shop.messaging.models import Notification
 from shop.preferences import preference
 from shop.webhooks.models import WebhookEvent
-from tests.factories import make_order
 
 OLDER = re.compile(r'href="([^"]*[?&;]before=\d+)"')
 
@@ -54,8 +53,8 @@ def test_each_row_of_a_list_stands_on_one_of_its_pages(staff, place, rows):
     assert not OLDER.search(second)
 
 
-def test_the_timeline_tells_of_money_and_mails_in_plain_sentences(staff):
-    order = make_order("paid")
+def test_the_timeline_tells_of_money_and_mails_in_plain_sentences(staff, order_in):
+    order = order_in("paid")
     with transaction() as session:
         session.add(
             Notification(

@@ -11,6 +11,7 @@ from shop.jobs.models import Job
 from shop.jobs.queue import enqueue
 from shop.messaging.models import MessageWording, Notification, NotificationStatus
 from shop.messaging.rendering import render
+from shop.orders.models import Order
 from tests import factories
 from tests.messaging.scenes import NASTY
 
@@ -19,8 +20,9 @@ CONFIRMED = f"{WORDS}/order_confirmed/email/en"
 
 
 @pytest.fixture
-def order(app):
-    return factories.make_order("paid", lines=1)
+def order(shop):
+    key = shop.scene("paid-for-one", lambda: factories.make_order("paid", lines=1).id)
+    return db.session.get_one(Order, key)
 
 
 def told(order, run_jobs, event="order_confirmed"):

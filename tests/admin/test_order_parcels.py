@@ -32,7 +32,7 @@ def of(order, *rest):
 
 
 def post(browser, order, *rest, **fields):
-    return browser.post_form(of(order, *rest), fields, page=page_of(order))
+    return browser.post_form(of(order, *rest), fields)
 
 
 def the_parcel():
@@ -47,21 +47,29 @@ def actions():
 
 
 @pytest.fixture
-def parked(parcels, run_jobs):
+def parked(parcels, run_jobs, order_in):
     """An order whose parcel waits for a full wallet."""
     parcels.wallet_is_empty = True
-    order = make_order("paid")
+    order = order_in("paid")
     run_jobs()
     return order
 
 
 @pytest.fixture
-def by_hand(app):
+def by_hand(shop):
     """An order with a parcel that staff take to a carrier."""
-    order = make_order("paid")
+    return db.session.get_one(Order, shop.scene("parcel-by-hand", reserve_by_hand))
+
+
+def reserve_by_hand():
+    order_id = make_order("paid").id
     with transaction():
-        shipping.reserve(lock_order(order.id), courier_key="manual")
-    return order
+        shipping.reserve(lock_order(order_id), courier_key="manual")
+    return order_id
+
+
+def reserve_beside_another():
+    return reserve_by_hand(), make_order("pending_payment").id
 
 
 def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels, staff, run_jobs):
@@ -108,8 +116,8 @@ def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, s
     assert "gave no answer" in answer.text
 
 
-def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff):
-    order = make_order("paid")
+def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff, order_in):
+    order = order_in("paid")
     browser = staff("fulfilment")
     answer = post(browser, order, "put-together")
     assert answer.headers["Location"].endswith(f"/shipments/{the_parcel().id}/carriers")
@@ -198,8 +206,8 @@ def test_a_number_is_not_typed_onto_a_parcel_that_the_courier_knows(
     assert (sent.courier, sent.awb, sent.sequence) == ("manual", UPS, 2)
 
 
-def test_a_parcel_that_no_courier_knows_becomes_the_one_sent_by_hand(parcels, staff):
-    order = make_order("ready_for_shipment")
+def test_a_parcel_that_no_courier_knows_becomes_the_one_sent_by_hand(parcels, staff, order_in):
+    order = order_in("ready_for_shipment")
     for job in db.session.scalars(select(Job).where(Job.kind == "delivery.create_shipment")):
         with transaction():
             cancel(job.id)
@@ -238,8 +246,8 @@ def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, clien
     assert "the courier bills 0.72 kg" in shown
 
 
-def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):
-    order = make_order("paid")
+def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs, order_in):
+    order = order_in("paid")
     run_jobs()
     with transaction():
         parcel = the_parcel()
@@ -257,8 +265,9 @@ def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs):
 @pytest.mark.parametrize(
     "what", ["again", "cancel", "moved", "papers", "carriers", "number", "track", "restock"]
 )
-def test_another_orders_parcel_is_nowhere(by_hand, staff, what):
-    other = make_order("pending_payment")
+def test_another_orders_parcel_is_nowhere(shop, staff, what):
+    made = shop.scene("parcel-beside-another-order", reserve_beside_another)
+    by_hand, other = (db.session.get_one(Order, key) for key in made)
     parcel_id = the_parcel().id
     browser = staff("owner")
     assert post(browser, other, parcel_id, what).status_code == 404

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from shop.catalog.demo import RUPEES_OF, seed_catalogue, seed_many
 from shop.catalog.models import Picture, Product, Variant, VariantPrice
 from shop.config import ROOT
@@ -15,20 +17,40 @@ def count(model: Any) -> int:
     return int(db.session.scalar(db.select(db.func.count()).select_from(model)) or 0)
 
 
-def test_the_demo_catalogue_can_be_made_again_without_change(app: Any) -> None:
+def seeded() -> int:
+    """How many products the demo catalogue has brought."""
     with transaction():
-        assert seed_catalogue() >= 30
+        return seed_catalogue()
+
+
+@pytest.fixture
+def demo(shop: Any) -> int:
+    """The demo catalogue; the number of its products."""
+    return int(shop.scene("demo-catalogue", seeded))
+
+
+@pytest.fixture
+def many(shop: Any) -> None:
+    """The demo catalogue and a hundred products for measuring."""
+
+    def with_many() -> None:
+        seeded()
+        with transaction():
+            seed_many(100)
+
+    shop.scene("demo-and-many", with_many)
+
+
+def test_the_demo_catalogue_can_be_made_again_without_change(demo: int) -> None:
+    assert demo >= 30
     before = [count(model) for model in (Product, Variant, VariantPrice, Picture, StockMovement)]
-    with transaction():
-        assert seed_catalogue() == 0
+    assert seeded() == 0
     assert [
         count(model) for model in (Product, Variant, VariantPrice, Picture, StockMovement)
     ] == before
 
 
-def test_every_picture_exists_and_every_variant_has_its_prices_and_size(app: Any) -> None:
-    with transaction():
-        seed_catalogue()
+def test_every_picture_exists_and_every_variant_has_its_prices_and_size(demo: int) -> None:
     for key in db.session.scalars(db.select(Picture.storage_key)):
         assert (ROOT / "static/img" / key).is_file(), key
     in_each = count(VariantPrice) / len({"INR", *RUPEES_OF})
@@ -36,10 +58,7 @@ def test_every_picture_exists_and_every_variant_has_its_prices_and_size(app: Any
     assert not db.session.scalar(db.select(Variant.id).where(Variant.weight_grams == 0))
 
 
-def test_on_hand_is_the_sum_of_the_movements(app: Any) -> None:
-    with transaction():
-        seed_catalogue()
-        seed_many(50)
+def test_on_hand_is_the_sum_of_the_movements(many: None) -> None:
     moved = dict(
         db.session.execute(
             db.select(StockMovement.variant_id, db.func.sum(StockMovement.delta)).group_by(
@@ -54,19 +73,14 @@ def test_on_hand_is_the_sum_of_the_movements(app: Any) -> None:
 
 
 def test_the_demo_has_something_sold_out_something_scarce_and_something_cheaper(
-    app: Any, client: Any
+    demo: int, client: Any
 ) -> None:
-    with transaction():
-        seed_catalogue()
     shown = client.get("/").text
     for words in ("Sold out", "Only 2 left", "Save 15%"):
         assert words in shown
     assert "Showing 1 to 24" in shown
 
 
-def test_thousands_for_measuring_are_ordinary_products(app: Any, client: Any) -> None:
-    with transaction():
-        seed_catalogue()
-        seed_many(100)
+def test_thousands_for_measuring_are_ordinary_products(many: None, client: Any) -> None:
     assert client.get("/products/bench-100").status_code == 200
     assert "100 products" in client.get("/products?q=bench").text

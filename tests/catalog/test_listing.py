@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shop.catalog import search
-from shop.catalog.models import Category
+from shop.catalog.models import Category, Product
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
@@ -38,8 +38,14 @@ def stand_on(child: str, parent: str) -> None:
 
 
 @pytest.fixture
-def shelf(app: Any) -> dict[str, Any]:
+def shelf(shop: Any) -> dict[str, Any]:
     """Five products on three shelves of two brands."""
+    kept = shop.scene("listed", put_on_shelves)
+    return {word: db.session.get_one(Product, key) for word, key in kept.items()}
+
+
+def put_on_shelves() -> dict[str, int]:
+    """Their ids, by a word for each."""
     found = {
         "wood": make_product(
             "Wood", price=5_000_00, category="Wooden", brand="Lind", popularity=50
@@ -55,7 +61,7 @@ def shelf(app: Any) -> dict[str, Any]:
     }
     stand_on("wooden", "blades")
     stand_on("carbons", "blades")
-    return found
+    return {word: product.id for word, product in found.items()}
 
 
 def test_everything_is_shown_most_played_first(shelf: Any, client: Any) -> None:
