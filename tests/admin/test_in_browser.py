@@ -1,5 +1,7 @@
 """The admin in a real browser: htmx only makes quicker what works without it, and nobody is shut out."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.sync_api import expect
 
@@ -8,7 +10,7 @@ from shop.extensions import db
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order
 from tests.browsing import axe_faults
-from tests.factories import PASSWORD, make_order, make_product, make_user
+from tests.factories import make_order, make_product
 
 pytestmark = [
     pytest.mark.browser,
@@ -27,21 +29,23 @@ SCREENS = (
 )
 
 
-def enter(page, live, role="owner"):
-    """Sign in as staff, by the form."""
-    user = make_user(role, name="Asha Rao")
-    page.goto(f"{live}/account/sign-in")
-    page.fill("[name=email]", user.email)
-    page.fill("[name=password]", PASSWORD)
-    page.press("[name=password]", "Enter")
-    page.wait_for_url("**/admin/**")
+@pytest.fixture
+def enter(staff, live):
+    """`enter(page)`: the owner has signed in there (by the form: tests/accounts and tests/e2e)."""
+
+    def signed_in(page):
+        browser = staff("owner", name="Asha Rao")
+        held = browser.get_cookie("shop", domain=urlsplit(live).hostname)
+        page.context.add_cookies([{"name": held.key, "value": held.value, "url": live}])
+
+    return signed_in
 
 
-def test_search_keeps_the_focus_and_the_address(live, page):
+def test_search_keeps_the_focus_and_the_address(enter, live, page):
     ball = make_product(stock=9)
     make_order("paid", lines={ball: 1}, address={"recipient": "Rekha Iyer"})
     make_order("paid", lines={ball: 1}, address={"recipient": "Elsa Lund"})
-    enter(page, live)
+    enter(page)
     page.goto(f"{live}/admin/orders")
     page.locator("#oq").press_sequentially("rekha")
     page.wait_for_url("**/admin/orders?q=rekha**")
@@ -52,9 +56,9 @@ def test_search_keeps_the_focus_and_the_address(live, page):
     expect(page.locator("#oq")).to_have_value("rekhaj")
 
 
-def test_a_step_is_taken_without_loading_the_page(live, page):
-    order = make_order("paid")
-    enter(page, live)
+def test_a_step_is_taken_without_loading_the_page(enter, live, page, order_in):
+    order = order_in("paid")
+    enter(page)
     page.goto(f"{live}/admin/orders/{order.number}")
     page.evaluate("window.stayed = true")
     page.click("button[value=accepted]")
@@ -68,9 +72,9 @@ def test_a_step_is_taken_without_loading_the_page(live, page):
 
 
 @pytest.mark.allows_console("409")
-def test_the_slower_click_is_told_so_in_place(live, page):
-    order = make_order("paid")
-    enter(page, live)
+def test_the_slower_click_is_told_so_in_place(enter, live, page, order_in):
+    order = order_in("paid")
+    enter(page)
     page.goto(f"{live}/admin/orders/{order.number}")
     with transaction():
         advance(db.session.get(Order, order.id), "accepted", Actor(Who.ADMIN, "user:1"))
@@ -80,9 +84,9 @@ def test_the_slower_click_is_told_so_in_place(live, page):
     expect(page.locator("#problem")).to_be_focused()
 
 
-def test_the_refund_dialog_counts_opens_and_closes(live, page):
+def test_the_refund_dialog_counts_opens_and_closes(enter, live, page):
     order = make_order("delivered", lines={make_product(price=100_000, stock=5): 2})
-    enter(page, live)
+    enter(page)
     page.goto(f"{live}/admin/orders/{order.number}")
     opener = page.locator("#next-step >> text=Refund items")
     opener.click()
@@ -102,10 +106,10 @@ def test_the_refund_dialog_counts_opens_and_closes(live, page):
     expect(section).to_contain_text("requested", ignore_case=True)
 
 
-def test_rows_are_selected_and_moved_together(live, page):
+def test_rows_are_selected_and_moved_together(enter, live, page):
     ball = make_product(stock=9)
     orders = [make_order("paid", lines={ball: 1}) for _ in range(2)]
-    enter(page, live)
+    enter(page)
     page.goto(f"{live}/admin/orders")
     assert not page.is_visible("#bulk")
     page.locator("#rows .ord").first.focus()
@@ -121,10 +125,10 @@ def test_rows_are_selected_and_moved_together(live, page):
     )
 
 
-def test_new_orders_are_announced_and_shown_when_asked(live, page):
+def test_new_orders_are_announced_and_shown_when_asked(enter, live, page):
     ball = make_product(stock=9)
     first = make_order("paid", lines={ball: 1})
-    enter(page, live)
+    enter(page)
     page.goto(f"{live}/admin/orders")
     page.check(f"#o-{first.id} input")
     make_order("paid", lines={ball: 1})
@@ -141,8 +145,8 @@ def test_new_orders_are_announced_and_shown_when_asked(live, page):
     page.wait_for_selector("#rows tr >> nth=1")
 
 
-def test_the_menu_is_a_dialog_on_a_narrow_screen(live, page):
-    enter(page, live)
+def test_the_menu_is_a_dialog_on_a_narrow_screen(enter, live, page):
+    enter(page)
     page.set_viewport_size({"width": 360, "height": 780})
     page.goto(f"{live}/admin/orders")
     page.click("[data-opens=menu]")
@@ -151,12 +155,12 @@ def test_the_menu_is_a_dialog_on_a_narrow_screen(live, page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_everything_works_with_javascript_switched_off(live, browser):
+def test_everything_works_with_javascript_switched_off(enter, live, browser):
     make_order("paid", lines={make_product(price=100_000, stock=5): 2})
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.set_default_timeout(10_000)
-    enter(page, live)
+    enter(page)
     page.goto(f"{live}/admin/orders")
     page.click("#rows .ord")
     page.click("button[value=accepted]")
@@ -175,23 +179,29 @@ def test_everything_works_with_javascript_switched_off(live, browser):
     context.close()
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_serious_fault(scheme, width, live, browser):
+def test_axe_finds_no_serious_fault(enter, live, browser):
     order = make_order("delivered", lines={make_product(stock=3): 1})
     make_order("pending_payment", lines={make_product(stock=2): 1})
-    context = browser.new_context(bypass_csp=True, color_scheme=scheme)
+    context = browser.new_context(bypass_csp=True)
     page = context.new_page()
-    enter(page, live)
+    enter(page)
     number = f"orders/{order.number}"
+    about_it = (number, f"{number}/refund", f"{number}/steps/returned")
     faults = []
-    page.set_viewport_size({"width": width, "height": 900})
-    screens = SCREENS if (scheme, width) == ("light", 1280) else ("orders", "stock", "webhooks")
-    for screen in (*screens, number, f"{number}/refund", f"{number}/steps/returned"):
-        page.goto(f"{live}/admin/{screen}")
-        faults += [
-            f"{screen}: {one['id']} {one['nodes'][0]['html'][:160]}"
+
+    def look(screen, scheme, width):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        faults.extend(
+            f"{screen} ({scheme}, {width}): {one['id']} {one['nodes'][0]['html'][:160]}"
             for one in axe_faults(page, best_practice=False)
             if one["impact"] in {"serious", "critical"}
-        ]
+        )
+
+    for screen in (*SCREENS, *about_it):
+        page.goto(f"{live}/admin/{screen}")
+        look(screen, "light", 1280)
+        if screen in {"orders", "stock", "webhooks", *about_it}:
+            look(screen, "dark", 390)
     context.close()
     assert faults == []

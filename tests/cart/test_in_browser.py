@@ -22,10 +22,14 @@ pytestmark = [
 
 
 @pytest.fixture
-def goods(app: Any) -> None:
+def goods(shop: Any) -> None:
     """The demo catalogue."""
-    with transaction():
-        seed_catalogue()
+
+    def seed() -> None:
+        with transaction():
+            seed_catalogue()
+
+    shop.scene("goods", seed)
 
 
 def words(place: Any) -> str:
@@ -116,18 +120,28 @@ def test_the_same_without_script(goods: None, live: str, browser: Any) -> None:
     context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_axe_finds_no_fault_and_nothing_runs_off_the_page(
-    goods: None, live: str, browser: Any, watch_page: Any, width: int, scheme: str
+    goods: None, live: str, browser: Any, watch_page: Any
 ) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = browser.new_context()
     page = watch_page(context.new_page())
+
+    def look(path: str, scheme: str, width: int, *, with_axe: bool) -> None:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        found = axe_faults(page) if with_axe else []
+        assert not found, (
+            path,
+            scheme,
+            [(v["id"], [n["html"] for n in v["nodes"]]) for v in found],
+        )
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+
     page.goto(f"{live}/products/match-40")
     page.get_by_role("button", name="Add to cart").click()
     page.locator(".toast").wait_for()
     for path in PAGES:
         page.goto(live + path)
-        found = axe_faults(page) if scheme == "light" or path in IN_THE_DARK else []
-        assert not found, (path, [(v["id"], [n["html"] for n in v["nodes"]]) for v in found])
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        look(path, "light", 1280, with_axe=True)
+        look(path, "dark", 360, with_axe=path in IN_THE_DARK)
     context.close()
