@@ -18,14 +18,19 @@ from tests.simulators.receiver import Receiver
 __all__ = ["staff"]
 
 
-@pytest.fixture
-def money_alone(app: Any) -> None:
-    """No parcel is booked and no message written, for tests that look at neither: only money moves."""
+def let_only_money_move() -> None:
+    """From now on no parcel is booked and no message written."""
     rows = {(event, telling.channel) for event, told in EVENTS.items() for telling in told}
     off = [{"event": event, "channel": channel, "is_on": False} for event, channel in sorted(rows)]
     with transaction() as session:
         change("auto_ship", "false")
         session.execute(sa.insert(MessageSwitch), off)
+
+
+@pytest.fixture
+def money_alone(app: Any) -> None:
+    """For tests that look neither at parcels nor at messages. A scene has to do it by itself."""
+    let_only_money_move()
 
 
 @pytest.fixture

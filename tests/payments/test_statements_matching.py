@@ -24,6 +24,8 @@ from shop.stock.models import Reservation, ReservationState
 from tests.factories import make_order, make_product
 from tests.payments.transfers import by_hand, csv_of
 
+pytestmark = pytest.mark.usefixtures("money_alone")
+
 
 @pytest.fixture(autouse=True)
 def in_request(app):

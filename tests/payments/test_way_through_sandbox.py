@@ -17,14 +17,18 @@ from shop.preferences import change
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent
 from tests.factories import make_order
+from tests.payments.conftest import let_only_money_move
 
-pytestmark = pytest.mark.usefixtures("money_alone")
+
+def make_placed() -> int:
+    let_only_money_move()
+    return make_order().id
 
 
 @pytest.fixture
-def placed(live: str) -> tuple[Order, Payment]:
+def placed(shop: Any, live: str) -> tuple[Order, Payment]:
     """An order that waits on the pretend gateway's page."""
-    order = make_order()
+    order = db.session.get_one(Order, shop.scene("at_the_sandbox", make_placed))
     payment = attempts.latest(order.id)
     assert payment
     return order, payment
