@@ -14,6 +14,10 @@ RUN = """([rules, best]) => axe.run(document, {
     runOnly: best ? [...rules, 'best-practice'] : rules, resultTypes: ['violations'], preload: false,
 })"""
 
+#: After the next frame, all that it set moving has come to its end.
+STILL = """() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))
+    .then(() => Promise.allSettled(document.getAnimations().map(one => one.finished)))"""
+
 
 def axe_faults(page: Any, *, best_practice: bool = True) -> list[dict[str, Any]]:
     """What axe finds at fault on this page: each with `id`, `impact` and `nodes`."""
@@ -21,3 +25,13 @@ def axe_faults(page: Any, *, best_practice: bool = True) -> list[dict[str, Any]]
         page.evaluate(AXE)
     found: list[dict[str, Any]] = page.evaluate(RUN, [RULES, best_practice])["violations"]
     return found
+
+
+def show(page: Any, scheme: str, width: int) -> None:
+    """Show the open page in this colour scheme and width, and wait until it stands so.
+
+    Without motion, so that no colour is looked at on its way from one scheme to the other.
+    """
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(STILL)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browsing import IS_THOROUGH, axe_faults
+from tests.browsing import IS_THOROUGH, axe_faults, show
 from tests.factories import PASSWORD, make_user
 
 PAGES = ("orders", "addresses", "security", "export", "delete", "step-up")
@@ -72,8 +72,7 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(live, browser, watch_p
     faults = []
 
     def look(scheme, width, *, with_axe=True):
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 900})
+        show(page, scheme, width)
         if with_axe:
             faults.extend((page.url, scheme, found["id"]) for found in axe_faults(page))
         if page.evaluate("document.documentElement.scrollWidth") > width:

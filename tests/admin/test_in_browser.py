@@ -9,7 +9,7 @@ from shop.database import transaction
 from shop.extensions import db
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order
-from tests.browsing import axe_faults
+from tests.browsing import axe_faults, show
 from tests.factories import make_order, make_product
 
 pytestmark = [
@@ -190,8 +190,7 @@ def test_axe_finds_no_serious_fault(enter, live, browser):
     faults = []
 
     def look(screen, scheme, width):
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 900})
+        show(page, scheme, width)
         faults.extend(
             f"{screen} ({scheme}, {width}): {one['id']} {one['nodes'][0]['html'][:160]}"
             for one in axe_faults(page, best_practice=False)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from shop.catalog.demo import seed_catalogue
 from shop.database import transaction
-from tests.browsing import IS_THOROUGH, axe_faults
+from tests.browsing import IS_THOROUGH, axe_faults, show
 
 PAGES = ("/", "/products?category=blades&in_stock=1", "/products?q=unicorn", "/products#filters",
          "/products/tidal-05", "/products/feeder-one", "/nowhere", "/cart")  # fmt: skip
@@ -127,8 +127,7 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(
     page = watch_page(context.new_page())
 
     def look(path: str, scheme: str, width: int, *, with_axe: bool) -> None:
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 900})
+        show(page, scheme, width)
         found = axe_faults(page) if with_axe else []
         assert not found, (
             path,
