@@ -47,17 +47,24 @@ def status_of(order: Order) -> tuple[OrderStatus, PaymentStatus]:
 # --- two methods ------------------------------------------------------------------------------
 
 
+def make_whole() -> int:
+    return make_order(lines={make_product(price=60_000): 1}).id
+
+
 @pytest.fixture
-def in_two(app: Any, client: Any) -> Order:
+def whole(shop: Any) -> Order:
+    """An order of one part, whose payment is open."""
+    return db.session.get_one(Order, shop.scene("one_part", make_whole))
+
+
+@pytest.fixture
+def in_two(whole: Order, client: Any) -> Order:
     """An order of which ₹100.00 are being paid by the sandbox, the rest to be paid by another way."""
-    order = make_order(lines={make_product(price=60_000): 1})
-    answer = client.post_form(
-        f"/orders/{order.token}/pay", {"method": "sandbox", "first": "100.00"},
-        page=f"/orders/{order.token}/pay",
-    )  # fmt: skip
+    page = f"/orders/{whole.token}/pay"
+    answer = client.post_form(page, {"method": "sandbox", "first": "100.00"}, page=page)
     assert answer.status_code == 303
-    db.session.refresh(order)
-    return order
+    db.session.refresh(whole)
+    return whole
 
 
 def live_of(order: Order) -> list[Payment]:
@@ -104,24 +111,24 @@ def test_money_for_the_whole_that_an_earlier_attempt_still_brings_goes_back(in_t
 
 
 @pytest.mark.parametrize("first", ["0", "-1", "1e3", "9999999", "12.345", "all", "٣"])
-def test_an_amount_that_is_none_is_refused_beside_its_field_with_what_was_typed(client, first):
-    order = make_order(lines={make_product(price=60_000): 1})
-    url = f"/orders/{order.token}/pay"
+def test_an_amount_that_is_none_is_refused_beside_its_field_with_what_was_typed(
+    whole, client, first
+):
+    url = f"/orders/{whole.token}/pay"
     answer = client.post_form(url, {"method": "sandbox", "first": first}, page=url)
     assert answer.status_code == 422
     assert "first-error" in answer.text
     assert f'value="{first}"' in answer.text
-    assert len(parts.of_order(order.id)) == 1
+    assert len(parts.of_order(whole.id)) == 1
 
 
-def test_an_order_is_not_split_without_end(app):
-    order = make_order(lines={make_product(price=60_000): 1})
+def test_an_order_is_not_split_without_end(whole):
     with pytest.raises(Refused, match="too many parts"):
         for _ in range(12):
             with transaction():
-                part = parts.awaited(order)
+                part = parts.awaited(whole)
                 assert part
-                parts.split(order, part, part.amount_minor // 2)
+                parts.split(whole, part, part.amount_minor // 2)
 
 
 # --- a deposit and instalments ----------------------------------------------------------------
