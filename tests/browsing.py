@@ -1,6 +1,7 @@
 """What the tests in a real browser share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,15 @@ def axe_faults(page: Any, *, best_practice: bool = True) -> list[dict[str, Any]]
     return found
 
 
-def show(page: Any, scheme: str, width: int) -> None:
-    """Show the open page in this colour scheme and width, and wait until it stands so.
+def looks(page: Any, *wanted: tuple[str, int]) -> Iterator[tuple[str, int]]:
+    """Show the open page in each of these colour schemes and widths; no two of one width.
 
-    Without motion, so that no colour is looked at on its way from one scheme to the other.
+    The one that it stands in already comes first: a change costs more than a page. Without motion, so
+    that no colour is looked at on its way from one scheme to the other.
     """
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    page.set_viewport_size({"width": width, "height": 900})
-    page.evaluate(STILL)
+    for scheme, width in sorted(wanted, key=lambda one: one[1] != page.viewport_size["width"]):
+        if width != page.viewport_size["width"]:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(STILL)
+        yield scheme, width

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browsing import IS_THOROUGH, axe_faults, show
+from tests.browsing import IS_THOROUGH, axe_faults, looks
 from tests.factories import PASSWORD, make_user
 
 PAGES = ("orders", "addresses", "security", "export", "delete", "step-up")
@@ -71,16 +71,12 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(live, browser, watch_p
     page = watch_page(context.new_page())
     faults = []
 
-    def look(scheme, width, *, with_axe=True):
-        show(page, scheme, width)
-        if with_axe:
-            faults.extend((page.url, scheme, found["id"]) for found in axe_faults(page))
-        if page.evaluate("document.documentElement.scrollWidth") > width:
-            faults.append((page.url, scheme, "wider than the screen"))
-
     def check(name=""):
-        look("light", 1280)
-        look("dark", 360, with_axe=not name or name in IN_THE_DARK)
+        for scheme, width in looks(page, ("light", 1280), ("dark", 360)):
+            if not name or scheme == "light" or name in IN_THE_DARK:
+                faults.extend((page.url, scheme, found["id"]) for found in axe_faults(page))
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                faults.append((page.url, scheme, "wider than the screen"))
 
     page.goto(f"{live}/account/register")
     check()

@@ -9,7 +9,7 @@ from shop.database import transaction
 from shop.extensions import db
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order
-from tests.browsing import axe_faults, show
+from tests.browsing import axe_faults, looks
 from tests.factories import make_order, make_product
 
 pytestmark = [
@@ -189,18 +189,14 @@ def test_axe_finds_no_serious_fault(enter, live, browser):
     about_it = (number, f"{number}/refund", f"{number}/steps/returned")
     faults = []
 
-    def look(screen, scheme, width):
-        show(page, scheme, width)
-        faults.extend(
-            f"{screen} ({scheme}, {width}): {one['id']} {one['nodes'][0]['html'][:160]}"
-            for one in axe_faults(page, best_practice=False)
-            if one["impact"] in {"serious", "critical"}
-        )
-
     for screen in (*SCREENS, *about_it):
         page.goto(f"{live}/admin/{screen}")
-        look(screen, "light", 1280)
-        if screen in {"orders", "stock", "webhooks", *about_it}:
-            look(screen, "dark", 390)
+        is_dark_too = screen in {"orders", "stock", "webhooks", *about_it}
+        for look in looks(page, ("light", 1280), *([("dark", 390)] if is_dark_too else [])):
+            faults += [
+                f"{screen} {look}: {one['id']} {one['nodes'][0]['html'][:160]}"
+                for one in axe_faults(page, best_practice=False)
+                if one["impact"] in {"serious", "critical"}
+            ]
     context.close()
     assert faults == []

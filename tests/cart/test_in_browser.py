@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from shop.catalog.demo import seed_catalogue
 from shop.database import transaction
-from tests.browsing import IS_THOROUGH, axe_faults, show
+from tests.browsing import IS_THOROUGH, axe_faults, looks
 
 PAGES = ("/", "/products?category=blades&in_stock=1", "/products?q=unicorn", "/products#filters",
          "/products/tidal-05", "/products/feeder-one", "/nowhere", "/cart")  # fmt: skip
@@ -126,21 +126,18 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(
     context = browser.new_context()
     page = watch_page(context.new_page())
 
-    def look(path: str, scheme: str, width: int, *, with_axe: bool) -> None:
-        show(page, scheme, width)
-        found = axe_faults(page) if with_axe else []
-        assert not found, (
-            path,
-            scheme,
-            [(v["id"], [n["html"] for n in v["nodes"]]) for v in found],
-        )
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
-
     page.goto(f"{live}/products/match-40")
     page.get_by_role("button", name="Add to cart").click()
     page.locator(".toast").wait_for()
     for path in PAGES:
         page.goto(live + path)
-        look(path, "light", 1280, with_axe=True)
-        look(path, "dark", 360, with_axe=path in IN_THE_DARK)
+        for scheme, width in looks(page, ("light", 1280), ("dark", 360)):
+            with_axe = scheme == "light" or path in IN_THE_DARK
+            found = axe_faults(page) if with_axe else []
+            told = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found]
+            assert not found, (path, scheme, told)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+                path,
+                width,
+            )
     context.close()
