@@ -59,8 +59,10 @@ chromium:
 	    || echo "Chromium could not be installed; its tests are skipped."; \
 	fi
 
+# Hypothesis' plugin reads the whole source in each process before the first test; nothing here needs it.
 test: setup-tests ## Run all tests, on both databases and with a real browser
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS_FOR_TESTS) --dist worksteal $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -p no:hypothesispytest \
+	  -n $(WORKERS_FOR_TESTS) --dist worksteal $(ARGS)
 
 lint: .venv/.ready-tests ## Check style and types
 	@$(BIN)/ruff check .
