@@ -10,7 +10,7 @@ import structlog
 from flask import Flask, Request
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import IntegerConverter, MapAdapter, Rule
 
 from shop import config, database, extensions, headers, logs, migrating, pages, start_checks
 
@@ -118,6 +118,12 @@ class LateRule(Rule):
         return build
 
 
+class RowKey(IntegerConverter):
+    """`<int:…>` in an address: the key of a row. A number that no column holds is no address of ours."""
+
+    regex = r"[0-9]{1,15}"
+
+
 class Shop(Flask):
     """Flask, doing a use case again when the database was only busy (reliability.md, Transactions)."""
 
@@ -151,6 +157,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
         static_folder=str(config.ROOT / "static"),
         instance_path=str(config.INSTANCE),
     )
+    app.url_map.converters["int"] = RowKey
     app.extensions["settings"] = found
     app.config.from_mapping(_flask_config(found, statement_seconds))
     if found.trusted_proxies:

@@ -18,6 +18,8 @@ ROWS = 50
 #: For a row without a moment of its own: it stands at the end.
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 LONGEST_MARK = 60
+LONGEST_NUMBER = 18
+"""Digits in a mark's number: no key and no moment has more, and each such number fits its column."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -127,7 +129,7 @@ def _mark(parts: Sequence[Part]) -> Mark | None:
         part = next((one for one in parts if one.name == part_name), None)
         if part is None or len(numbers) != len(part.read):
             continue
-        if not all(number.isascii() and number.isdigit() for number in numbers):
+        if not all(_is_number(number) for number in numbers):
             continue
         try:
             values = [read(int(number)) for read, number in zip(part.read, numbers, strict=True)]
@@ -135,6 +137,10 @@ def _mark(parts: Sequence[Part]) -> Mark | None:
             continue
         return Mark(part, values, name == "before", text)
     return None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 
 
 def _text(part: Part, row: Any) -> str:

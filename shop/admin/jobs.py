@@ -177,6 +177,6 @@ def jobs_retry_dead() -> ResponseReturnValue:
 def _after(job_id: int) -> str:
     """Back to the incident that the button stood on, or to the job."""
     incident_id = request.form.get("incident", "")
-    if incident_id.isascii() and incident_id.isdigit():
+    if incident_id.isascii() and incident_id.isdigit() and len(incident_id) < 16:
         return url_for("admin.incident", incident_id=int(incident_id))
     return url_for("admin.job", job_id=job_id)

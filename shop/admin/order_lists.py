@@ -92,12 +92,13 @@ def read_wish(arguments: Mapping[str, str]) -> Wish:
         query=arguments.get("q", "").strip()[:120],
         payment=payment if payment in list(PaymentStatus) else "",
         country=country if len(country) == 2 and country.isalpha() else "",
-        before=_cursor(arguments.get("before", "")),
-        after=_cursor(arguments.get("after", "")),
+        before=read_key(arguments.get("before", "")),
+        after=read_key(arguments.get("after", "")),
     )
 
 
-def _cursor(value: str) -> int | None:
+def read_key(value: str) -> int | None:
+    """An order's key in the address; None for what is none."""
     return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else None
 
 

@@ -63,9 +63,8 @@ def orders_fresh() -> ResponseReturnValue:
     if is_held:
         return not_modified(tag)
     wish = order_lists.read_wish(request.args)
-    shown = [int(part) for part in request.args.get("ids", "").split(".") if part.isdigit()][
-        :PAGE_ROWS
-    ]
+    parts = request.args.get("ids", "").split(".")[:PAGE_ROWS]
+    shown = [key for part in parts if (key := order_lists.read_key(part)) is not None]
     newest = max(shown, default=0)
     rows = order_lists.by_ids(shown)
     response = screen(

@@ -13,6 +13,9 @@ from shop.payments.gateways.sandbox import shared_secret
 from shop.sandbox import gateway, never_in_production
 from shop.sandbox.gateway import Unusable
 
+LAST_KEY = 10**15
+"""No row has a larger one."""
+
 bp = Blueprint("sandbox_api", __name__, url_prefix="/sandbox/api")
 bp.before_request(never_in_production)
 
@@ -111,7 +114,7 @@ def _since() -> datetime:
 
 
 def _after() -> int:
-    return request.args.get("after", 0, type=int)
+    return max(0, min(request.args.get("after", 0, type=int), LAST_KEY))
 
 
 def _error(status: int, code: str, message: str) -> Response:
