@@ -102,6 +102,11 @@ def turned(parts: Sequence[Part]) -> Turned:
     )
 
 
+def place() -> dict[str, Any]:
+    """What keeps a form's answer on the page of its list, as the form carries it."""
+    return {name: request.form[name] for name in ("after", "before") if name in request.form}
+
+
 def _read(parts: Sequence[Part], mark: Mark | None) -> list[tuple[Part, Any]]:
     """A row more than a page, from the mark on: towards the less urgent, or back."""
     is_back = mark is not None and mark.is_before

@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, desks_lists, step_up
-from shop.admin.desk_pages import turned
+from shop.admin.desk_pages import place, turned
 from shop.admin.desks_lists import DESKS
 from shop.admin.refund_form import check_limit
 from shop.admin.rendering import done, names_of, newest, screen, shown_again
@@ -76,10 +76,7 @@ def _rows_of(desk: str) -> dict[str, Any]:
 
 def _back(desk: str) -> str:
     """The page of the desk on which the button was pressed."""
-    place: dict[str, Any] = {
-        name: request.form[name] for name in ("after", "before") if name in request.form
-    }
-    return url_for("admin.desks", desk=desk, **place)
+    return url_for("admin.desks", desk=desk, **place())
 
 
 def _line_desk() -> str:

@@ -1,6 +1,5 @@
 """The disputes desk: what to answer and until when, the evidence as one file, and marking it as sent."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from shop.accounts.rights import Right, needs, staff_actor
 from shop.admin import bp, evidence
-from shop.admin.desk_pages import FAR, Part, moment_at, turned
+from shop.admin.desk_pages import FAR, Part, moment_at, place, turned
 from shop.admin.rendering import done, names_of, needs_answer, newest, screen, shown_again
 from shop.audit import recording as audit
 from shop.clock import local, utcnow
@@ -34,9 +33,8 @@ def disputes() -> ResponseReturnValue:
 
 def show_disputes(*, problem: str = "", status: int = 200, **_others: Any) -> Response:
     """One of the lists; `problem` is what was refused just now."""
-    wanted = request.values.get("show", "")
-    show = wanted if wanted in SHOWS else "open"
-    rows, older, newer = _listed(show)
+    show = _show()
+    listed = _listed(show)
     return screen(
         "admin/disputes.html",
         status,
@@ -45,23 +43,26 @@ def show_disputes(*, problem: str = "", status: int = 200, **_others: Any) -> Re
         shows=SHOWS,
         show=show,
         counts=_counts(),
-        rows=rows,
-        older=older,
-        newer=newer,
-        names=names_of(row.evidence_sent_by or "" for row in rows),
+        names=names_of(row.evidence_sent_by or "" for row in listed["rows"]),
         outcomes=OUTCOMES,
         left=time_left,
         hours=EVIDENCE_HOURS,
+        **listed,
     )
 
 
-def _listed(show: str) -> tuple[Sequence[Any], str | None, str | None]:
+def _show() -> str:
+    wanted = request.values.get("show", "")
+    return wanted if wanted in SHOWS else "open"
+
+
+def _listed(show: str) -> dict[str, Any]:
     """The disputes of a list with their payments and orders: one statement. And the pages beside."""
     endpoint, same = "admin.disputes", {"show": show}
     found = select(Dispute).options(joinedload(Dispute.payment).joinedload(Payment.order))
     if show == "closed":
         page = newest(found.where(Dispute.status != DisputeStatus.OPEN), Dispute)
-        return page.rows, page.older(endpoint, same), None
+        return {"rows": page.rows, "older": page.older(endpoint, same), "newer": None, "here": {}}
     is_sent = (Dispute.status == DisputeStatus.OPEN) & Dispute.evidence_sent_at.is_not(None)
     part = Part(
         show,
@@ -72,7 +73,10 @@ def _listed(show: str) -> tuple[Sequence[Any], str | None, str | None]:
         read=(moment_at, int),
     )
     drawn = turned([part])
-    return drawn.rows(show), drawn.older(endpoint, same), drawn.newer(endpoint, same)
+    return {
+        "rows": drawn.rows(show), "here": drawn.here,
+        "older": drawn.older(endpoint, same), "newer": drawn.newer(endpoint, same),
+    }  # fmt: skip
 
 
 def _counts() -> dict[str, int]:
@@ -130,7 +134,7 @@ def dispute_sent(dispute_id: int) -> ResponseReturnValue:
     """A person has answered at the gateway."""
     with transaction():
         rules.mark_sent(dispute_id, staff_actor(), request.form.get("note", ""))
-    return done(url_for("admin.disputes"), "Marked as sent. It now waits for the bank.")
+    return done(_back(), "Marked as sent. It now waits for the bank.")
 
 
 @bp.post("/disputes/<int:dispute_id>/not-sent")
@@ -140,4 +144,9 @@ def dispute_not_sent(dispute_id: int) -> ResponseReturnValue:
     """The mark was a mistake."""
     with transaction():
         rules.take_mark_off(dispute_id, staff_actor())
-    return done(url_for("admin.disputes"), "It waits for an answer again.")
+    return done(_back(), "It waits for an answer again.")
+
+
+def _back() -> str:
+    """The page of the list on which the button was pressed."""
+    return url_for("admin.disputes", show=_show(), **place())

@@ -173,15 +173,26 @@ def test_who_decides_a_row_stays_on_its_page_until_that_is_empty(staff, monkeypa
         assert shown(browser.get(answer.location).text) == left
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(
-    "mark",
-    ["", "lines", "lines~1", "lines~-1~2", "lines~x~2", "lines~0~2", "late~1~2", f"lines~{10**20}~1", "lines~²~1"],
+NO_PLACES = (
+    "", "lines", "lines~1", "lines~-1~2", "lines~x~2", "lines~0~2", "late~1~2", "lines~²~1",
+    f"lines~{10**20}~1", f"lines~737000~{10**20}", f"unknown~{10**20}",
 )  # fmt: skip
-def test_a_place_that_cannot_be_read_is_the_first_page(staff, mark):
+
+
+def test_a_place_that_cannot_be_read_is_the_first_page(staff):
+    browser = staff("manager")
     brought((100, "who", "A"))
-    page = staff("manager").get("/admin/desks", query_string={"desk": "unmatched", "after": mark})
-    assert shown(page.text) == lines()
+    for mark in NO_PLACES:
+        page = browser.get("/admin/desks", query_string={"desk": "unmatched", "after": mark})
+        assert (mark, page.status_code, shown(page.text)) == (mark, 200, lines())
+
+
+def test_the_largest_place_that_is_read_fits_its_column(staff):
+    browser = staff("manager")
+    brought((100, "who", "A"))
+    for mark in (f"lines~737000~{10**18 - 1}", f"unknown~{10**18 - 1}"):
+        page = browser.get("/admin/desks", query_string={"desk": "unmatched", "before": mark})
+        assert (mark, page.status_code) == (mark, 200)
 
 
 def test_disputes_are_turned_by_their_date_and_without_one_stand_at_the_end(staff, monkeypatch):
@@ -194,3 +205,32 @@ def test_disputes_are_turned_by_their_date_and_without_one_stand_at_the_end(staf
     ids = {one.gateway_id: f"d-{one.id}" for one in db.session.scalars(sa.select(Dispute))}
     pages = read_through(staff("manager"), "/admin/disputes")
     assert pages == [[ids["c"], ids["d"]], [ids["a"], ids["b"]], [ids["e"]]]
+
+
+def test_who_marks_a_dispute_stays_on_its_page_and_so_does_who_is_refused(staff, monkeypatch):
+    monkeypatch.setattr(desk_pages, "ROWS", 1)
+    order = make_order("paid", lines=1)
+    soon = utcnow() + timedelta(days=2)
+    for days, name in enumerate("abc"):
+        due = soon + timedelta(days=days)
+        news(order, EventKind.DISPUTE_OPENED, name, amount_minor=1, evidence_due_at=due)
+    ids = {one.gateway_id: one.id for one in db.session.scalars(sa.select(Dispute))}
+    browser = staff("manager")
+
+    def pressed(page, name, what, **fields):
+        """The button of the row, with all that its form carries."""
+        action = f"/admin/disputes/{ids[name]}/{what}"
+        form = page[page.index(f'action="{action}"') :].partition("</form>")[0]
+        carried = dict(re.findall(r'name="(show|after|before)" value="([^"]+)"', form))
+        return browser.post_form(action, {**carried, **fields}, page="/admin/disputes")
+
+    second = browser.get(way(browser.get("/admin/disputes").text, "next")).text
+    refused = pressed(second, "b", "sent", note="x" * 400)
+    assert (refused.status_code, shown(refused.text)) == (422, [f"d-{ids['b']}"])
+    answer = pressed(second, "b", "sent")
+    assert shown(browser.get(answer.location).text) == [f"d-{ids['c']}"]
+    for name in "ac":
+        pressed(browser.get("/admin/disputes").text, name, "sent")
+    sent = browser.get(way(browser.get("/admin/disputes?show=sent").text, "next")).text
+    answer = pressed(sent, "b", "not-sent")
+    assert shown(browser.get(answer.location).text) == [f"d-{ids['c']}"]
