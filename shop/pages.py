@@ -6,7 +6,8 @@ from collections.abc import MutableMapping
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import structlog
 from babel.dates import format_date, format_datetime, format_time
@@ -41,12 +42,18 @@ class Templates(Environment):
     """Flask's environment of templates, in which an `{% import %}` costs next to nothing.
 
     Jinja lays each template's globals over the environment's and compares the two at every import;
-    no template here has globals of its own.
+    no template here has globals of its own. Neither Flask nor Jinja gives any by itself.
     """
 
     def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
-        """The environment's globals themselves where nothing lies over them."""
-        return super().make_globals(d) if d else self.globals
+        """The environment's globals, for reading only: a template that is loaded shares them with all.
+
+        Raises TypeError for globals of a template's own. Giving them to one that is loaded already
+        raises AttributeError, since Jinja would write them into these.
+        """
+        if d:
+            raise TypeError("A template here has no globals of its own: give it a context.")
+        return cast(MutableMapping[str, Any], MappingProxyType(self.globals))
 
 
 def wants_fragment() -> bool:
