@@ -100,7 +100,8 @@ def main() -> int:
     if sys.argv[1:2] == [COUNT]:
         return tell_count()
     told = subprocess.run([sys.executable, __file__, COUNT], stdout=subprocess.PIPE, check=False)
-    return told.returncode or Parent(int(told.stdout)).run()
+    # The last line: what is loaded may have printed something of its own before.
+    return told.returncode or Parent(int(told.stdout.split()[-1])).run()
 
 
 def tell_count() -> int:
