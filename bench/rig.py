@@ -63,12 +63,11 @@ class Rig:
         """Where the shop answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *command: str, app: str = "", **more: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **more: str) -> subprocess.Popen[bytes]:
         """Start a process of the shop; its output goes to a file, as a service's would."""
         log = open(Path(self.environ["RIG_FOLDER"]) / f"{len(self.processes)}.log", "wb")  # noqa: SIM115
         process = subprocess.Popen(
-            [*command, *([app] if app else [])],
-            cwd=ROOT, env={**self.environ, **more}, stdout=log, stderr=log, start_new_session=True,
+            command, cwd=ROOT, env={**self.environ, **more}, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         log.close()
         self.processes.append(process)
@@ -91,7 +90,6 @@ def running(
     folder: Path,
     database_url: str,
     *,
-    app: str = "wsgi:app",
     worker: bool = True,
     sandbox_url: str = "",
     web: int = 2,
@@ -113,10 +111,12 @@ def running(
         str(BIN / "gunicorn"), "-k", "gthread", "--no-control-socket", "--preload", "--backlog", "2048",
     )  # fmt: skip
     try:
-        rig.start(*gunicorn, "-w", str(web), "--threads", "4", "-b", f"127.0.0.1:{port}", app=app)
+        rig.start(
+            *gunicorn, "-w", str(web), "--threads", "4", "-b", f"127.0.0.1:{port}", "wsgi:app"
+        )
         if not sandbox_url:
             rig.start(
-                *gunicorn, "-w", "1", "--threads", "8", "-b", f"127.0.0.1:{sandbox}", app="wsgi:app"
+                *gunicorn, "-w", "1", "--threads", "8", "-b", f"127.0.0.1:{sandbox}", "wsgi:app"
             )
         if worker:
             rig.start(sys.executable, "worker.py")

@@ -35,7 +35,6 @@ from tests import servers
 
 SECRET_KEY = "a key for the tests, long enough"
 SCENE_SECONDS = 120
-SILENT = "SET LOCAL session_replication_role = replica"
 TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
