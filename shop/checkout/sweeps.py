@@ -6,11 +6,11 @@ from shop.clock import in_future
 from shop.delivery.couriers.manual import KEY as MANUAL
 from shop.delivery.models import NOT_HANDED_OVER, Shipment, Step
 from shop.delivery.shipping import MONEY_WENT_BACK, SHIPPABLE, maker_lives
-from shop.extensions import db
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.models import Order, OrderStatus
 from shop.preferences import preference
@@ -24,12 +24,12 @@ SWEEP = Policy(limit=30, attempts=3, base=5, cap=60, incident=("delivery", "medi
 def unstick(work: Work) -> None:
     """Parcels left half made are gone on with; those never begun too, where they book themselves."""
     books_itself = preference("auto_ship")
-    _finish_half_made(books_itself)
+    _finish_half_made(work, books_itself)
     if books_itself:
-        _begin_forgotten()
+        _begin_forgotten(work)
 
 
-def _begin_forgotten() -> None:
+def _begin_forgotten(work: Work) -> None:
     """Paid for 15 minutes, or processing for 30, and no parcel begun; or its courier dropped it.
 
     What staff cancelled, and what a courier lost, waits for them.
@@ -37,38 +37,30 @@ def _begin_forgotten() -> None:
     of_it = select(Shipment.id).where(Shipment.order_id == Order.id)
     begun = of_it.where(Shipment.dropped_at.is_(None))
     dropped = of_it.where(Shipment.dropped_at.is_not(None))
-    forgotten = db.session.scalars(
-        select(Order.id)
-        .where(
-            or_(
-                and_(Order.status == OrderStatus.PAID, Order.updated_at < in_future(minutes=-15)),
-                and_(
-                    Order.status == OrderStatus.PROCESSING,
-                    Order.updated_at < in_future(minutes=-30),
-                ),
-                and_(
-                    Order.status == OrderStatus.READY_FOR_SHIPMENT,
-                    Order.updated_at < in_future(minutes=-30),
-                    dropped.exists(),
-                ),
+    forgotten = select(Order.id).where(
+        or_(
+            and_(Order.status == OrderStatus.PAID, Order.updated_at < in_future(minutes=-15)),
+            and_(Order.status == OrderStatus.PROCESSING, Order.updated_at < in_future(minutes=-30)),
+            and_(
+                Order.status == OrderStatus.READY_FOR_SHIPMENT,
+                Order.updated_at < in_future(minutes=-30),
+                dropped.exists(),
             ),
-            Order.attention.is_(None),
-            ~begun.exists(),
-        )
-        .order_by(Order.id)
-        .limit(PAGE)
-    ).all()
-    for order_id in forgotten:
+        ),
+        Order.attention.is_(None),
+        ~begun.exists(),
+    )
+    for (order_id,) in next_page(work, forgotten, PAGE, "forgotten"):
         enqueue(CREATE, {"order_id": order_id}, key=str(order_id))
 
 
-def _finish_half_made(books_itself: bool) -> None:
+def _finish_half_made(work: Work, books_itself: bool) -> None:
     """Not labelled, and no job at it for 15 minutes. A booking that gave up waits for a person.
 
     Where staff book by hand, a parcel that was put together and never booked waits for them too.
     """
     begun = or_(Shipment.step != Step.RESERVED, Shipment.trying.is_not(None), literal(books_itself))
-    half_made = db.session.execute(
+    half_made = (
         select(Shipment.id, Shipment.step, Order.id.label("order_id"), Order.number)
         .join(Order, Shipment.order_id == Order.id)
         .where(
@@ -84,10 +76,8 @@ def _finish_half_made(books_itself: bool) -> None:
             Order.updated_at < in_future(minutes=-15),
             Order.attention.is_(None),
         )
-        .order_by(Shipment.id)
-        .limit(PAGE)
-    ).all()
-    for one in half_made:
+    )
+    for one in next_page(work, half_made, PAGE, "half made"):
         wish = {"order_id": one.order_id, "shipment_id": one.id}
         if enqueue(CREATE, wish, key=f"{one.order_id}:{one.id}") is not None:
             _report_half_made(one.order_id, one.number, one.step)
@@ -112,8 +102,8 @@ def _report_half_made(order_id: int, number: str, step: Step) -> None:
 )
 def archive(work: Work) -> None:
     """Finished orders that nothing has changed for 90 days (a preference)."""
-    old = db.session.scalars(
-        select(Order)
+    old = (
+        select(Order.id, Order)
         .where(
             Order.status.in_(
                 [
@@ -124,9 +114,7 @@ def archive(work: Work) -> None:
             Order.updated_at < in_future(hours=-24 * preference("archive_days")),
             Order.attention.is_(None),
         )
-        .order_by(Order.id)
-        .limit(PAGE)
         .with_for_update()
-    ).all()  # fmt: skip
-    for order in old:
+    )  # fmt: skip
+    for _, order in next_page(work, old, PAGE):
         advance(order, "archived", SYSTEM)

@@ -15,6 +15,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 
 S = ShipmentStatus
 
@@ -92,22 +93,15 @@ def _report_silence(shipment: Shipment) -> None:
 )
 def poll(work: Work) -> None:
     """Parcels under way that have been quiet too long for where they are."""
-    quiet = db.session.scalars(
-        select(Shipment.id)
-        .where(
-            Shipment.status.in_(QUIET_HOURS),
-            Shipment.awb.is_not(None),
-            Shipment.is_dry_run.is_(False),
-            Shipment.courier != MANUAL,
-            or_(
-                Shipment.status != S.CANCELLED, Shipment.status_at > in_future(hours=-CANCEL_HOURS)
-            ),
-            or_(*(_is_quiet(status, hours) for status, hours in QUIET_HOURS.items())),
-        )
-        .order_by(Shipment.last_news_at, Shipment.id)
-        .limit(PAGE)
-    ).all()
-    for shipment_id in quiet:
+    quiet = select(Shipment.id).where(
+        Shipment.status.in_(QUIET_HOURS),
+        Shipment.awb.is_not(None),
+        Shipment.is_dry_run.is_(False),
+        Shipment.courier != MANUAL,
+        or_(Shipment.status != S.CANCELLED, Shipment.status_at > in_future(hours=-CANCEL_HOURS)),
+        or_(*(_is_quiet(status, hours) for status, hours in QUIET_HOURS.items())),
+    )
+    for (shipment_id,) in next_page(work, quiet, PAGE):
         enqueue("delivery.track", {"shipment_id": shipment_id}, key=str(shipment_id))
 
 

@@ -14,6 +14,7 @@ from shop.database import insert_ignore
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.messaging import consents
 from shop.messaging.models import CartReminder, Consent, ConsentState, Notification, Purpose
 from shop.orders.models import Order
@@ -87,15 +88,13 @@ def bring_back(reminder: CartReminder, into: Cart) -> None:
 def sweep(work: Work) -> None:
     """Find the carts that were left long enough, and have each told of once."""
     left_before = in_future(hours=-preference("cart_reminder_hours"))
-    _agreed_by_account(left_before)
+    _agreed_by_account(work, left_before)
     due = (
         select(CartReminder.id)
         .join(Cart, Cart.id == CartReminder.cart_id)
         .where(CartReminder.told_at.is_(None), *_was_left(left_before))
-        .order_by(CartReminder.id)
-        .limit(AT_ONCE)
     )
-    for reminder_id in db.session.scalars(due).all():
+    for (reminder_id,) in next_page(work, due, AT_ONCE, "due"):
         db.session.execute(
             update(CartReminder).where(CartReminder.id == reminder_id).values(told_at=utcnow())
         )
@@ -103,7 +102,7 @@ def sweep(work: Work) -> None:
         enqueue("messaging.tell", wish, key=f"abandoned_cart:{reminder_id}")
 
 
-def _agreed_by_account(left_before: datetime) -> None:
+def _agreed_by_account(work: Work, left_before: datetime) -> None:
     """Carts of people who switched reminders on in their account need no box of their own."""
     said = (
         select(Consent.state)
@@ -117,7 +116,7 @@ def _agreed_by_account(left_before: datetime) -> None:
         .scalar_subquery()
     )
     has_one = exists().where(CartReminder.cart_id == Cart.id)
-    rows = db.session.execute(
+    agreed = (
         select(Cart.id, User.id, User.email, User.locale)
         .join(User, User.id == Cart.user_id)
         .where(
@@ -127,10 +126,8 @@ def _agreed_by_account(left_before: datetime) -> None:
             ~has_one,
             *_was_left(left_before),
         )
-        .order_by(Cart.id)
-        .limit(AT_ONCE)
-    ).all()
-    for cart_id, user_id, email, locale in rows:
+    )
+    for cart_id, user_id, email, locale in next_page(work, agreed, AT_ONCE, "agreed"):
         values = {"cart_id": cart_id, "user_id": user_id, "locale": locale}
         insert_ignore(CartReminder, {**values, "email": consents.known_as("email", email)})
 

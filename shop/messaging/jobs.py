@@ -27,6 +27,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.logs import masked_email, masked_phone
 from shop.messaging import consents, patience, writing
 from shop.messaging.channels import channel_by, provider_of
@@ -43,6 +44,7 @@ log = structlog.get_logger()
 
 LOCAL = Policy(limit=20, attempts=8, base=15, cap=7200, priority=20, incident=("api", "low"))
 STUCK_MINUTES = 10
+PAGE = 500
 #: Nobody can still be at a message that was taken up longer ago.
 SENDING_SECONDS = 60
 #: A mail server's answer that there is no such mailbox (RFC 3463, X.1.n), not that it dislikes us.
@@ -390,17 +392,14 @@ def sweep(work: Work) -> None:
         Notification.status.in_([Status.QUEUED, Status.SENDING]),
         or_(Notification.order_id.is_not(None), Notification.subject_id.is_not(None)),
     )
-    stuck = (
-        select(Notification.id, Notification.status, Notification.channel, Notification.provider)
-        .where(
-            or_(is_left, is_doubtful),
-            or_(Notification.not_before.is_(None), ~is_resting),
-            Notification.updated_at < in_future(minutes=-STUCK_MINUTES),
-        )
-        .order_by(Notification.id)
-        .limit(500)
+    stuck = select(
+        Notification.id, Notification.status, Notification.channel, Notification.provider
+    ).where(
+        or_(is_left, is_doubtful),
+        or_(Notification.not_before.is_(None), ~is_resting),
+        Notification.updated_at < in_future(minutes=-STUCK_MINUTES),
     )
-    for found in db.session.execute(stuck):
+    for found in next_page(work, stuck, PAGE):
         if found.status != Status.UNCERTAIN or _can_be_asked(found.channel, found.provider):
             enqueue_sending(found.id)
 

@@ -11,10 +11,11 @@ from shop.extensions import db
 from shop.incidents import forgetting as incidents_forgetting
 from shop.jobs import maintenance
 from shop.jobs.handlers import Policy, Work, handles
+from shop.jobs.queue import enqueue
 from shop.limits import forget_old_tries
 from shop.messaging import forgetting
 from shop.preferences import preferences
-from shop.returns.forgetting import forget_pictures
+from shop.returns import forgetting as returns_forgetting
 from shop.shipping_prices import live_quotes
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -36,11 +37,14 @@ def run(work: Work) -> None:
     sign_in_limits.forget_old()
     links.forget_old()
     live_quotes.forget_old()
-    papers.forget_old()
-    forget_pictures()
     forgetting.forget_old()
-    incidents_forgetting.forget_old()
     counting.forget_old()
+    # These take so many at once; what is left is taken by another run, not a day later.
+    is_more = papers.forget_old() == papers.MOST_AT_ONCE
+    is_more |= returns_forgetting.forget_pictures() == returns_forgetting.PAGE
+    is_more |= incidents_forgetting.forget_old() == incidents_forgetting.AT_ONCE
+    if is_more:
+        enqueue("retention.run", key="rest")
 
 
 def forget_webhooks(days: int) -> int:

@@ -9,6 +9,7 @@ from shop.extensions import db
 from shop.incidents.models import Severity
 from shop.jobs.handlers import Work, handles
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.orders.models import Order
 from shop.pages import moment
 from shop.payments import telling
@@ -27,28 +28,23 @@ EVIDENCE_HOURS = 48
 @handles("payments.forgotten_money", SWEEP)
 def forgotten_money(work: Work) -> None:
     """Unmatched lines and refunds by hand become incidents; what is too much goes back by itself."""
-    _lines()
-    _refunds()
-    _excess()
+    _lines(work)
+    _refunds(work)
+    _excess(work)
 
 
-def _lines() -> None:
+def _lines(work: Work) -> None:
     oldest = local(utcnow()).date() - timedelta(days=preference("unmatched_money_days"))
-    waiting = db.session.scalars(
-        select(BankStatementLine)
-        .where(
-            BankStatementLine.state == LineState.UNMATCHED, BankStatementLine.booked_on <= oldest
-        )
-        .order_by(BankStatementLine.booked_on)
-        .limit(PAGE)
+    waiting = select(BankStatementLine.id, BankStatementLine).where(
+        BankStatementLine.state == LineState.UNMATCHED, BankStatementLine.booked_on <= oldest
     )
-    for line in waiting.all():
+    for _, line in next_page(work, waiting, PAGE, "lines"):
         matching.report_forgotten(line)
 
 
-def _refunds() -> None:
-    overdue = db.session.execute(
-        select(Refund, Payment, Order)
+def _refunds(work: Work) -> None:
+    overdue = (
+        select(Refund.id, Refund, Payment, Order)
         .join(Payment, Payment.id == Refund.payment_id)
         .join(Order, Order.id == Refund.order_id)
         .where(
@@ -56,20 +52,18 @@ def _refunds() -> None:
             Payment.gateway.in_(BY_HAND),
             Refund.created_at <= in_future(hours=-24 * preference("refund_by_hand_days")),
         )
-        .order_by(Refund.id)
-        .limit(PAGE)
     )
-    for refund, payment, order in overdue.all():
+    for _, refund, payment, order in next_page(work, overdue, PAGE, "refunds"):
         telling.report_payment(
             order, payment, f"A refund of order {order.number} was not sent by hand yet",
             Severity.HIGH, f"refund_by_hand:{refund.id}",
         )  # fmt: skip
 
 
-def _excess() -> None:
+def _excess(work: Work) -> None:
     before = in_future(hours=-24 * preference("overpaid_days"))
     old = overpaid().having(func.max(Payment.captured_at) <= before)
-    for order_id, _excess_minor in db.session.execute(old.limit(PAGE)).all():
+    for order_id, _excess_minor in next_page(work, old, PAGE, "excess"):
         enqueue("payments.return_excess", {"order_id": order_id}, key=str(order_id))
 
 
@@ -84,8 +78,8 @@ def return_excess(work: Work) -> None:
 @handles("payments.remind_evidence", SWEEP)
 def remind_evidence(work: Work) -> None:
     """Nothing is sent by itself: an incident tells of evidence that is due soon, or overdue."""
-    due = db.session.execute(
-        select(Dispute, Payment, Order)
+    due = (
+        select(Dispute.id, Dispute, Payment, Order)
         .join(Payment, Payment.id == Dispute.payment_id)
         .join(Order, Order.id == Payment.order_id)
         .where(
@@ -94,10 +88,8 @@ def remind_evidence(work: Work) -> None:
             Dispute.evidence_sent_at.is_(None),
             Dispute.evidence_reminded_at.is_(None),
         )
-        .order_by(Dispute.evidence_due_at)
-        .limit(PAGE)
     )
-    for dispute, payment, order in due.all():
+    for _, dispute, payment, order in next_page(work, due, PAGE):
         assert dispute.evidence_due_at
         telling.report_payment(
             order, payment,

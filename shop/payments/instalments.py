@@ -1,9 +1,8 @@
 """Parts that are due later: a pay link before each date, reminders, and what follows when none comes."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 
 from shop.clock import in_future, utcnow
 from shop.extensions import db
@@ -11,6 +10,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.money import format_minor
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.locking import lock_order
@@ -30,7 +30,8 @@ def remind(work: Work) -> None:
     """Who paid a first part is told of the next: before its day, on it, and after it; each once."""
     chosen = preferences("instalment_notice_days", "instalment_grace_days")
     grace = chosen["instalment_grace_days"] * DAY
-    for part in _due_until(in_future(hours=24 * chosen["instalment_notice_days"])):
+    until = in_future(hours=24 * chosen["instalment_notice_days"])
+    for part in next_page(work, _due_until(until), PAGE):
         if part.due_at + grace <= utcnow():
             enqueue("payments.miss_instalment", {"part_id": part.id}, key=str(part.id))
             continue
@@ -39,8 +40,8 @@ def remind(work: Work) -> None:
         enqueue("messaging.tell", {**wish, "stage": stage}, key=f"instalment:{part.id}:{stage}")
 
 
-def _due_until(moment: datetime) -> Any:
-    return db.session.execute(
+def _due_until(moment: datetime) -> Select[int, int, datetime | None]:
+    return (
         select(PaymentPart.id, PaymentPart.order_id, PaymentPart.due_at)
         .join(Order, PaymentPart.order_id == Order.id)
         .where(
@@ -51,9 +52,7 @@ def _due_until(moment: datetime) -> Any:
             Order.attention.is_(None),
             _something_was_paid(),
         )
-        .order_by(PaymentPart.due_at)
-        .limit(PAGE)
-    ).all()
+    )
 
 
 def _something_was_paid() -> ColumnElement[bool]:

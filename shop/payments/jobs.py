@@ -11,6 +11,7 @@ from shop.clock import in_future, utcnow
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.orders.lifecycle import MOVING, PACKING, SYSTEM, advance
 from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
@@ -49,13 +50,8 @@ SWEEP = Policy(limit=30, attempts=5, base=5, cap=60, priority=5, incident=("paym
 @handles("payments.ask_due", SWEEP)
 def ask_due(work: Work) -> None:
     """Quick sweep: attempts with no news whose time to be asked has come."""
-    due = db.session.scalars(
-        select(Payment.id)
-        .where(Payment.ask_at.is_not(None), Payment.ask_at <= utcnow())
-        .order_by(Payment.ask_at)
-        .limit(PAGE)
-    ).all()
-    for payment_id in due:
+    due = select(Payment.id).where(Payment.ask_at.is_not(None), Payment.ask_at <= utcnow())
+    for (payment_id,) in next_page(work, due, PAGE):
         enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
 
 
@@ -217,14 +213,12 @@ def _grow_hold(payment: Payment, order: Order) -> None:
 @handles("stock.expire_holds", SWEEP)
 def expire_holds(work: Work) -> None:
     """Holds whose time is over, one job an order: a fault with one leaves the others alone."""
-    over = db.session.scalars(
+    over = (
         select(Reservation.order_id)
         .where(Reservation.state == ReservationState.ACTIVE, Reservation.expires_at <= utcnow())
-        .group_by(Reservation.order_id)
-        .order_by(db.func.min(Reservation.expires_at))
-        .limit(PAGE)
+        .distinct()
     )
-    for order_id in over.all():
+    for (order_id,) in next_page(work, over, PAGE):
         enqueue("stock.end_hold", {"order_id": order_id}, key=str(order_id))
 
 
@@ -252,18 +246,13 @@ def end_hold(work: Work) -> None:
 def cancel_unpaid(work: Work) -> None:
     """Orders past their age that nobody can still pay, one job each."""
     live = select(Payment.id).where(Payment.order_id == Order.id, Payment.status.in_(LIVE))
-    old = db.session.scalars(
-        select(Order.id)
-        .where(
-            Order.status.in_(["pending_payment", "payment_failed"]),
-            Order.expires_at <= utcnow(),
-            Order.late_money_due_at.is_(None),
-            ~live.exists(),
-        )
-        .order_by(Order.expires_at)
-        .limit(PAGE)
-    ).all()
-    for order_id in old:
+    old = select(Order.id).where(
+        Order.status.in_(["pending_payment", "payment_failed"]),
+        Order.expires_at <= utcnow(),
+        Order.late_money_due_at.is_(None),
+        ~live.exists(),
+    )
+    for (order_id,) in next_page(work, old, PAGE):
         enqueue("orders.expire", {"order_id": order_id}, key=str(order_id))
 
 
@@ -358,7 +347,7 @@ def refund_in_full(work: Work) -> None:
 @handles("payments.ask_refunds", SWEEP)
 def ask_refunds(work: Work) -> None:
     """Refunds sent 15 minutes ago with no answer: ask about their payments."""
-    waiting = db.session.execute(
+    waiting = (
         select(Refund.payment_id)
         .join(Payment, Refund.payment_id == Payment.id)
         .where(
@@ -366,24 +355,17 @@ def ask_refunds(work: Work) -> None:
             Refund.sent_at <= in_future(minutes=-15),
             Payment.gateway.not_in(["bank_transfer", "cod"]),
         )
-        .group_by(Refund.payment_id)
-        .order_by(db.func.min(Refund.sent_at))
-        .limit(PAGE)
-    ).scalars()
-    for payment_id in waiting:
+        .distinct()
+    )
+    for (payment_id,) in next_page(work, waiting, PAGE):
         enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
 
 
 @handles("payments.late_money_default", SWEEP)
 def late_money_default(work: Work) -> None:
     """Nobody chose in time: one job an order sends the money back."""
-    due = db.session.scalars(
-        select(Order.id)
-        .where(Order.late_money_due_at <= utcnow())
-        .order_by(Order.late_money_due_at)
-        .limit(PAGE)
-    ).all()
-    for order_id in due:
+    due = select(Order.id).where(Order.late_money_due_at <= utcnow())
+    for (order_id,) in next_page(work, due, PAGE):
         enqueue("payments.return_late_money", {"order_id": order_id}, key=str(order_id))
 
 

@@ -1,9 +1,8 @@
 """Work around returns: ordering the way back at the courier, asking where it is, and what waits too long."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
@@ -14,6 +13,7 @@ from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About, open_incident
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
 from shop.jobs.queue import enqueue
+from shop.jobs.sweeping import next_page
 from shop.orders.models import Order
 from shop.providers import ProviderRefused
 from shop.returns import deciding, parcels
@@ -250,8 +250,7 @@ def _report_silence(request: ReturnRequest) -> None:
 def poll(work: Work) -> None:
     """Returns under way, neither heard of nor asked about for 12 hours: webhooks are not repeated."""
     before = in_future(hours=-SILENT_HOURS)
-    asked = func.coalesce(ReturnShipment.asked_at, ReturnShipment.created_at)
-    silent = db.session.scalars(
+    silent = (
         select(ReturnShipment.return_id)
         .join(ReturnRequest, ReturnRequest.id == ReturnShipment.return_id)
         .where(
@@ -261,12 +260,10 @@ def poll(work: Work) -> None:
             ReturnShipment.is_dry_run.is_(False),
             ReturnShipment.left_to_customer.is_(False),
             func.coalesce(ReturnShipment.last_news_at, ReturnShipment.created_at) < before,
-            asked < before,
+            func.coalesce(ReturnShipment.asked_at, ReturnShipment.created_at) < before,
         )
-        .order_by(asked, ReturnShipment.id)
-        .limit(PAGE)
-    ).all()
-    for return_id in silent:
+    )
+    for (return_id,) in next_page(work, silent, PAGE):
         enqueue("returns.track", {"return_id": return_id}, key=str(return_id))
 
 
@@ -278,31 +275,29 @@ def poll(work: Work) -> None:
 )
 def sweep(work: Work) -> None:
     """What was approved and never sent lapses, each by a job; what waits too long is an incident."""
-    late = _found(
-        ReturnRequest.state == ReturnState.APPROVED, ReturnRequest.deadline_at < in_future()
-    )
-    for request in late:
+    late = (ReturnRequest.state == ReturnState.APPROVED, ReturnRequest.deadline_at < in_future())
+    for request in _found(work, "late", *late):
         enqueue("returns.lapse", {"return_id": request.id}, key=str(request.id))
-    waiting = _found(
+    waiting = (
         ReturnRequest.state.in_([ReturnState.REQUESTED, ReturnState.RECEIVED]),
         ReturnRequest.state_at < in_future(hours=-24 * WAITING_DAYS),
     )
-    for request in waiting:
+    for request in _found(work, "waiting", *waiting):
         waits = "an answer" if request.state == ReturnState.REQUESTED else "money or goods"
         words = f"Return {request.reference} waits for {waits} for {WAITING_DAYS} days"
         _report_return(request, words, f"return_waits:{request.id}:{request.state.value}")
-    overdue = _found(
+    overdue = (
         ReturnRequest.state == ReturnState.ON_ITS_WAY,
         ReturnRequest.state_at < in_future(hours=-24 * ON_ITS_WAY_DAYS),
     )
-    for request in overdue:
+    for request in _found(work, "overdue", *overdue):
         words = f"Return {request.reference} is on its way for {ON_ITS_WAY_DAYS} days"
         _report_return(request, words, f"return_overdue:{request.id}:late")
 
 
-def _found(*conditions: Any) -> list[ReturnRequest]:
-    found = select(ReturnRequest).where(*conditions).order_by(ReturnRequest.id).limit(PAGE)
-    return list(db.session.scalars(found))
+def _found(work: Work, part: str, *conditions: ColumnElement[bool]) -> list[ReturnRequest]:
+    found = select(ReturnRequest.id, ReturnRequest).where(*conditions)
+    return [request for _, request in next_page(work, found, PAGE, part)]
 
 
 @handles(

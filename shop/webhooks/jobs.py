@@ -14,6 +14,7 @@ from shop.incidents.jobs import when_given_up_tell
 from shop.incidents.models import Category, Severity
 from shop.incidents.opening import About
 from shop.jobs.handlers import Policy, Work, handles, handles_outward
+from shop.jobs.sweeping import next_page
 from shop.messaging.channels import ses
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
@@ -25,6 +26,7 @@ from shop.webhooks import messages
 from shop.webhooks.inbox import COURIER_PREFIX, enqueue_processing
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
+PAGE = 500
 WAIT_FOR_OURS = timedelta(minutes=10)
 """News of something we do not have may have overtaken our own commit; after this it is unknown."""
 
@@ -180,14 +182,9 @@ class ConfirmSns:
 @handles("webhooks.sweep", Policy(limit=30, attempts=3, base=5, cap=60, incident=("api", "medium")))
 def sweep(work: Work) -> None:
     """Messages stored a minute ago and not processed: ask again for it."""
-    waiting = db.session.execute(
-        select(WebhookEvent.id, WebhookEvent.source)
-        .where(
-            WebhookEvent.status == WebhookStatus.RECEIVED,
-            WebhookEvent.received_at < in_future(seconds=-60),
-        )
-        .order_by(WebhookEvent.id)
-        .limit(500)
-    ).all()
-    for event_id, source in waiting:
+    waiting = select(WebhookEvent.id, WebhookEvent.source).where(
+        WebhookEvent.status == WebhookStatus.RECEIVED,
+        WebhookEvent.received_at < in_future(seconds=-60),
+    )
+    for event_id, source in next_page(work, waiting, PAGE):
         enqueue_processing(event_id, source)
