@@ -52,9 +52,9 @@ def request_refund(
 ) -> Refund:
     """Decide on a refund, in the caller's transaction; a job sends it.
 
-    `lines` say what it is for; what they leave of the amount is shipping or goodwill. A refund of
-    all that was paid with no lines named takes all lines. `follows_order` is False for money that
-    never was the order's (paid twice). Raises Refused when more is asked than is left.
+    `lines` say what it is for, the rest is shipping or goodwill. All that was paid, without lines,
+    takes all; not so where `follows_order` is False: money that never was the order's (paid twice),
+    or lines named in another refund of the request. Raises Refused when more is asked than is left.
     """
     if amount_minor <= 0 or sum(line.amount_minor for line in lines) > amount_minor:
         raise Refused("Enter an amount above zero that covers the lines.")

@@ -1,12 +1,13 @@
 """A refund that one payment cannot bear comes from several, each with a refund of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import select
 
 from shop.errors import Refused
 from shop.extensions import db
+from shop.money import format_minor
 from shop.orders.models import Order
 from shop.payments.models import Payment, Refund
 from shop.payments.refunds import RefundLine, left_to_refund, request_refund
@@ -37,13 +38,16 @@ def request_refunds(
     if first is None:
         chosen = [one for one in chosen if left[one] >= amount_minor][:1] or chosen
     if sum(left[one] for one in chosen) < amount_minor:
-        raise Refused("There is not so much left of what was paid. Look at the order's payments.")
-    made = []
+        raise Refused(_too_much(left, order.currency))
+    made, are_named = [], bool(lines)
     for payment in chosen:
         part = min(amount_minor, left[payment])
         if part:
             taken, lines = split(lines, part)
-            made.append(request_refund(payment.id, part, taken, reason, actor))
+            # A part without lines is delivery then, and not all that nobody named.
+            made.append(
+                request_refund(payment.id, part, taken, reason, actor, follows_order=not are_named)
+            )
             amount_minor -= part
     return made
 
@@ -54,6 +58,13 @@ def _left(payment: Payment, first: int | None, amount_minor: int) -> int:
     if left is None:
         return amount_minor if payment.id == first else 0
     return max(0, left)
+
+
+def _too_much(left: Mapping[Payment, int], currency: str) -> str:
+    words = f"Not more than {format_minor(sum(left.values()), currency)} can go back now."
+    if any(left_to_refund(payment) is None for payment in left):
+        return f"{words} The disputed payment waits for its outcome."
+    return words
 
 
 def split(lines: Sequence[RefundLine], budget: int) -> tuple[list[RefundLine], list[RefundLine]]:

@@ -12,13 +12,17 @@ from shop.orders.models import Order, OrderStatus
 from shop.payments import recording
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Payment, Refund
-from shop.payments.refunds import RefundLine
+from shop.payments.refunds import RefundLine, request_refund
 from shop.payments.spreading import request_refunds, split
 from shop.promotions import gift_cards
+from shop.returns.models import Disposition, Resolution, ReturnRequest
 from shop.stock.models import StockLevel
 from tests.factories import make_order, make_product
+from tests.payments.histories import goods_go_on, handed_on
+from tests.shops import Shop
 
 ON_CARD = 50_000
+SHIPPING = 9_900
 
 
 @pytest.mark.parametrize(
@@ -40,13 +44,18 @@ def test_lines_are_shared_among_payments_and_each_unit_counts_once(budget, taken
 
 
 @pytest.fixture
-def order(app: Any, configure: Any) -> Order:
+def order(shop: Shop, configure: Any) -> Order:
     """Two units of ₹1,000.00, of which a gift card paid ₹500.00 and the sandbox the rest."""
     configure(payment_gateways=("sandbox", "gift_card"))
-    with transaction():
-        code = gift_cards.issue(ON_CARD, "INR", "user:1")[1]
-    lines = {make_product(price=100_000, stock=5): 2}
-    return make_order("paid", lines=lines, gift_code=code)
+
+    def pay() -> int:
+        with transaction():
+            code = gift_cards.issue(ON_CARD, "INR", "user:1")[1]
+        return make_order(
+            "paid", lines={make_product(price=100_000, stock=5): 2}, gift_code=code
+        ).id
+
+    return db.session.get_one(Order, shop.scene("paid-by-card-and-sandbox", pay))
 
 
 def payments(order: Order) -> dict[str, Payment]:
@@ -115,7 +124,52 @@ def test_a_disputed_payment_bears_nothing_and_cannot_be_chosen(order):
     )  # fmt: skip
     with transaction():
         recording.record(news, "sandbox", "webhook")
-    for more in ({}, {"first": sandbox.id}):
-        with pytest.raises(Refused):
+    for more, words in (
+        ({}, "Not more than ₹500.00 can go back now. The disputed payment waits"),
+        ({"first": sandbox.id}, "This payment is disputed"),
+    ):
+        with pytest.raises(Refused, match=words):
             refund(order, 100_000, 1, **more)
         assert made() == []
+    refund(order, 40_000, 0)
+    assert [(one.payment.gateway, one.amount_minor) for one in refunds()] == [("gift_card", 40_000)]
+
+
+def test_a_part_for_delivery_alone_takes_no_line_that_nobody_named(app, configure):
+    """As much as the other cost went back already, for no line; the rest is asked for at once."""
+    configure(payment_gateways=("sandbox", "gift_card"))
+    with transaction():
+        code = gift_cards.issue(SHIPPING, "INR", "user:1")[1]
+    goods = {make_product(price=10_000, stock=5): 1, make_product(price=10_000, stock=5): 1}
+    order = make_order("paid", lines=goods, gift_code=code)
+    assert order.shipping_minor == SHIPPING
+    one, other = order.lines
+    with transaction():
+        request_refund(payments(order)["sandbox"].id, 10_000, [], "goodwill", "user:1")
+        named = [RefundLine(one.id, 1, 10_000)]
+        request_refunds(order, 10_000 + SHIPPING, named, "scratched", "user:1")
+    assert [(refund.payment.gateway, refund.amount_minor) for refund in refunds()] == [
+        ("sandbox", 10_000), ("sandbox", 10_000), ("gift_card", SHIPPING),
+    ]  # fmt: skip
+    db.session.refresh(one)
+    db.session.refresh(other)
+    assert [(line.refunded_quantity, line.refunded_minor) for line in (one, other)] == [
+        (1, 10_000), (0, 0),
+    ]  # fmt: skip
+
+
+def test_goods_that_come_back_are_paid_back_to_both(order):
+    for event in ("accepted", "packed", "shipped", "delivered"):
+        with transaction():
+            handed_on(order, event)
+    assert order.status == OrderStatus.DELIVERED
+    for _ in ("asked for", "approved", "looked at", "refunded"):
+        with transaction():
+            goods_go_on(order, 2, Disposition.RESTOCK)
+    by_sandbox = order.total_minor - ON_CARD
+    assert made() == [
+        ("sandbox", by_sandbox, 2, by_sandbox),
+        ("gift_card", 200_000 - by_sandbox, 0, 200_000 - by_sandbox),
+    ]
+    (request,) = db.session.scalars(sa.select(ReturnRequest))
+    assert (request.resolution, request.refund_minor) == (Resolution.REFUND, 200_000)
