@@ -29,6 +29,10 @@ SETTLED_HOURS = 1
 COMPARED = ("payment", "fee", "refund", "dispute")
 
 
+#: What gateways call the id of money that came in, among an event's `refs`: only money has one.
+MONEY_IDS = ("payment", "transaction", "payment_intent")
+
+
 @dataclass(frozen=True)
 class Difference:
     """One difference. `named` is the gateway's id or ours; amounts in minor units, None: not there."""
@@ -66,9 +70,18 @@ def differences(
     )  # fmt: skip
 
 
+def money_id(event: GatewayEvent) -> str | None:
+    """The gateway's id of the money that came in; a reference may be shared by several payments."""
+    if event.kind != EventKind.CAPTURED:
+        return None
+    return next((event.refs[name] for name in MONEY_IDS if name in event.refs), None)
+
+
 def name_of(event: GatewayEvent) -> str:
     """What the news is about, by the gateway's id of it, ours, or another id of it."""
-    named = event.dispute_gateway_id or event.refund_gateway_id or event.gateway_id
+    named = (
+        money_id(event) or event.dispute_gateway_id or event.refund_gateway_id or event.gateway_id
+    )
     return named or event.reference or next(reversed([*event.refs.values()]), "?")
 
 

@@ -6,6 +6,7 @@ asked about, and one that names no order of ours is a line and an incident.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -33,6 +34,8 @@ class PaidOut:
     #: Payments, by our id, that were paid out and are not captured here.
     not_captured: Sequence[int] = ()
     otherwise: Sequence[Difference] = ()
+    #: Since when payouts were made that the list holds; what is older is not judged by it.
+    since: datetime | None = None
 
 
 @handles_outward(
@@ -55,7 +58,7 @@ class LearnPayouts:
         if not isinstance(way, PaysOut):
             return PaidOut()
         told = way.list_payouts(since)
-        paid_out = _compared(request["gateway"], told)
+        paid_out = _compared(request["gateway"], told, since - way.older_payouts)
         end_reading()
         log.info(
             "payments.payouts", gateway=request["gateway"], seen=len(told), fresh=len(paid_out.fresh),
@@ -65,18 +68,18 @@ class LearnPayouts:
 
     def record(self, work: Work, request: dict[str, Any], answer: PaidOut) -> None:
         """The lines, what is to be learnt, and whom to ask about."""
-        comparing.keep(request["gateway"], answer.otherwise, request["since"], ("payout",))
+        if answer.since:
+            comparing.keep(request["gateway"], answer.otherwise, answer.since, ("payout",))
         take_in_all(request["gateway"], answer.fresh)
         for payment_id in answer.not_captured:
             enqueue("payments.verify", {"payment_id": payment_id}, key=str(payment_id))
 
 
-def _compared(gateway_key: str, told: Sequence[GatewayEvent]) -> PaidOut:
+def _compared(gateway_key: str, told: Sequence[GatewayEvent], since: datetime) -> PaidOut:
     fresh, not_captured, otherwise = [], [], []
-    for event in told:
-        try:
-            payment = db.session.get_one(Payment, recording.find(event, gateway_key))
-        except recording.UnknownPayment:
+    for one in told:
+        payment, event = _found(one, gateway_key)
+        if payment is None:
             fresh.append(event)
             otherwise.append(comparing.unknown("payout", event))
             continue
@@ -84,24 +87,62 @@ def _compared(gateway_key: str, told: Sequence[GatewayEvent]) -> PaidOut:
             not_captured.append(payment.id)
             continue
         if payment.payout_reference is None:
-            fresh.append(_in_its_currency(event, payment))
+            fresh.append(replace(event, amount_minor=None, fee_minor=_shops_fee(event, payment)))
         otherwise += _otherwise(event, payment)
-    return PaidOut(fresh, not_captured, otherwise)
+    judged = [one for one in otherwise if one.happened_at >= since]
+    return PaidOut(fresh, not_captured, judged, since)
 
 
-def _in_its_currency(event: GatewayEvent, payment: Payment) -> GatewayEvent:
-    """A payout in the account's own currency says nothing of the payment's amounts."""
-    if event.currency == payment.currency:
-        return event
-    return replace(event, amount_minor=None, fee_minor=None)
+def _found(event: GatewayEvent, gateway_key: str) -> tuple[Payment | None, GatewayEvent]:
+    """Our payment that was paid out, if it is ours; else under a name that no order takes.
+
+    Money that came once more for the same reference has another id than ours has learnt.
+    """
+    try:
+        payment = db.session.get_one(Payment, recording.find(event, gateway_key))
+    except recording.UnknownPayment:
+        return None, event
+    theirs = comparing.money_id(event)
+    if theirs is None or _has_learnt(payment) in {None, theirs}:
+        return payment, event
+    name = f"{payment.reference}/{theirs}"
+    return None, replace(event, reference=None, gateway_id=name, refs={})
+
+
+def _has_learnt(payment: Payment) -> str | None:
+    """The gateway's id of the payment's money, where it is known."""
+    refs = payment.gateway_refs
+    return next((refs[name] for name in comparing.MONEY_IDS if name in refs), None)
+
+
+def _net_minor(event: GatewayEvent, payment: Payment) -> int | None:
+    """What the payout brought for the payment; None where it does not tell, or in another currency."""
+    amount, fee = event.amount_minor, event.fee_minor
+    if amount is None or fee is None or event.currency != payment.currency:
+        return None
+    return amount - fee
+
+
+def _shops_fee(event: GatewayEvent, payment: Payment) -> int | None:
+    """What is missing of what was captured, where the fee explains it.
+
+    Where the payer bears the fee, the payout tells of more than was captured and of a fee that is
+    not the shop's.
+    """
+    net = _net_minor(event, payment)
+    missing = None if net is None else payment.captured_minor - net
+    return missing if missing is not None and 0 <= missing <= (event.fee_minor or 0) else None
 
 
 def _otherwise(event: GatewayEvent, payment: Payment) -> list[Difference]:
     """captured − fee is what a payout brings for a payment; refunds are taken out of a later one."""
-    amount, fee, our_fee = event.amount_minor, event.fee_minor, payment.fee_minor
-    if amount is None or fee is None or our_fee is None or event.currency != payment.currency:
+    theirs, our_fee = _net_minor(event, payment), payment.fee_minor
+    if our_fee is None:
+        explained = _shops_fee(event, payment)
+        our_fee = event.fee_minor if explained is None else explained
+    if theirs is None or our_fee is None:
         return []
-    ours, theirs = payment.captured_minor - our_fee, amount - fee
+    ours = payment.captured_minor - our_fee
     if ours == theirs:
         return []
     moment = event.occurred_at or utcnow()

@@ -150,7 +150,9 @@ def report_unknown(event: GatewayEvent, gateway_key: str) -> None:
         or comparing.name_of(event)
     )  # fmt: skip
     # One incident, whether a message, a list or a payout tells of the payment.
-    money = event.reference if event.kind == EventKind.CAPTURED else None
+    money = comparing.money_id(event)
+    if event.kind == EventKind.CAPTURED and money is None:
+        money = event.reference
     open_incident(
         About(
             issue=f"{gateway_key} tells of a {event.kind.value} that names no order of ours",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from shop.jobs.queue import enqueue
 from shop.operations import by_hand
 from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.gateways.base import GatewayEvent, PaysOut
-from shop.payments.models import AttemptStatus, Payment
+from shop.payments.gateways.razorpay_reading import periods_of
+from shop.payments.models import AttemptStatus, Payment, PaymentDifference
 from shop.providers import ProviderRefused
 from tests.payments.scenes import LATER, Scene, scene, seen_afresh
 from tests.payments.test_planted import lines, unknown
@@ -31,51 +33,42 @@ class Till:
     pay_out: Callable[[Any], Any]
     #: The statuses of one that has not reached the bank, or came back.
     elsewhere: tuple[str, ...]
-    set_status: Callable[[Any, Any, str], None]
+    #: A payout by its name, and which of its fields says when it was made.
+    made: Callable[[Any, Any], dict[str, Any]]
+    made_at: str
     #: Where payouts are listed, and where it is told what is in them.
     path: str
     inside: str
     #: The setting that holds the key.
     key: str
-    #: The lines of a payout, as they can be changed without changing the payment.
-    rows: Callable[[Any], list[dict[str, Any]]] | None = None
+    #: The lines of payouts, as they can be changed without changing the payments.
+    rows: Callable[[Any], list[dict[str, Any]]]
     #: Which of their fields, made less, make the payout bring a hundred minor units less.
     less: tuple[str, int] = ("amount", 100)
 
 
-def set_razorpay(server: Any, name: str, status: str) -> None:
-    server.settlements.made[name]["status"] = status
-
-
-def set_paystack(server: Any, name: int, status: str) -> None:
-    server.settlements[name][0]["status"] = status
-
-
-def set_flutterwave(server: Any, name: int, status: str) -> None:
-    server.settlements[name]["status"] = status
-
-
-def set_stripe(server: Any, name: str, status: str) -> None:
-    server.payouts[name]["status"] = status
-
-
 TILLS = {
     "stripe": Till(
-        lambda server: server.pay_out(), ("failed", "canceled"), set_stripe,
+        lambda server: server.pay_out(), ("pending", "in_transit", "failed", "canceled"),
+        lambda server, name: server.payouts[name], "created",
         "/v1/payouts", "/v1/balance_transactions", "stripe_secret_key",
+        lambda server: [*server.balance.values()], ("fee", -100),
     ),
     "razorpay": Till(
-        lambda server: server.settle(), ("created", "failed"), set_razorpay,
+        lambda server: server.settle(), ("created", "failed"),
+        lambda server, name: server.settlements.made[name], "created_at",
         "/v1/settlements", "/v1/settlements/recon", "razorpay_key_secret",
         lambda server: [*server.settlements.lines.values()],
     ),
     "paystack": Till(
-        lambda server: server.settle(), ("processing", "pending", "failed"), set_paystack,
+        lambda server: server.settle(), ("processing", "pending", "failed"),
+        lambda server, name: server.settlements[name][0], "createdAt",
         "/settlement", "/settlement/", "paystack_secret_key",
         lambda server: [row for _, held in server.settlements.values() for row in held],
     ),
     "flutterwave": Till(
-        lambda server: server.settle(), ("pending", "flagged"), set_flutterwave,
+        lambda server: server.settle(), ("pending", "flagged"),
+        lambda server, name: server.settlements[name], "created_at",
         "/v3/settlements", "/v3/settlements/", "flutterwave_secret_key",
         lambda server: [row for one in server.settlements.values() for row in one["transactions"]],
         ("settlement_amount", 1),
@@ -93,6 +86,37 @@ def pay_out(scene: Scene) -> Any:
     return TILLS[scene.key].pay_out(scene.server)
 
 
+def set_status(scene: Scene, payout: Any, status: str = "") -> None:
+    """It goes on; without a status it has reached the bank."""
+    TILLS[scene.key].made(scene.server, payout)["status"] = status or DONE[scene.key]
+
+
+def set_back(scene: Scene, payout: Any, days: int) -> None:
+    """It was made that long ago."""
+    till = TILLS[scene.key]
+    row = till.made(scene.server, payout)
+    at = utcnow() - timedelta(days=days)
+    is_unix = isinstance(row[till.made_at], int)
+    row[till.made_at] = int(at.timestamp()) if is_unix else f"{at:%Y-%m-%dT%H:%M:%S}.000Z"
+    if scene.key == "razorpay":
+        for line in scene.server.settlements.lines.values():
+            line["settled_at"] = int(at.timestamp())
+
+
+def learn(scene: Scene, days: int = 3) -> None:
+    """The job that reads the payouts, without the comparison beside it."""
+    with transaction():
+        enqueue("payments.learn_payouts", {"gateway": scene.key, "days": days}, key="test")
+    scene.run_jobs()
+    db.session.rollback()
+
+
+def row_of(scene: Scene) -> dict[str, Any]:
+    """The one line of the one payout."""
+    (row,) = TILLS[scene.key].rows(scene.server)
+    return row
+
+
 def payout_of(payment: Payment) -> str | None:
     seen_afresh(payment)
     return payment.payout_reference
@@ -103,6 +127,21 @@ def listed() -> list[GatewayEvent]:
     way = gateway(settings().payment_gateways[0])
     assert isinstance(way, PaysOut)
     return list(way.list_payouts(utcnow().replace(hour=0)))
+
+
+def test_many_days_of_a_month_are_asked_for_at_once():
+    """Razorpay: each day is two calls at least."""
+    days = [datetime(2026, 10, 30, 12, tzinfo=UTC) + timedelta(days=day) for day in range(20)]
+    periods = periods_of([{"created_at": int(day.timestamp())} for day in days])
+    assert periods == [
+        {"year": "2026", "month": "10", "day": "30"},
+        {"year": "2026", "month": "10", "day": "31"},
+        {"year": "2026", "month": "11"},
+    ]
+    # Late in the evening it is another day in India.
+    late = datetime(2026, 10, 30, 20, tzinfo=UTC)
+    days_asked = periods_of([{"created_at": int(late.timestamp())}])
+    assert [one["day"] for one in days_asked] == ["30", "31"]
 
 
 def test_every_gateway_that_pays_out_is_here():
@@ -124,14 +163,127 @@ def test_a_payment_that_was_paid_out_learns_its_payout(scene: Scene) -> None:
 def test_what_has_not_reached_the_bank_is_no_payout(scene: Scene) -> None:
     _, payment = scene.paid()
     payout = pay_out(scene)
-    till = TILLS[scene.key]
-    for status in till.elsewhere:
-        till.set_status(scene.server, payout, status)
-        scene.compare()
+    for status in TILLS[scene.key].elsewhere:
+        set_status(scene, payout, status)
+        learn(scene)
         assert payout_of(payment) is None
-    till.set_status(scene.server, payout, DONE[scene.key])
-    scene.compare()
+    set_status(scene, payout)
+    learn(scene)
     assert payout_of(payment) == str(payout)
+
+
+@on_sqlite
+@everywhere
+def test_one_made_on_friday_that_reaches_the_bank_after_the_weekend_is_learnt(scene: Scene) -> None:
+    """Made before the days that are asked for: so is a line about it closed when it is over."""
+    _, payment = scene.paid()
+    payout = pay_out(scene)
+    set_back(scene, payout, 5)
+    set_status(scene, payout, TILLS[scene.key].elsewhere[0])
+    learn(scene)
+    assert payout_of(payment) is None
+    set_status(scene, payout)
+    learn(scene)
+    assert payout_of(payment) == str(payout)
+    row, (name, units) = row_of(scene), TILLS[scene.key].less
+    whole = row[name]
+    row[name] = whole - units
+    learn(scene)
+    assert lines() == [("payout", True, -100)]
+    row[name] = whole
+    learn(scene)
+    assert lines() == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("scene", ["flutterwave"], indirect=True)
+def test_a_line_is_opened_and_closed_only_by_a_list_that_reaches_back_to_it(scene: Scene) -> None:
+    """Flutterwave lists whole days, so that some of what is older is told."""
+    _, payment = scene.paid()
+    payout = pay_out(scene)
+    set_back(scene, payout, 8)
+    row, (name, units) = row_of(scene), TILLS[scene.key].less
+    row[name] -= units
+    learn(scene)
+    assert (payout_of(payment), lines()) == (str(payout), [])
+    learn(scene, days=30)
+    assert lines() == [("payout", True, -100)]
+    row[name] += units
+    learn(scene)
+    assert lines() == [("payout", True, -100)]
+    learn(scene, days=30)
+    assert lines() == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("scene", ["paystack", "flutterwave"], indirect=True)
+def test_where_the_payer_bears_the_fee_the_shop_learns_none_from_the_payout(scene: Scene) -> None:
+    """Its rows tell of what was charged and of the whole fee; ours may not be known yet."""
+    scene.server.fees_paid_by, scene.server.payer_bears_fees = "customer", True
+    order, payment = scene.paid()
+    payout = pay_out(scene)
+    # Paystack's rows may leave out what was asked for.
+    row_of(scene).pop("requested_amount", None)
+    with transaction() as session:
+        session.execute(sa.update(Payment).values(fee_minor=None))
+    (event,) = listed()
+    assert (event.amount_minor or 0) > order.total_minor
+    assert event.fee_minor
+    learn(scene)
+    assert (payout_of(payment), payment.fee_minor, lines()) == (str(payout), 0, [])
+    scene.compare()
+    assert lines() == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("scene", ["razorpay", "paystack"], indirect=True)
+def test_what_no_fee_explains_is_a_line_and_never_learnt_as_the_fee(scene: Scene) -> None:
+    _, payment = scene.paid()
+    payout = pay_out(scene)
+    row, (name, units) = row_of(scene), TILLS[scene.key].less
+    with transaction() as session:
+        session.execute(sa.update(Payment).values(fee_minor=None))
+    row[name] -= units
+    learn(scene)
+    assert (payout_of(payment), payment.fee_minor) == (str(payout), None)
+    assert [(what, is_ours) for what, is_ours, _ in lines()] == [("payout", True)]
+
+
+@on_sqlite
+@pytest.mark.parametrize("scene", ["flutterwave", "razorpay"], indirect=True)
+def test_money_that_came_once_more_for_the_same_reference_is_nobodys(scene: Scene) -> None:
+    """Its payout has come and ours has not: nothing of it is learnt, and a person looks at it."""
+    _, payment = scene.paid()
+    ours = dict(payment.gateway_refs)
+    set_status(scene, pay_out(scene), TILLS[scene.key].elsewhere[0])
+    again = paid_again(scene)
+    pay_out(scene)
+    for _ in range(2):
+        learn(scene)
+        assert (payout_of(payment), payment.gateway_refs) == (None, ours)
+        assert lines() == [("payout", False, payment.captured_minor)]
+        (context,) = db.session.scalars(sa.select(Incident.context)).all()
+        assert context["gatewayOrderId"] == f"{payment.reference}/{again}"
+
+
+@on_sqlite
+@pytest.mark.parametrize("scene", ["razorpay"], indirect=True)
+def test_payments_of_another_system_with_one_receipt_are_told_apart(scene: Scene) -> None:
+    names = {scene.server.pay(scene.server.plant(10_000)) for _ in range(2)}
+    pay_out(scene)
+    scene.compare()
+    assert lines() == [("payment", False, 10_000)] * 2 + [("payout", False, 10_000)] * 2
+    assert set(db.session.scalars(sa.select(PaymentDifference.named))) == names
+    assert unknown() == 2
+
+
+def paid_again(scene: Scene) -> str:
+    """The only payment is there once more, by another id. Returns that."""
+    rows = scene.server.payments if scene.key == "razorpay" else scene.server.transactions
+    ((name, row),) = rows.items()
+    again = f"{name}X" if isinstance(name, str) else name + 1
+    rows[again] = {**row, "id": again}
+    return str(again)
 
 
 @on_sqlite
@@ -141,6 +293,7 @@ def test_a_page_of_many_is_read_to_its_end(
 ) -> None:
     """By the command: two in one payout, and one in another."""
     monkeypatch.setattr(f"{scene.side.pages_in}.PAGE_ROWS", 1)
+    monkeypatch.setattr("shop.payments.gateways.razorpay_calls.MOST_SETTLED", 1)
     payments = [scene.paid()[1] for _ in range(2)]
     payouts = [str(pay_out(scene))] * 2
     payments.append(scene.paid()[1])
@@ -182,9 +335,7 @@ def test_paid_out_and_not_captured_here_is_asked_about_and_never_taken_from_the_
     scene.pay(payment)
     payout = pay_out(scene)
     for _ in range(2):
-        with transaction():
-            enqueue("payments.learn_payouts", {"gateway": scene.key, "days": 3}, key="test")
-        scene.run_jobs()
+        learn(scene)
     assert payout_of(payment) == str(payout)
     seen_afresh(order)
     assert (payment.captured_minor, order.paid_at is not None) == (order.total_minor, True)
@@ -210,10 +361,7 @@ def test_a_payout_that_brings_less_than_captured_less_fee_is_a_line_until_it_is_
 ) -> None:
     _, payment = scene.paid()
     payout = pay_out(scene)
-    till = TILLS[scene.key]
-    assert till.rows
-    (row,) = till.rows(scene.server)
-    name, units = till.less
+    row, (name, units) = row_of(scene), TILLS[scene.key].less
     whole = row[name]
     row[name] = whole - units
     for _ in range(2):
@@ -234,9 +382,7 @@ def test_a_row_that_tells_little_teaches_the_payout_and_one_that_names_nothing_n
 ) -> None:
     _, payment = scene.paid()
     payout = pay_out(scene)
-    till = TILLS[scene.key]
-    assert till.rows
-    (row,) = till.rows(scene.server)
+    row = row_of(scene)
     kept = {"entity_id", "type", "settlement_id", "settled_at", "id", "reference", "tx_ref", "created_at"}  # fmt: skip
     for name in set(row) - kept:
         del row[name]
@@ -258,9 +404,7 @@ def test_a_payout_in_another_currency_teaches_no_amounts(scene: Scene) -> None:
         session.execute(sa.update(Payment).values(fee_minor=None))
     (line,) = scene.server.settlements.lines.values()
     line |= {"currency": "USD", "amount": 1, "fee": 1}
-    with transaction():
-        enqueue("payments.learn_payouts", {"gateway": scene.key, "days": 3}, key="test")
-    scene.run_jobs()
+    learn(scene)
     assert (payout_of(payment), payment.fee_minor, lines()) == (str(payout), None, [])
 
 

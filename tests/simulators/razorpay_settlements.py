@@ -38,14 +38,16 @@ class Settlements:
         return str(made["id"])
 
     def on_day(self, asked: Any) -> list[dict[str, Any]]:
-        """The lines of a day, or of a month where no day is named; ten at once unless told."""
+        """The lines of a day, or of a month where no day is named; ten at once unless told, or 1,000."""
         for name in ("year", "month"):
             if not str(asked.get(name, "")).isdigit():
                 raise invalid(f"The {name} field is required.", name)
         wanted = (int(asked["year"]), int(asked["month"]), int(asked.get("day", 0)))
         found = [one for one in self.lines.values() if _is_of(one["settled_at"], wanted)]
-        skip = int(asked.get("skip", 0))
-        return found[skip : skip + int(asked.get("count", 10))]
+        skip, count = int(asked.get("skip", 0)), int(asked.get("count", 10))
+        if not 1 <= count <= 1_000:
+            raise invalid("The count may not be greater than 1000.", "count")
+        return found[skip : skip + count]
 
 
 def settlement_object(status: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ TryLater, OutcomeUnknown, and BadSignature from `verify`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
@@ -161,11 +161,14 @@ class SignsReturns(Protocol):
 class PaysOut(Protocol):
     """A gateway that gathers what comes in and pays it out to the shop's bank by and by."""
 
+    #: How much older than the time asked for payouts are that are told: they reach the bank later.
+    older_payouts: timedelta
+
     def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
         """The payments in payouts of that time: each CAPTURED, with its `payout_reference`.
 
         `amount_minor` less `fee_minor` is what the payout brought for it, where both are told;
-        `occurred_at` is the payout's moment. A payout under way is none yet, one that came back no more.
+        `occurred_at` is when the payout was made. A payout under way is none yet, one that came back no more.
         """
 
 

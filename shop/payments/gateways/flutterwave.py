@@ -84,6 +84,7 @@ class Flutterwave:
     is_online = True
     page_end = PageEnd.BY_CALL
     is_authoritative = False
+    older_payouts = OLDER_PAYOUTS
 
     @property
     def redirect_hosts(self) -> tuple[str, ...]:

@@ -194,7 +194,7 @@ def paid_out_event(found: Mapping[str, Any], settlement: Mapping[str, Any]) -> G
         gateway_id=str(found["tx_ref"]),
         amount_minor=_rounded(_decimal(charged), currency) if is_told else None,
         currency=currency,
-        occurred_at=moment_of(settlement.get("processed_date") or settlement.get("created_at")),
+        occurred_at=moment_of(settlement.get("created_at")),
         fee_minor=_rounded(_decimal(charged) - _decimal(left), currency) if is_told else None,
         payout_reference=str(settlement["id"]),
         refs=_ids_of(int(found["id"]), found),

@@ -61,6 +61,7 @@ class Paystack:
     is_online = True
     page_end = PageEnd.NEVER
     is_authoritative = True
+    older_payouts = OLDER_PAYOUTS
 
     @property
     def redirect_hosts(self) -> tuple[str, ...]:

@@ -152,9 +152,10 @@ def paid_out_event(found: Mapping[str, Any], settlement: Mapping[str, Any]) -> G
         gateway_id=reference,
         amount_minor=counted,
         currency=found.get("currency") or settlement.get("currency"),
-        occurred_at=moment_of(settlement.get("settlement_date") or settlement.get("createdAt")),
+        occurred_at=moment_of(settlement.get("createdAt")),
         fee_minor=None if counted is None else _fee_of(found, amount - counted),
         payout_reference=name_of(settlement),
+        refs={"transaction": name_of(found)} if found.get("id") else {},
     )
 
 

@@ -29,14 +29,13 @@ from shop.payments.gateways.razorpay_calls import (
     charged,
     made_since,
     rows_of,
-    settled_on,
+    settled_in,
     told,
 )
 from shop.payments.gateways.razorpay_reading import (
     MIN_INR,
     captured_event,
     captured_of,
-    days_of,
     dispute_event,
     event_id_of,
     is_countable,
@@ -46,6 +45,7 @@ from shop.payments.gateways.razorpay_reading import (
     notes_of,
     paid_out_event,
     payment_event,
+    periods_of,
     refund_event,
     was_captured,
 )
@@ -76,6 +76,7 @@ class Razorpay:
     marks: tuple[str, ...] = ("UPI", "Card", "Netbanking")
     is_online = True
     is_authoritative = True
+    older_payouts = OLDER_PAYOUTS
     #: Names a message; its body does not (3).
     event_id_header = "X-Razorpay-Event-Id"
 
@@ -417,10 +418,15 @@ def _after(payment_id: str) -> list[GatewayEvent]:
 
 def _paid_out(settlements: Sequence[Mapping[str, Any]]) -> list[GatewayEvent]:
     """A settlement does not say what is in it: the days do on which there was one."""
-    reached = {one["id"] for one in settlements}
-    rows = [row for day in days_of(settlements) for row in settled_on(day, WORKER_SECONDS)]
+    reached = {one["id"]: one for one in settlements}
+    periods = periods_of(settlements)
+    rows = [row for period in periods for row in settled_in(period, WORKER_SECONDS)]
     payments = {row["entity_id"]: row for row in rows if row.get("type") == "payment"}
-    return [paid_out_event(row) for row in payments.values() if row.get("settlement_id") in reached]
+    return [
+        paid_out_event(row, reached[row["settlement_id"]])
+        for row in payments.values()
+        if row.get("settlement_id") in reached
+    ]
 
 
 def _refunds_of(payment_id: str, read_seconds: int) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from shop.clock import utcnow
@@ -12,6 +12,8 @@ from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 
 T = TypeVar("T")
 PAGE_ROWS = 100
+#: Lines of settlements come in larger pages.
+MOST_SETTLED = 1_000
 
 
 def base() -> str:
@@ -49,17 +51,15 @@ def _paged(path: str, read_seconds: int, window: Mapping[str, int]) -> list[dict
             return list(rows.values())
 
 
-def settled_on(day: date, read_seconds: int) -> list[dict[str, Any]]:
-    """What was settled on that day: payments, refunds, transfers and adjustments.
+def settled_in(period: Mapping[str, str], read_seconds: int) -> list[dict[str, Any]]:
+    """What was settled in that month, or on a day of it: payments, refunds, transfers, adjustments.
 
-    Nobody documents how many rows come at once, so it is asked until none is new.
+    Nobody documents how many rows come unless asked for, so it is asked until none is new.
+    Source: razorpay.com/docs/api/settlements/fetch-recon; the most rows, razorpay-node's types.
     """
     rows: dict[str, dict[str, Any]] = {}
     while True:
-        params = {
-            "year": f"{day:%Y}", "month": f"{day:%m}", "day": f"{day:%d}",
-            "count": PAGE_ROWS, "skip": len(rows),
-        }  # fmt: skip
+        params = {**period, "count": MOST_SETTLED, "skip": len(rows)}
         page = ask("GET", "settlements/recon/combined", read_seconds, params=params)["items"]
         known = len(rows)
         rows |= {row["entity_id"]: row for row in page}

@@ -15,6 +15,8 @@ THREE_DECIMAL = frozenset(["BHD", "KWD", "OMR"])
 """Charged with three decimals, the last of which must be 0."""
 ZERO_DECIMAL = frozenset(["JPY"])
 MIN_INR = 100
+WHOLE_MONTH = 8
+"""So many days of a month are asked for at once: each would take two calls."""
 INDIA = timezone(timedelta(hours=5, minutes=30))
 
 REFUND_KINDS = {
@@ -193,14 +195,28 @@ def link_event(
 # --- settlements -----------------------------------------------------------------------------
 
 
-def days_of(settlements: Sequence[Mapping[str, Any]]) -> list[date]:
-    """The days on which these were made; whether Razorpay's day is India's or UTC's nobody says."""
+def periods_of(settlements: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The days on which these were made, as Settlement Recon is asked for them; months, of many days."""
+    months: dict[str, list[str]] = {}
+    for day in _days_of(settlements):
+        months.setdefault(f"{day:%Y %m}", []).append(f"{day:%d}")
+    periods = []
+    for name, days in months.items():
+        year, month = name.split()
+        whole_month = {"year": year, "month": month}
+        is_whole = len(days) >= WHOLE_MONTH
+        periods += [whole_month] if is_whole else [{**whole_month, "day": day} for day in days]
+    return periods
+
+
+def _days_of(settlements: Sequence[Mapping[str, Any]]) -> list[date]:
+    """Whether Razorpay's day is India's or UTC's nobody says."""
     moments = [datetime.fromtimestamp(one["created_at"], UTC) for one in settlements]
     return sorted({one.astimezone(zone).date() for one in moments for zone in (UTC, INDIA)})
 
 
-def paid_out_event(row: Mapping[str, Any]) -> GatewayEvent:
-    """A payment in a settlement, by its line in "Settlement Recon": `credit` is `amount` less `fee`.
+def paid_out_event(row: Mapping[str, Any], settlement: Mapping[str, Any]) -> GatewayEvent:
+    """A payment in this settlement, by its line in "Settlement Recon": `credit` is `amount` less `fee`.
 
     Source: razorpay.com/docs/api/settlements/fetch-recon. What a line does not tell is not told here.
     """
@@ -210,9 +226,9 @@ def paid_out_event(row: Mapping[str, Any]) -> GatewayEvent:
         reference=notes_of(row).get("reference") or row.get("order_receipt") or None,
         amount_minor=row.get("amount"),
         currency=currency or None,
-        occurred_at=moment_of(row.get("settled_at")),
+        occurred_at=moment_of(settlement["created_at"]),
         fee_minor=row.get("fee") if currency == "INR" else None,
-        payout_reference=row["settlement_id"],
+        payout_reference=settlement["id"],
         refs=named({"order": row.get("order_id"), "payment": row["entity_id"]}),
     )
 

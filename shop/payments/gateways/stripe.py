@@ -59,6 +59,8 @@ SESSION_OUTLIVES = timedelta(minutes=30)
 #: What a list must reach back beyond the day asked for: its rows are sorted by their making, and
 #: a session may be paid, a refund fail and a dispute end long after that.
 OLDER_SESSIONS, OLDER_REFUNDS, OLDER_DISPUTES = (timedelta(days=days) for days in (2, 30, 120))
+#: A payout is on its way for some working days; until then it may come back.
+OLDER_PAYOUTS = timedelta(days=7)
 
 #: A session with its charge and what that cost: stripe-python 16.1.0, Charge.balance_transaction.
 WITH_FEE = "payment_intent.latest_charge.balance_transaction"
@@ -77,6 +79,7 @@ class StripeCheckout:
     is_online = True
     page_end = PageEnd.BY_CALL
     is_authoritative = True
+    older_payouts = OLDER_PAYOUTS
 
     @property
     def redirect_hosts(self) -> tuple[str, ...]:
@@ -201,12 +204,16 @@ class StripeCheckout:
         return [_told(dispute_event, dispute) for dispute in rows]
 
     def list_payouts(self, since: datetime) -> Sequence[GatewayEvent]:
-        """Our charges in payouts that Stripe made by itself: of others it does not say what is in them."""
-        payouts = _rows(lambda: _client(WORKER_SECONDS).v1.payouts.list(_made_since(since)))
+        """Our charges in payouts that reached the bank and that Stripe made by itself.
+
+        Of others it does not say what is in them.
+        """
+        wish = _made_since(since - OLDER_PAYOUTS) | {"status": "paid"}
+        payouts = _rows(lambda: _client(WORKER_SECONDS).v1.payouts.list(wish))
         return [
             event
             for payout in payouts
-            if payout["automatic"] and payout["status"] not in {"failed", "canceled"}
+            if payout["automatic"] and payout["status"] == "paid"
             for event in _charges_in(payout)
             if event.reference
         ]
