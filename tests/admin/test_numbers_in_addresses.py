@@ -5,6 +5,8 @@ import re
 import pytest
 from werkzeug.exceptions import NotFound
 
+from tests.factories import make_order
+
 #: More than any column holds.
 TOO_LARGE = 10**20
 #: The largest that is read.
@@ -61,3 +63,12 @@ def test_a_key_that_no_row_has_is_not_found(app, staff):
     browser = staff("owner")
     shown = [address for method, address in keyed(app, LARGEST) if method == "GET"]
     assert {address: browser.get(address).status_code for address in shown} == dict.fromkeys(shown, 404)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("version", ["²", "9" * 5_000])
+def test_a_version_that_cannot_be_read_is_none(app, staff, version):
+    number = make_order("paid", lines=1).number
+    sent = {"event": "accepted", "version": version}
+    answer = staff("owner").post_form(f"/admin/orders/{number}/transition", sent)
+    assert answer.status_code == 303
