@@ -18,6 +18,11 @@ from bench.rig import ADDRESS, BIN, COMMON, Rig, running  # noqa: E402
 
 FOLDER = ROOT / "docs" / "img"
 WIDE = {"width": 1280, "height": 860}
+#: Looked for as the tests do: `make screenshots` installs what they use.
+CHROMIUM = os.environ.get("SHOP_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser"))),
+    None,
+)
 
 
 def main() -> None:
@@ -39,7 +44,7 @@ def main() -> None:
         email, password = re.findall(r"(\S+@\S+) / (\S+)", told)[0]
         with running(Path(name), url, SHOP_ENV="development") as rig, sync_playwright() as player:
             browser = player.chromium.launch(
-                executable_path=os.environ.get("SHOP_CHROMIUM") or shutil.which("chromium"),
+                executable_path=CHROMIUM,
                 args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
             )
             number = shop(rig, browser)
