@@ -14,7 +14,7 @@ from shop.extensions import db
 from shop.money import MoneyError, format_minor, parse_minor, to_decimal
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import Payment, Refund, RefundStatus
-from shop.payments.refunds import RefundLine, line_amount
+from shop.payments.refunds import RefundLine, left_to_refund, line_amount
 from shop.returns import claims
 from shop.stock import ledger
 
@@ -67,14 +67,16 @@ class RefundForm:
 
     #: Of which the money comes first.
     payment: Payment
-    #: All of the order's that have money left, in the order in which they give it back.
-    payments: Sequence[Payment]
+    #: What each of the order's can give back now, in the order in which they do; minor units.
+    left: Mapping[Payment, int]
     lines: list[FormLine]
     shipping: str
     shipping_minor: int
     shipping_left_minor: int
     reason: str
     problem: str = ""
+    #: Money of the order that a dispute is about waits for its outcome.
+    is_disputed: bool = False
     reasons: tuple[str, ...] = field(default=REASONS)
 
     @property
@@ -84,12 +86,14 @@ class RefundForm:
 
     @property
     def left_minor(self) -> int:
-        """What can still go back, of all payments."""
-        return sum(payment.refundable_minor for payment in self.payments)
+        """What can go back now, of all payments."""
+        return sum(self.left.values())
 
     @property
     def becomes(self) -> str:
         """What the order's payment will be called after it."""
+        if self.is_disputed:
+            return "disputed"
         return "refunded" if self.total_minor >= self.left_minor else "partially_refunded"
 
     def refund_lines(self) -> list[RefundLine]:
@@ -110,7 +114,7 @@ class RefundForm:
             raise Refused("Choose at least one item, or an amount of delivery to refund.")
         if self.total_minor > self.left_minor:
             left = format_minor(self.left_minor, self.payment.currency)
-            raise Refused(f"Not more than {left} of this order can still be refunded.")
+            raise Refused(f"Not more than {left} of this order can be refunded now.")
         if self.reason not in REASONS:
             raise Refused("Choose a reason.")
         return self
@@ -136,28 +140,33 @@ def check_limit(order: Order, amount_minor: int) -> None:
         raise Refused(f"Your role may refund up to {shown} of an order. Ask a manager for more.")
 
 
-def able_to_refund(facts: OrderFacts) -> list[Payment]:
-    """The payments with money left, the newest first and gift cards last."""
+def left_of(facts: OrderFacts) -> dict[Payment, int | None]:
+    """What each payment with money left can give back now, the newest first and gift cards last.
+
+    None while it is disputed.
+    """
     able = [payment for payment in facts.payments if payment.refundable_minor > 0]
-    return sorted(able, key=lambda one: one.gateway == "gift_card")
+    able.sort(key=lambda one: one.gateway == "gift_card")
+    return {payment: left_to_refund(payment) for payment in able}
 
 
-def payment_of(facts: OrderFacts, wanted: str) -> Payment:
-    """The payment that the money comes from first: the one named, else the first with money left."""
-    able = able_to_refund(facts)
-    for payment in able:
-        if str(payment.id) == wanted:
-            return payment
-    if wanted and all(str(payment.id) != wanted for payment in facts.payments):
+def payment_of(facts: OrderFacts, left: Mapping[Payment, int | None], wanted: str) -> Payment:
+    """The payment that the money comes from first: the one named, else the first that can give some."""
+    named = [one for one in facts.payments if str(one.id) == wanted]
+    if wanted and not named:
         raise NotFound
-    if wanted or not able:
-        raise Refused("Nothing of this payment can be refunded any more.")
-    return able[0]
+    for payment in named or left:
+        if (left.get(payment) or 0) > 0:
+            return payment
+    if any(left.get(payment, 0) is None for payment in named or left):
+        raise Refused("This payment is disputed. Wait for the outcome before you refund.")
+    raise Refused("Nothing of this payment can be refunded any more.")
 
 
 def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     """Work out the form from what was sent; nothing sent is a form with nothing chosen."""
-    payment = payment_of(facts, sent.get("payment", ""))
+    left_now = left_of(facts)
+    payment = payment_of(facts, left_now, sent.get("payment", ""))
     order = facts.order
     problem = ""
     lines = []
@@ -176,8 +185,9 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     left_minor = delivery_left_minor(facts)
     shipping, shipping_minor, said = _shipping(sent.get("shipping", ""), left_minor, order.currency)
     return RefundForm(
-        payment, able_to_refund(facts), lines, shipping, shipping_minor, left_minor,
-        sent.get("reason", ""), problem or said,
+        payment, {one: minor for one, minor in left_now.items() if minor and minor > 0},
+        lines, shipping, shipping_minor, left_minor,
+        sent.get("reason", ""), problem or said, is_disputed=None in left_now.values(),
     )  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from shop.delivery import shipping
 from shop.extensions import db
 from shop.jobs.models import Job
 from shop.orders.models import Order, OrderLine
-from shop.payments import attempts
+from shop.payments import attempts, recording
+from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Payment, Refund
 from shop.payments.refunds import request_refund
 from shop.preferences import change
@@ -119,12 +120,21 @@ def test_never_more_than_is_left(order, staff):
     assert len(refunds()) == 1
 
 
-def test_a_line_paid_by_two_payments_goes_back_in_one_step(staff, configure):
+@pytest.fixture
+def by_card(shop, configure):
+    """One unit of ₹1,000.00, of which a gift card paid ₹300.00."""
     configure(payment_gateways=("sandbox", "gift_card"))
-    with transaction():
-        code = gift_cards.issue(30_000, "INR", "user:1")[1]
-    order = make_order("delivered", lines={make_product(price=100_000): 1}, gift_code=code)
-    browser, line = staff("manager"), order.lines[0]
+
+    def deliver():
+        with transaction():
+            code = gift_cards.issue(30_000, "INR", "user:1")[1]
+        return make_order("delivered", lines={make_product(price=100_000): 1}, gift_code=code).id
+
+    return db.session.get_one(Order, shop.scene("delivered-by-card-and-sandbox", deliver))
+
+
+def test_a_line_paid_by_two_payments_goes_back_in_one_step(by_card, staff):
+    order, browser, line = by_card, staff("manager"), by_card.lines[0]
     card = db.session.scalar(db.select(Payment.id).filter_by(gateway="gift_card"))
     assert f'<option value="{card}">' in browser.get(f"{page_of(order)}/refund").text
     shown = browser.get(f"{page_of(order)}/refund?payment={card}").text
@@ -138,6 +148,28 @@ def test_a_line_paid_by_two_payments_goes_back_in_one_step(staff, configure):
     said = browser.get(page_of(order)).text
     assert "Refund of ₹300.00 sent to Gift card, ₹700.00 sent to Sandbox." in said
     assert browser.get(f"{page_of(order)}/refund?payment=987654").status_code == 404
+
+
+def test_disputed_money_is_neither_offered_nor_chosen(by_card, staff):
+    payment = {one.gateway: one for one in db.session.scalars(db.select(Payment))}
+    disputed, card = payment["sandbox"], payment["gift_card"]
+    news = GatewayEvent(
+        EventKind.DISPUTE_OPENED, reference=disputed.reference, amount_minor=disputed.captured_minor,
+        currency="INR", dispute_gateway_id="dp_1",
+    )  # fmt: skip
+    with transaction():
+        recording.record(news, "sandbox", "webhook")
+    order, browser, line = by_card, staff("manager"), by_card.lines[0]
+    shown = browser.get(f"{page_of(order)}/refund").text
+    assert "Up to ₹300.00 can go back to Gift card payment" in shown
+    assert "The disputed payment waits for its outcome" in shown
+    assert f'<input type="hidden" name="payment" value="{card.id}">' in shown
+    answer = refund(browser, order, seen="100000", **{f"qty-{line.id}": "1"})
+    assert answer.status_code == 422
+    assert "Not more than ₹300.00 of this order can be refunded now." in answer.text
+    assert browser.get(f"{page_of(order)}/refund?payment={disputed.id}").status_code == 303
+    assert "This payment is disputed. Wait for the outcome" in browser.get(page_of(order)).text
+    assert refunds() == []
 
 
 def test_delivery_goes_back_up_to_what_was_paid_for_it(staff):
