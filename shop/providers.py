@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from shop.provider_json import read_json
+
 if TYPE_CHECKING:
     import requests
 
@@ -216,9 +218,7 @@ def _judged(response: "requests.Response", body: bytes) -> Answer:
 
 
 def _as_json(body: bytes) -> Any:
-    import json
-
     try:
-        return json.loads(body)
+        return read_json(body)
     except ValueError:
         return None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: From the top down: a part may import those before it, never those after it.
 ORDER = (
     "errors", "start_checks", "config", "extensions", "clock", "database", "migrating", "money", "limits", "preferences",
-    "secret_box", "logs", "connections", "providers", "provider_words", "headers", "pages", "guards", "jobs", "audit", "incidents",
+    "secret_box", "logs", "connections", "provider_json", "providers", "provider_words", "headers", "pages", "guards", "jobs", "audit", "incidents",
     "accounts", "stock", "shipping_prices", "catalog", "promotions", "cart", "orders", "payments", "delivery", "returns", "messaging", "webhooks",
     "checkout", "alerts", "operations", "books", "admin", "sandbox", "cli",
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from shop.logs import EMAIL, PHONE
+from shop.provider_json import read_json
 
 HIDDEN = "[redacted]"
 PRIVATE = re.compile(
@@ -42,7 +43,7 @@ def _without_contact(text: str) -> str:
 def shown_body(body: bytes) -> str:
     """A stored message, indented, for the inspector; what is neither JSON nor a form is shown as text."""
     try:
-        value = dict(parse_qsl(body.decode())) if FORM.match(body) else json.loads(body)
+        value = dict(parse_qsl(body.decode())) if FORM.match(body) else read_json(body)
     except ValueError:
         return _without_contact(body.decode("utf-8", "replace"))[:MOST_LETTERS]
     return json.dumps(redacted(value), indent=2, ensure_ascii=False)[:MOST_LETTERS]

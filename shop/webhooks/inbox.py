@@ -19,6 +19,7 @@ from shop.incidents.opening import About, open_incident
 from shop.jobs.queue import enqueue
 from shop.payments.gateways import GATEWAYS, gateway
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import UNREADABLE
 from shop.webhooks import messages
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 COURIER_PREFIX = "delivery/"
 KEPT_HEADERS = ("Content-Type", "User-Agent", "Content-Length")
+#: The kind of a message that could not be read.
+UNREAD = "unreadable"
+MOST_WORDS = 200
 
 
 @runtime_checkable
@@ -70,22 +74,32 @@ def take_in(name: str, body: bytes, headers: Mapping[str, str], url: str = "") -
     """
     source = source_of(name, url)
     source.verify(body, headers)
+    unreadable = ""
     try:
         message = source.parse(body)
-        event_id = _told_id(source, headers) or str(message.event_id)
-        kind, unreadable = str(message.kind), ""
-    except ValueError as error:
-        event_id, kind, unreadable = _hash_of(name, body), "unreadable", str(error) or "not JSON"
+        event_id, kind = _told_id(source, headers) or str(message.event_id), str(message.kind)
+    except UNREADABLE as error:
+        event_id, kind, unreadable = _hash_of(name, body), UNREAD, why_unreadable(name, error)
     with transaction():
         stored = _store(name, event_id[:120], kind[:80], body, _kept(headers, url))
         if stored is None:
             _count_repeat(name, event_id[:120])
         elif unreadable:
             _fail(stored, unreadable)
-            _report_unreadable(name, unreadable)
+            report_unreadable(name, unreadable)
         else:
             enqueue_processing(stored, name)
     log.info("webhook.taken", source=name, kind=kind, is_new=stored is not None)
+
+
+def why_unreadable(name: str, error: Exception) -> str:
+    """Words for staff. A reader says ValueError; whatever else it raises is its own mistake."""
+    kind = type(error).__name__
+    if isinstance(error, ValueError):
+        log.warning("webhook.unreadable", source=name, error=kind)
+        return str(error)[:MOST_WORDS] or "not JSON"
+    log.error("webhook.unreadable", source=name, error=kind, exc_info=error)
+    return f"{kind}: {error}"[:MOST_WORDS]
 
 
 def enqueue_processing(stored: int, name: str) -> None:
@@ -144,7 +158,8 @@ def _fail(stored: int, error: str) -> None:
     )
 
 
-def _report_unreadable(name: str, error: str) -> None:
+def report_unreadable(name: str, error: str) -> None:
+    """A person must look: nothing that the message says has been taken in."""
     open_incident(
         About(
             issue=f"A signed message of {name} could not be read: {error}",
@@ -161,7 +176,7 @@ def replay(event_id: int, actor: str) -> None:
     event = db.session.get(WebhookEvent, event_id)
     if event is None:
         raise NotFound
-    if event.kind == "unreadable":
+    if event.kind == UNREAD:
         raise Refused("This message could not be read; there is nothing to process.")
     event.status = WebhookStatus.RECEIVED
     event.error = None

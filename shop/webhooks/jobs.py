@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from shop.clock import in_future, utcnow
 from shop.delivery import tracking
 from shop.delivery.couriers import courier
+from shop.delivery.couriers.base import TrackingHook
 from shop.extensions import db
 from shop.incidents.jobs import when_given_up_tell
 from shop.incidents.models import Category, Severity
@@ -18,12 +19,18 @@ from shop.jobs.sweeping import next_page
 from shop.messaging.channels import ses
 from shop.payments import attempts, recording
 from shop.payments.gateways import gateway
-from shop.payments.gateways.base import EventKind
+from shop.payments.gateways.base import EventKind, Webhook
 from shop.payments.reconciling import report_unknown
+from shop.provider_json import UNREADABLE
 from shop.providers import TryLater
 from shop.returns import parcels
 from shop.webhooks import messages
-from shop.webhooks.inbox import COURIER_PREFIX, enqueue_processing
+from shop.webhooks.inbox import (
+    COURIER_PREFIX,
+    enqueue_processing,
+    report_unreadable,
+    why_unreadable,
+)
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 PAGE = 500
@@ -58,13 +65,12 @@ class Process:
         if event is None or event.status != WebhookStatus.RECEIVED:
             return None
         event.attempts += 1
-        if event.source.startswith(COURIER_PREFIX):
-            _track(event)
+        try:
+            told = _read(event)
+        except UNREADABLE as error:
+            _not_readable(event, error)
             return None
-        if event.source.startswith(messages.PREFIX):
-            _done(event, messages.apply(event))
-            return None
-        return _pay(event)
+        return _take_in(event, told)
 
     def call(self, request: Fetching) -> Any:
         """Ask the gateway for the present state of what the hint names."""
@@ -104,11 +110,38 @@ def about_message(work: Work) -> About:
     )  # fmt: skip
 
 
-def _pay(event: WebhookEvent) -> Fetching | None:
+def _read(event: WebhookEvent) -> Any:
+    """What its source's own reader makes of the stored body."""
+    if event.source.startswith(COURIER_PREFIX):
+        return courier(event.source.removeprefix(COURIER_PREFIX)).parse(event.raw_body)
+    if event.source.startswith(messages.PREFIX):
+        return messages.read(event)
+    return gateway(event.source).parse(event.raw_body)
+
+
+def _not_readable(event: WebhookEvent, error: Exception) -> None:
+    """It could be read when it came: reader or settings have changed since. It can be replayed."""
+    event.error = why_unreadable(event.source, error)
+    report_unreadable(event.source, event.error)
+    _done(event, WebhookStatus.FAILED)
+
+
+def _take_in(event: WebhookEvent, told: Any) -> Fetching | None:
+    """`told` is what `_read` gave. News of parcels and messages is recorded at once."""
+    if event.source.startswith(COURIER_PREFIX):
+        _track(event, told)
+        return None
+    if event.source.startswith(messages.PREFIX):
+        _done(event, messages.apply(event, told))
+        return None
+    return _pay(event, told)
+
+
+def _pay(event: WebhookEvent, told: Webhook) -> Fetching | None:
     way = gateway(event.source)
     news = [
         replace(one, event_id=one.event_id or event.event_id)
-        for one in way.parse(event.raw_body).events
+        for one in told.events
         if one.kind != EventKind.IGNORED
     ]
     if not news:
@@ -137,10 +170,9 @@ def _not_ours(event: WebhookEvent, news: Any) -> None:
     _done(event, WebhookStatus.FAILED)
 
 
-def _track(event: WebhookEvent) -> None:
+def _track(event: WebhookEvent, hook: TrackingHook) -> None:
     key = event.source.removeprefix(COURIER_PREFIX)
     way = courier(key)
-    hook = way.parse(event.raw_body)
     if hook.returning is not None:
         is_known = parcels.take_in(hook.returning, key, is_authoritative=way.is_authoritative)
     elif hook.tracking is None:
@@ -149,7 +181,8 @@ def _track(event: WebhookEvent) -> None:
         is_known = tracking.apply(hook.tracking, key, "webhook")
     else:
         is_known = tracking.ask_soon(hook.tracking, key)
-    # A courier's account may carry parcels of other shops: those are not ours to worry about.
+    # Ours are known before the courier is told of them: what is unknown is of another shop that
+    # uses the account, and waiting would not make it ours.
     _done(event, WebhookStatus.PROCESSED if is_known else WebhookStatus.IGNORED)
 
 

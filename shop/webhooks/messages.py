@@ -13,6 +13,7 @@ from shop.messaging.channels import ses
 from shop.messaging.channels.base import Receipt
 from shop.messaging.receipts import apply_receipt
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import storable
 from shop.providers import TryLater
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
@@ -68,21 +69,27 @@ def reference_in(url: str) -> str:
     return parse_qs(urlsplit(url).query).get("m", [""])[0][:200]
 
 
-def apply(event: WebhookEvent) -> WebhookStatus:
-    """Bring a stored post's news into the shop. Raises TryLater while its message may still be noted."""
+def read(event: WebhookEvent) -> Sequence[Receipt] | None:
+    """A stored post's receipts; None for Amazon's question whether the address is ours."""
     key = event.source.removeprefix(PREFIX)
     if key == ses.KEY and ses.confirmation_url(event.raw_body):
+        return None
+    receipts = channels.source(key).parse(event.raw_body, event.headers.get("Content-Type", ""))
+    told = storable(event.headers.get(REFERENCE, ""))
+    return [replace(one, message_id=one.message_id or told) for one in receipts]
+
+
+def apply(event: WebhookEvent, receipts: Sequence[Receipt] | None) -> WebhookStatus:
+    """Bring a post's news, as `read` gave it, into the shop.
+
+    Raises TryLater while its message may still be noted.
+    """
+    if receipts is None:
         enqueue("webhooks.confirm_sns", {"event_id": event.id}, key=str(event.id))
         return WebhookStatus.PROCESSED
-    receipts = _read(event, key)
+    key = event.source.removeprefix(PREFIX)
     carrier = CARRIER.get(key, key)
     unknown = [one for one in receipts if not apply_receipt(one, carrier)]
     if unknown and utcnow() - event.received_at < WAIT_FOR_OURS:
         raise TryLater("it names a message that is not here yet")
     return WebhookStatus.PROCESSED if len(unknown) < len(receipts) else WebhookStatus.IGNORED
-
-
-def _read(event: WebhookEvent, key: str) -> Sequence[Receipt]:
-    receipts = channels.source(key).parse(event.raw_body, event.headers.get("Content-Type", ""))
-    told = event.headers.get(REFERENCE, "")
-    return [replace(one, message_id=one.message_id or told) for one in receipts]

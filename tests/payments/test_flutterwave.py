@@ -15,8 +15,8 @@ from shop.payments.gateways.flutterwave_reading import (
     failure_words,
     major_amount,
     minor_amount,
-    read_json,
 )
+from shop.provider_json import exact, read_json
 from shop.providers import OutcomeUnknown, ProviderRefused, TryLater
 from tests.payments.sides import Bench
 from tests.payments.sides.flutterwave import FlutterwaveSide
@@ -116,7 +116,7 @@ def test_an_amount_is_sent_digit_for_digit_and_read_back(
 
 def test_no_amount_is_changed_on_its_way(app: Any) -> None:
     for amount_minor in (*range(1, 2_000), *range(10**11, 10**11 + 200)):
-        (read,) = read_json(f"[{major_amount(amount_minor, 'NGN')}]".encode())
+        (read,) = read_json(f"[{major_amount(amount_minor, 'NGN')}]".encode(), exact)
         assert minor_amount(read, "NGN") == amount_minor
 
 
@@ -136,7 +136,7 @@ def test_an_amount_that_cannot_be_counted_is_refused(app: Any, amount: Any, curr
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_is_no_json(app: Any, number: str) -> None:
     with pytest.raises(ValueError, match="no number"):
-        read_json(f'{{"amount": {number}}}'.encode())
+        read_json(f'{{"amount": {number}}}'.encode(), exact)
 
 
 def test_the_pages_form_may_lead_to_flutterwave_and_nowhere_else(

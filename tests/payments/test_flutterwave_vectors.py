@@ -16,10 +16,10 @@ from shop.payments.gateways.base import EventKind
 from shop.payments.gateways.flutterwave import Flutterwave
 from shop.payments.gateways.flutterwave_reading import (
     chargeback_event,
-    read_json,
     refund_event,
     transaction_event,
 )
+from shop.provider_json import exact, read_json
 from shop.providers import BadSignature
 from tests.simulators.flutterwave_objects import (
     chargeback_object,
@@ -46,7 +46,7 @@ def way(app: Any, configure: Callable[..., None]) -> Flutterwave:
 
 
 def sample(name: str) -> Any:
-    return read_json((SAMPLES / f"{name}.json").read_bytes())
+    return read_json((SAMPLES / f"{name}.json").read_bytes(), exact)
 
 
 # --- the secret hash -------------------------------------------------------------------------

@@ -25,13 +25,13 @@ def test_money_is_urgent_and_a_couriers_news_is_about_delivery(
 ):
     with transaction() as session:
         event = WebhookEvent(
-            source=source, event_id="evt_9", kind="news", raw_body=b"[", received_at=utcnow()
+            source=source, event_id="evt_9", kind="news", raw_body=b"{}", received_at=utcnow()
         )
         session.add(event)
         session.flush()
         event_id = event.id
         job_id = enqueue("webhooks.process", {"event_id": event_id})
-        session.execute(sa.update(Job).where(Job.id == job_id).values(attempts=11))
+        session.execute(sa.update(Job).where(Job.id == job_id).values(attempts=12))
     run_jobs(limit=1)
 
     [incident] = db.session.scalars(sa.select(Incident)).all()

@@ -140,9 +140,18 @@ class Booking:
     collect: bool = False
 
 
+STAGES = frozenset(
+    {
+        "pending", "pickup_scheduled", "picked_up", "in_transit", "out_for_delivery", "delivered",
+        "cancelled", "lost", "damaged", "rto_initiated", "rto_in_transit", "rto_delivered",
+    }
+)  # fmt: skip
+"""The values of shop.delivery's ShipmentStatus."""
+
+
 @dataclass(frozen=True)
 class Scan:
-    """One piece of tracking news. `status` is a shop.delivery ShipmentStatus value, or None."""
+    """One piece of tracking news. `status` is one of STAGES, or None."""
 
     code: str
     words: str

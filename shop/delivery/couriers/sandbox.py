@@ -1,6 +1,5 @@
 """The pretend courier of the demo, spoken to over HTTP like any other. Refused in production."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from typing import Any
 
 from shop.config import settings
 from shop.delivery.couriers.base import (
+    STAGES,
     Booking,
     LiveRate,
     Parcel,
@@ -19,6 +19,7 @@ from shop.delivery.couriers.base import (
     TrackingHook,
 )  # fmt: skip
 from shop.payments.gateways.signatures import check_signature, header_value
+from shop.provider_json import NOT_AS_EXPECTED, checked_moment, name_in, read_json
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 from shop.secret_box import derived_secret
 
@@ -112,13 +113,13 @@ class SandboxCourier:
     def parse(self, body: bytes) -> TrackingHook:
         """One message tells of one scan."""
         try:
-            message = json.loads(body)
+            message = read_json(body)
             news = _tracking(message["data"])
-            event_id, kind = str(message["id"]), str(message["type"])
+            event_id, kind = name_in(message, "id"), name_in(message, "type")
             if message["data"].get("is_return"):
                 return TrackingHook(event_id, "return", None, returning=news)
             return TrackingHook(event_id, kind, news)
-        except (KeyError, TypeError, AttributeError) as error:
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not a message of the sandbox courier") from error
 
     def rates(self, wish: RateWish) -> Sequence[LiveRate]:
@@ -200,9 +201,9 @@ def _tracking(parcel: dict[str, Any]) -> Tracking:
         Scan(
             code=str(scan["code"]),
             words=str(scan["words"]),
-            status=scan["status"],
+            status=scan["status"] if scan["status"] in STAGES else None,
             place=str(scan["place"]),
-            occurred_at=datetime.fromisoformat(scan["at"]).astimezone(UTC),
+            occurred_at=checked_moment(datetime.fromisoformat(scan["at"]).astimezone(UTC)),
             is_failed_attempt=scan["code"] == "failed_attempt",
             raw=dict(scan),
         )
@@ -214,4 +215,4 @@ def _tracking(parcel: dict[str, Any]) -> Tracking:
 
 
 def _moment(written: str | None) -> datetime | None:
-    return datetime.fromisoformat(written).astimezone(UTC) if written else None
+    return checked_moment(datetime.fromisoformat(written).astimezone(UTC)) if written else None

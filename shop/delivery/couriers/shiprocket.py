@@ -7,7 +7,6 @@ Indian, without a zone. See docs/couriers/shiprocket.md.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +30,7 @@ from shop.delivery.couriers.base import (
 from shop.delivery.couriers.pickup_slot import pickup_day
 from shop.delivery.couriers.shiprocket_line import PROVIDER, RATES, Line, body_of, number
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import name_in, read_object
 from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused, TryLater, call
 
 STEP_SECONDS = 30
@@ -264,12 +264,10 @@ class Shiprocket:
         """Both shapes. An empty or dummy body is what the panel sends when the address is saved."""
         if not body.strip():
             return TrackingHook(hashlib.sha256(body).hexdigest(), "ping", None)
-        message = json.loads(body)
-        if not isinstance(message, dict):
-            raise ValueError("not an object")
+        message = read_object(body)
         if not message.get("awb"):
             return TrackingHook(hashlib.sha256(body).hexdigest(), "ping", None)
-        named = f"{message['awb']}:{message.get('shipment_status_id')}:{message.get('current_timestamp')}"
+        named = f"{name_in(message, 'awb')}:{message.get('shipment_status_id')}:{message.get('current_timestamp')}"
         event_id = hashlib.sha256(named.encode()).hexdigest()
         news = said.tracking_of_hook(message)
         if str(message.get("is_return", 0)) in {"1", "True"}:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from shop.clock import utcnow
 from shop.config import settings
 from shop.delivery.couriers.base import Booking, Parcel, ParcelLine, Scan, Tracking
+from shop.provider_json import checked_moment
 from shop.providers import Answer, ProviderRefused
 
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -261,7 +262,8 @@ def moment(written: Any) -> datetime | None:
         return None
     for wanted in TIME_FORMATS:
         try:
-            return datetime.strptime(text, wanted).replace(tzinfo=INDIA).astimezone(UTC)
+            shown = datetime.strptime(text, wanted).replace(tzinfo=INDIA)
+            return checked_moment(shown).astimezone(UTC)
         except ValueError:
             continue
     return None
@@ -283,7 +285,7 @@ def tracking_data(body: Any, awb: str) -> dict[str, Any] | None:
 def tracking_of_poll(data: Mapping[str, Any], awb: str) -> Tracking:
     """The answer to a question; its activities come newest first."""
     scans = _scans(data.get("shipment_track_activities"))
-    track = (data.get("shipment_track") or [{}])[0] or {}
+    track = next(iter(_objects(data.get("shipment_track"))), {})
     headline = _code(data.get("shipment_status"))
     at = moment(track.get("delivered_date")) if headline == 7 else None
     newest = max((scan.occurred_at for scan in scans), default=None)
@@ -317,8 +319,12 @@ def tracking_of_hook(message: Mapping[str, Any]) -> Tracking:
 
 def _scans(rows: Any) -> list[Scan]:
     """Scans with a time that can be read, oldest first."""
-    found = [_scan(row) for row in rows or [] if isinstance(row, dict)]
+    found = [_scan(row) for row in _objects(rows)]
     return sorted((scan for scan in found if scan is not None), key=lambda scan: scan.occurred_at)
+
+
+def _objects(rows: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _scan(row: Mapping[str, Any]) -> Scan | None:

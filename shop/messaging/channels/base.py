@@ -26,6 +26,8 @@ log = structlog.get_logger()
 KINDS = ("email", "sms", "whatsapp")
 #: What a provider's template takes at most in one place; Meta's limit for the whole body.
 LONGEST_VALUE = 1024
+#: Of a telephone number with its country code (E.164 says 15; some prefix more).
+MOST_DIGITS = 20
 
 
 class ReceiptStatus(StrEnum):
@@ -199,9 +201,10 @@ def digits_of(recipient: str) -> str:
 
 
 def with_plus(digits: object) -> str:
-    """+919876543210, from how providers write numbers; empty where it is masked or missing."""
+    """+919876543210, from how providers write numbers; empty where it is masked, missing or none."""
     text = str(digits or "").removeprefix("whatsapp:").lstrip("+").replace(" ", "")
-    return f"+{text}" if text.isascii() and text.isdigit() else ""
+    is_number = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    return f"+{text}" if is_number else ""
 
 
 def sms_text(message: Outgoing, longest: int) -> str:

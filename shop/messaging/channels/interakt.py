@@ -5,7 +5,6 @@ and comes back with every report. Its webhook is switched off after some answers
 seconds: the inbox stores and answers, the rest is a job's.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from shop.messaging.channels.base import (
     template_values,
     with_plus,
 )
+from shop.provider_json import read_object
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused
 
 RATE_SECONDS = 60
@@ -71,9 +71,7 @@ class Interakt:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """One event a post; the set-up call tells nothing."""
-        told = json.loads(body)
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
+        told = read_object(body)
         event, data = talking.text_of(told.get("type")), _inner(told, "data")
         customer, message = _inner(data, "customer"), _inner(data, "message")
         recipient = with_plus(customer.get("channel_phone_number"))

@@ -4,7 +4,6 @@ HTTP 200 proves nothing: `status` and `hasError` do. It signs no webhook, so a s
 address. Its reports of SMS are read too, in both shapes, for accounts whose panel sends them here.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,6 +21,7 @@ from shop.messaging.channels.base import (
     template_values,
     with_plus,
 )
+from shop.provider_json import read_json
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused
 
 RATE_SECONDS = 30
@@ -79,9 +79,9 @@ class Msg91:
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """WhatsApp's report, an SMS report as flat JSON (v3), or a form whose field is JSON text (v2)."""
         if content_type.startswith("application/x-www-form-urlencoded"):
-            told = json.loads(parse_qs(body.decode()).get("data", ["[]"])[0])
+            told = read_json(parse_qs(body.decode()).get("data", ["[]"])[0])
             return [one for row in _dicts(told) for one in _reports(row)]
-        told = json.loads(body)
+        told = read_json(body)
         rows = [told] if isinstance(told, dict) else told
         if not isinstance(rows, list):
             raise ValueError("neither an object nor a list")

@@ -5,7 +5,6 @@ signature would need its certificate, fetched while the sender waits: a secret i
 the topic's name prove the sender instead.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 from shop.config import settings
 from shop.messaging.channels import talking
 from shop.messaging.channels.base import Receipt, ReceiptStatus
+from shop.provider_json import read_object
 from shop.providers import BadSignature, ProviderRefused, call
 
 KEY = "ses"
@@ -20,6 +20,7 @@ READ_SECONDS = 10
 #: Bounces for good; "Transient" ones (a full mailbox) say nothing of the next mail.
 PERMANENT = "Permanent"
 CONFIRMATION = "SubscriptionConfirmation"
+LONGEST_ADDRESS = 254
 
 
 class SesNotices:
@@ -31,7 +32,7 @@ class SesNotices:
         """The secret in the address, and our topic."""
         talking.check_path_secret(url, settings().ses_webhook_secret)
         try:
-            topic = _object(body).get("TopicArn")
+            topic = read_object(body).get("TopicArn")
         except ValueError:
             return  # stored as unreadable, since the address proved where it came from
         if topic != settings().ses_topic_arn:
@@ -39,11 +40,11 @@ class SesNotices:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """One notice, of each recipient that it names."""
-        envelope = _object(body)
+        envelope = read_object(body)
         if envelope.get("Type") != "Notification":
             return []
         try:
-            notice = _object(talking.text_of(envelope.get("Message")).encode())
+            notice = read_object(talking.text_of(envelope.get("Message")))
         except ValueError:
             return []  # SNS's and SES's own test messages are plain words
         return list(_receipts(notice, talking.text_of(envelope.get("MessageId"))))
@@ -51,15 +52,23 @@ class SesNotices:
 
 def confirmation_url(body: bytes) -> str:
     """Where a subscription is confirmed; empty for every other message, and for other hosts than Amazon's."""
-    envelope = _object(body)
+    envelope = read_object(body)
     if envelope.get("Type") != CONFIRMATION:
         return ""
     address = talking.text_of(envelope.get("SubscribeURL"))
-    parts = urlsplit(address)
+    return address if _is_amazons(address) else ""
+
+
+def _is_amazons(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return False
     host = parts.hostname or ""
-    is_amazons = host.startswith("sns.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    has_more = bool(parts.username or parts.password) or parts.port not in {None, 443}
-    return address if parts.scheme == "https" and is_amazons and not has_more else ""
+    is_sns = host.startswith("sns.") and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    has_more = bool(parts.username or parts.password) or port not in {None, 443}
+    return parts.scheme == "https" and is_sns and not has_more
 
 
 def confirm(address: str) -> None:
@@ -67,13 +76,6 @@ def confirm(address: str) -> None:
     answer = call(KEY, "GET", address, read_seconds=READ_SECONDS)
     if answer.status >= 300:
         raise ProviderRefused(f"HTTP {answer.status}", str(answer.status))
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    told = json.loads(body)
-    if not isinstance(told, dict):
-        raise ValueError("not an object")
-    return told
 
 
 def _receipts(notice: Mapping[str, Any], notice_id: str) -> Iterator[Receipt]:
@@ -104,7 +106,13 @@ def _meaning(kind: str, part: Mapping[str, Any]) -> ReceiptStatus | None:
 
 
 def _people(kind: str, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each recipient, and what is said of it."""
+    """Each recipient, and what is said of it; what is too long is nobody's address."""
+    for recipient, words in _named(kind, part):
+        if len(recipient) <= LONGEST_ADDRESS:
+            yield recipient, words
+
+
+def _named(kind: str, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     rows = {
         "bounce": part.get("bouncedRecipients"), "complaint": part.get("complainedRecipients"),
         "delivery": part.get("recipients"), "reject": [""],

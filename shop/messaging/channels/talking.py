@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from shop.messaging.channels.base import ChannelBroken, ReceiptStatus
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import checked_moment
 from shop.providers import Answer, BadSignature, OutcomeUnknown, TryLater, call
 
 #: How long an answer may take. Sending is a hand-over; all of these answer within a second or two.
@@ -94,15 +95,15 @@ def wish_of(text: object, kind: str) -> ReceiptStatus | None:
 def moment(value: object) -> datetime | None:
     """An aware time of Unix seconds as text or number, or of ISO 8601 (UTC where no zone is told)."""
     text = str(value or "").strip()
-    if re.fullmatch(r"[0-9]{9,11}", text):
+    if re.fullmatch(r"[0-9]{9,10}", text):
         return datetime.fromtimestamp(int(text), UTC)
     # Some write seven decimals; Python reads six.
     text = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text)
     try:
         made = datetime.fromisoformat(text)
+        return checked_moment(made if made.tzinfo else made.replace(tzinfo=UTC))
     except ValueError:
         return None
-    return made if made.tzinfo else made.replace(tzinfo=UTC)
 
 
 def text_of(value: object) -> str:

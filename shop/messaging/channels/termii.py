@@ -5,7 +5,6 @@ the body, so bodies are never logged. There is no idempotency key, and nothing t
 an unknown outcome only a receipt tells.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from shop.messaging.channels.base import (
     with_plus,
 )
 from shop.payments.gateways.signatures import check_body_signature, header_value
+from shop.provider_json import read_object
 from shop.providers import Answer, ProviderRefused, TryLater
 
 LONGEST_TEXT = 1600
@@ -87,9 +87,7 @@ class Termii:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """One message's state a post. Times have no known zone, so none is read."""
-        told = json.loads(body)
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
+        told = read_object(body)
         words = talking.text_of(told.get("status")).strip()
         meaning = _meaning(words)
         sent = talking.text_of(told.get("message_id"))

@@ -33,6 +33,7 @@ from shop.messaging.channels.base import (
 )
 from shop.messaging.sms_text import sendable
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import read_object, storable
 from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused, TryLater
 
 LONGEST_TEXT = 1600
@@ -246,7 +247,7 @@ class TwilioReceipts:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """One message's news a post."""
-        told = dict(_fields(body)) if "json" not in content_type else _object(body)
+        told = _form(body) if "json" not in content_type else _object(body)
         status = told.get("MessageStatus") or told.get("SmsStatus") or ""
         if status == "received" or "OptOutType" in told:
             return _answer_of(told)
@@ -280,22 +281,25 @@ def _signed_fields(body: bytes, headers: Mapping[str, str], url: str) -> str:
     kind = header_value(headers, "Content-Type") or ""
     if body and not kind.startswith("application/x-www-form-urlencoded"):
         raise BadSignature("the body is not covered by the signature")
+    try:
+        fields = set(_fields(body))
+    except ValueError as error:
+        raise BadSignature("the form cannot be read") from error
     # Every field counts, those to come too; of one given several times each value once.
-    return "".join(f"{name}{value}" for name, value in sorted(set(_fields(body))))
+    return "".join(f"{name}{value}" for name, value in sorted(fields))
 
 
 def _fields(body: bytes) -> Iterable[tuple[str, str]]:
-    try:
-        return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=False)
-    except ValueError as error:
-        raise BadSignature("the form cannot be read") from error
+    """The form's fields. Raises ValueError."""
+    return parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=False)
+
+
+def _form(body: bytes) -> dict[str, str]:
+    return {storable(name): storable(value) for name, value in _fields(body)}
 
 
 def _object(body: bytes) -> dict[str, str]:
-    told = json.loads(body)
-    if not isinstance(told, dict):
-        raise ValueError("not an object")
-    return {name: talking.text_of(value) for name, value in told.items()}
+    return {name: talking.text_of(value) for name, value in read_object(body).items()}
 
 
 def _kind(told: Mapping[str, str]) -> str:

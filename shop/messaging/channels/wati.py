@@ -5,7 +5,6 @@ localMessageId do. It signs no webhook, so a secret stands in the address. It re
 times, and tells each event twice, of which only the form with localMessageId is read.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from shop.messaging.channels.base import (
     template_values,
     with_plus,
 )
+from shop.provider_json import read_object
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused
 
 RATE_SECONDS = 10
@@ -75,9 +75,7 @@ class Wati:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """One event a post."""
-        told = json.loads(body)
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
+        told = read_object(body)
         event, sent = (talking.text_of(told.get(name)) for name in ("eventType", "localMessageId"))
         meaning = EVENTS.get(event)
         if meaning is None or not sent:

@@ -5,7 +5,6 @@ back with every status, so that a receipt ends the doubt about a call without an
 """
 
 import hmac
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from shop.messaging.channels.base import (
     template_values,
     with_plus,
 )
+from shop.provider_json import read_object
 from shop.providers import Answer, OutcomeUnknown
 
 LONGEST_REFERENCE = 512
@@ -75,9 +75,7 @@ class WhatsAppCloud:
 
     def parse(self, body: bytes, content_type: str) -> Sequence[Receipt]:
         """A post may hold several entries, changes and statuses; other numbers of the app are left out."""
-        told = json.loads(body)
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
+        told = read_object(body)
         receipts: list[Receipt] = []
         for value in _values(told):
             receipts += filter(None, map(_receipt, _dicts(value.get("statuses"))))
@@ -145,14 +143,16 @@ def _dicts(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _values(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What is told of our number."""
     for entry in _dicts(told.get("entry")):
         for change in _dicts(entry.get("changes")):
-            value = change.get("value")
-            if not isinstance(value, dict):
-                continue
-            number = (value.get("metadata") or {}).get("phone_number_id")
+            value = _dict(change.get("value"))
+            number = _dict(value.get("metadata")).get("phone_number_id")
             if number == settings().whatsapp_cloud_phone_id:
                 yield value
 

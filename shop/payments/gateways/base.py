@@ -11,6 +11,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from shop.provider_json import checked_moment, storable
+
+LONGEST_ID = 120
+"""Ids of providers are kept in columns of this length."""
+LARGEST_AMOUNT = 10**15
+"""In minor units: beyond every payment, and below what a database counts."""
+WORDS = {"method": 40, "failure_code": 80, "failure_words": 300, "dispute_reason": 120}
+"""What people read, and how much of it is kept."""
+PAYER = {"payer_email": 254, "payer_phone": 20}
+"""How one may be reached: worth nothing when it is cut."""
+
 
 class EventKind(StrEnum):
     """News of a payment, a refund or a dispute, in the shop's words."""
@@ -77,6 +88,58 @@ class GatewayEvent:
     refs: Mapping[str, str] = field(default_factory=dict)
     #: True for a message that says too little: the gateway is asked before anything changes.
     is_hint: bool = False
+
+    def __post_init__(self) -> None:
+        """Holds what a provider wrote to what its fields are for: ids, money and times must fit.
+
+        Words are cut, and what is no text is left out: news of money is not lost for its
+        decoration. Raises ValueError.
+        """
+        for name in IDS:
+            _check_id(name, getattr(self, name))
+        for name, alias in self.refs.items():
+            _check_id(name, alias)
+        if self.amount_minor is not None and not (
+            _is_money(self.amount_minor) and self.amount_minor >= 0
+        ):
+            raise ValueError("amount_minor is no amount")
+        if self.currency is not None and not _is_text(self.currency, 3):
+            raise ValueError("currency is none")
+        for moment in (self.occurred_at, self.evidence_due_at):
+            if moment is not None:
+                checked_moment(moment)
+        self._leave_out_what_is_odd()
+
+    def _leave_out_what_is_odd(self) -> None:
+        if not _is_money(self.fee_minor):
+            object.__setattr__(self, "fee_minor", None)
+        for name, longest in WORDS.items():
+            said = getattr(self, name)
+            odd = "" if name == "dispute_reason" else None
+            object.__setattr__(self, name, said[:longest] if isinstance(said, str) else odd)
+        for name, longest in PAYER.items():
+            if not _is_text(getattr(self, name), longest):
+                object.__setattr__(self, name, None)
+
+
+IDS = (
+    "reference", "gateway_id", "event_id", "refund_gateway_id", "refund_key", "dispute_gateway_id",
+    "payout_reference",
+)  # fmt: skip
+
+
+def _check_id(name: str, given: Any) -> None:
+    if given is not None and not _is_text(given, LONGEST_ID):
+        raise ValueError(f"{name} is no id")
+
+
+def _is_text(given: Any, longest: int) -> bool:
+    return isinstance(given, str) and len(given) <= longest and storable(given) == given
+
+
+def _is_money(given: Any) -> bool:
+    is_whole = isinstance(given, int) and not isinstance(given, bool)
+    return is_whole and abs(given) <= LARGEST_AMOUNT
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,11 @@ from shop.payments.gateways.flutterwave_reading import (
     moment_of,
     news_of,
     paid_out_event,
-    read_json,
     refund_event,
     transaction_event,
 )
 from shop.payments.gateways.signatures import header_value
+from shop.provider_json import NOT_AS_EXPECTED, exact, name_in, read_json
 from shop.providers import BadSignature, OutcomeUnknown, ProviderRefused
 
 FLUTTERWAVE = "https://api.flutterwave.com/v3"
@@ -192,12 +192,12 @@ class Flutterwave:
     def parse(self, body: bytes) -> Webhook:
         """Read a webhook of v3. One of v4 (`type` and `wbk_…` instead of `event`) is told apart."""
         try:
-            message = read_json(body)
+            message = read_json(body, exact)
             if "event" not in message and "type" in message:
                 raise ValueError("a webhook of another API version: set up v3 webhooks")
-            kind, found = str(message["event"]), message["data"]
+            kind, found = name_in(message, "event"), message["data"]
             return Webhook(event_id_of(kind, found, body), kind, news_of(kind, found))
-        except (KeyError, TypeError, AttributeError) as error:
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not a webhook of Flutterwave") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from shop.clock import in_future
 from shop.config import settings
-from shop.payments.gateways.flutterwave_reading import read_json
+from shop.provider_json import UNREADABLE, exact, read_json
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 
 #: Asked while a shopper waits, too.
@@ -76,7 +76,7 @@ def told(read: Callable[[Mapping[str, Any]], Read], found: Mapping[str, Any]) ->
     """What an answer means. One that cannot be read tells nothing."""
     try:
         return read(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown("an answer of Flutterwave could not be read") from error
 
 
@@ -114,7 +114,7 @@ def _judged(answer: Answer) -> dict[str, Any]:
 def _body(answer: Answer) -> dict[str, Any]:
     """Read anew from the bytes, with exact numbers; empty where it is no object."""
     try:
-        body = read_json(answer.body)
+        body = read_json(answer.body, exact)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -5,7 +5,6 @@ and read as Decimal: no float comes near them.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 from shop.money import exponent
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.provider_json import checked_moment, name_in
 
 #: More digits before the point are no amount of money.
 MOST_DIGITS = 13
@@ -53,16 +53,7 @@ FAILURE_WORDS = (
 """v3 has no codes: these are looked for in `processor_response`, the first that is found counts."""
 
 
-# --- JSON and amounts ------------------------------------------------------------------------
-
-
-def read_json(raw: bytes) -> Any:
-    """JSON with exact numbers. Raises ValueError, for NaN and Infinity too."""
-    return json.loads(raw, parse_float=Decimal, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+# --- amounts ---------------------------------------------------------------------------------
 
 
 def major_amount(amount_minor: int, currency: str) -> str:
@@ -98,7 +89,7 @@ def moment_of(written: str | None) -> datetime | None:
     if not written:
         return None
     read = datetime.fromisoformat(written)
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    return checked_moment(read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC))
 
 
 # --- transactions ----------------------------------------------------------------------------
@@ -106,7 +97,8 @@ def moment_of(written: str | None) -> datetime | None:
 
 def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     """A transaction as it stands. What counts is `amount`: `charged_amount` may hold the payer's fee."""
-    number = int(found["id"])
+    number = int(name_in(found, "id"))
+    reference = name_in(found, "tx_ref")
     currency = currency_of(found)
     kind = TRANSACTION_KINDS.get(found["status"], EventKind.PENDING)
     said = str(found.get("processor_response") or "")
@@ -115,13 +107,13 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     phone = str(customer.get("phone_number") or "")
     return GatewayEvent(
         kind,
-        reference=str(found["tx_ref"]),
-        gateway_id=str(found["tx_ref"]),
+        reference=reference,
+        gateway_id=reference,
         amount_minor=minor_amount(found["amount"], currency),
         currency=currency,
         event_id=event_id_of("charge.completed", found),
         occurred_at=moment_of(found.get("created_at")),
-        method=str(found["payment_type"])[:40] if found.get("payment_type") else None,
+        method=found.get("payment_type") or None,
         failure_code=_code(said) if failed else None,
         failure_words=failure_words(said) if failed else None,
         fee_minor=_fee(found, currency) if kind == EventKind.CAPTURED else None,
@@ -274,9 +266,9 @@ def news_of(kind: str, found: Mapping[str, Any]) -> list[GatewayEvent]:
 
 def _hint(kind: EventKind, found: Mapping[str, Any]) -> list[GatewayEvent]:
     """Whatever names the payment, in the spellings of the REST objects; the state is fetched anyway."""
-    names = [found.get(name) for name in ("transaction_id", "tx_id", "TransactionId")]
-    transaction = next((str(name) for name in names if name), None)
-    reference = str(found["tx_ref"]) if found.get("tx_ref") else None
+    fields = ("transaction_id", "tx_id", "TransactionId")
+    transaction = next((name_in(found, field) for field in fields if found.get(field)), None)
+    reference = name_in(found, "tx_ref") if found.get("tx_ref") else None
     if reference is None and transaction is None:
         return []
     refs = {"transaction": transaction} if transaction else {}
@@ -287,5 +279,5 @@ def event_id_of(kind: str, found: Mapping[str, Any], body: bytes = b"") -> str:
     """v3 webhooks have no id: Flutterwave advises kind, id and status. Without an id, the body's hash."""
     if not found.get("id"):
         return f"{kind}:{hashlib.sha256(body).hexdigest()}"
-    parts = (kind, str(found["id"]), str(found.get("status") or ""))
+    parts = (kind, name_in(found, "id"), str(found.get("status") or ""))
     return ":".join(part for part in parts if part)

@@ -4,7 +4,6 @@ A page can neither be ended nor does it expire, and its address is told once: a 
 used cannot be opened again (API reference, Transactions).
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,7 @@ from shop.payments.gateways.paystack_reading import (
     webhook_id,
 )
 from shop.payments.gateways.signatures import check_body_signature, header_value
+from shop.provider_json import NOT_AS_EXPECTED, UNREADABLE, name_in, read_json
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 
 PAYSTACK = "https://api.paystack.co"
@@ -137,12 +137,12 @@ class Paystack:
     def parse(self, body: bytes) -> Webhook:
         """Read a webhook. One of the other mode (live, test) is not for this shop."""
         try:
-            message = json.loads(body)
-            kind, found = str(message["event"]), message["data"]
+            message = read_json(body)
+            kind, found = name_in(message, "event"), message["data"]
             if not _is_our_mode(found):
                 raise ValueError("a webhook of the other mode, live or test")
             return Webhook(webhook_id(kind, found, body), kind, news_of(kind, found))
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not a webhook of Paystack") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
@@ -314,7 +314,7 @@ def _told(read: Callable[[dict[str, Any]], GatewayEvent], found: dict[str, Any])
     """What an answer means. One that cannot be read tells nothing."""
     try:
         return read(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown("an answer of Paystack could not be read") from error
 
 

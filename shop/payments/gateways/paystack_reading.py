@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.provider_json import checked_moment, name_in
 
 REFUND_KINDS = {
     "pending": EventKind.REFUND_PENDING,
@@ -45,8 +46,6 @@ FAILURES = {
 }
 """By what the text of `gateway_response` contains; Paystack has no codes for declines."""
 
-PHONE_DIGITS = 20
-
 
 def refund_note(key: str, reference: str) -> str:
     """The merchant's note on a refund: Paystack has no idempotency key, so this is found again."""
@@ -75,7 +74,8 @@ def webhook_id(kind: str, found: Mapping[str, Any], body: bytes) -> str:
         return f"{kind}:{name_of(found)}:{found['status']}:{changed_at}"
     if kind.startswith("refund."):
         paid_out = found.get("refund_reference") or ""
-        return f"{kind}:{found['transaction_reference']}:{paid_out}:{subunits(found['amount'])}"
+        paid = name_in(found, "transaction_reference")
+        return f"{kind}:{paid}:{paid_out}:{subunits(found['amount'])}"
     if kind.startswith("charge."):
         return f"{kind}:{name_of(found)}"
     return f"{kind}:{found['id']}" if found.get("id") else hashlib.sha256(body).hexdigest()
@@ -89,7 +89,7 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     """
     kind, name = _kind_of(found), name_of(found)
     refs = {"transaction": name}
-    reference = str(found["reference"])
+    reference = name_in(found, "reference")
     amount, counted = _amounts_of(found)
     common: dict[str, Any] = {
         "reference": reference, "gateway_id": reference, "amount_minor": counted,
@@ -105,14 +105,13 @@ def transaction_event(found: Mapping[str, Any]) -> GatewayEvent:
     if kind == EventKind.PENDING:
         return GatewayEvent(kind, **common)
     payer = found.get("customer") or {}
-    phone = payer.get("phone")
     return GatewayEvent(
         kind,
         occurred_at=moment_of(found.get("paid_at") or found.get("paidAt")),
         method=found.get("channel"),
         fee_minor=_fee_of(found, amount - counted),
         payer_email=payer.get("email"),
-        payer_phone=phone if phone and len(phone) <= PHONE_DIGITS else None,
+        payer_phone=payer.get("phone"),
         **common,
     )
 
@@ -191,7 +190,7 @@ def refund_hint(found: Mapping[str, Any]) -> GatewayEvent:
     """A refund as a webhook tells it: without its id or note, so that two equal ones look alike."""
     return GatewayEvent(
         REFUND_KINDS[found["status"]],
-        reference=str(found["transaction_reference"]),
+        reference=name_in(found, "transaction_reference"),
         amount_minor=subunits(found["amount"]),
         currency=currency_of(found),
         failure_words=REFUND_WORDS.get(found["status"]),
@@ -271,4 +270,4 @@ def currency_of(found: Mapping[str, Any]) -> str:
 
 def moment_of(written: str | None) -> datetime | None:
     """2026-11-16T10:03:11.000Z as a moment in UTC."""
-    return datetime.fromisoformat(written).astimezone(UTC) if written else None
+    return checked_moment(datetime.fromisoformat(written).astimezone(UTC)) if written else None

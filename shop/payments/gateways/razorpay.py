@@ -6,7 +6,6 @@ disputes 2.7, webhooks 3; settlements have a page of their own. Razorpay's packa
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -40,7 +39,6 @@ from shop.payments.gateways.razorpay_reading import (
     event_id_of,
     is_countable,
     link_event,
-    moment_of,
     news_of,
     notes_of,
     paid_out_event,
@@ -50,6 +48,7 @@ from shop.payments.gateways.razorpay_reading import (
     was_captured,
 )
 from shop.payments.gateways.signatures import check_body_signature, header_value
+from shop.provider_json import NOT_AS_EXPECTED, name_in, read_json, unix_moment
 from shop.providers import OutcomeUnknown, ProviderRefused
 
 RAZORPAY = "https://api.razorpay.com"
@@ -185,11 +184,11 @@ class Razorpay:
     def parse(self, body: bytes) -> Webhook:
         """Read an event. Its id is the fallback where the header did not come (3)."""
         try:
-            event = json.loads(body)
+            event = read_json(body)
             if event["entity"] != "event":
                 raise ValueError("not an event")
-            return Webhook(event_id_of(event), str(event["event"]), news_of(event))
-        except (KeyError, TypeError, AttributeError, OverflowError, OSError) as error:
+            return Webhook(event_id_of(event), name_in(event, "event"), news_of(event))
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not an event of Razorpay") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
@@ -306,7 +305,7 @@ def _opened_link(link: dict[str, Any]) -> Opened:
     return Opened(
         gateway_id=link["id"],
         next_step={"kind": "redirect", "url": link["short_url"]},
-        expires_at=moment_of(link.get("expire_by")),
+        expires_at=unix_moment(link.get("expire_by")),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from shop.clock import utcnow
 from shop.config import settings
 from shop.payments.gateways.razorpay_reading import is_countable
+from shop.provider_json import UNREADABLE
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 
 T = TypeVar("T")
@@ -105,5 +106,5 @@ def told(read: Callable[[], T]) -> T:
     """What an answer means. One that cannot be read tells nothing."""
     try:
         return read()
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown("an answer of Razorpay could not be read") from error

@@ -3,6 +3,8 @@
 Razorpay counts as the shop does, in minor units. `notes` is an object, or `[]` when it is empty.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -10,6 +12,7 @@ from typing import Any
 
 from shop.money import exponent
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.provider_json import name_in, unix_moment, whole
 
 THREE_DECIMAL = frozenset(["BHD", "KWD", "OMR"])
 """Charged with three decimals, the last of which must be 0."""
@@ -54,8 +57,8 @@ def is_countable(amount: int, currency: str) -> bool:
 
 def news_of(event: Mapping[str, Any]) -> list[GatewayEvent]:
     """What an event's objects mean here; nothing for kinds that change nothing."""
-    kind, payload = str(event["event"]), event["payload"]
-    moment = moment_of(event.get("created_at"))
+    kind, payload = name_in(event, "event"), event["payload"]
+    moment = unix_moment(event.get("created_at"))
     read = _readers(kind)
     return [read(payload, moment)] if read else []
 
@@ -100,11 +103,16 @@ def _dispute_told(told: Any, moment: datetime | None) -> GatewayEvent:
 
 
 def event_id_of(event: Mapping[str, Any]) -> str:
-    """What makes an event unique where its header is missing (provider page, Webhooks)."""
+    """What makes an event unique where its header is missing (provider page, Webhooks).
+
+    One that is about nothing with an id is told apart by all that it says.
+    """
     payload = event["payload"]
     about = next(iter(event.get("contains") or payload), "")
     found = payload[about]["entity"] if about in payload else {}
-    return f"{event['event']}:{event.get('created_at')}:{found.get('id')}"
+    if not found.get("id"):
+        return hashlib.sha256(json.dumps(event, sort_keys=True).encode()).hexdigest()
+    return f"{event['event']}:{event.get('created_at')}:{name_in(found, 'id')}"
 
 
 # --- payments --------------------------------------------------------------------------------
@@ -127,7 +135,7 @@ def captured_event(
         reference=notes_of(payment).get("reference") or reference,
         amount_minor=whole(payment["amount"]),
         currency=currency,
-        occurred_at=moment or moment_of(payment.get("created_at")),
+        occurred_at=moment or unix_moment(payment.get("created_at")),
         method=payment.get("method"),
         fee_minor=payment.get("fee") if currency == "INR" else None,
         payer_email=email if email != NO_EMAIL else None,
@@ -226,7 +234,7 @@ def paid_out_event(row: Mapping[str, Any], settlement: Mapping[str, Any]) -> Gat
         reference=notes_of(row).get("reference") or row.get("order_receipt") or None,
         amount_minor=row.get("amount"),
         currency=currency or None,
-        occurred_at=moment_of(settlement["created_at"]),
+        occurred_at=unix_moment(settlement["created_at"]),
         fee_minor=row.get("fee") if currency == "INR" else None,
         payout_reference=settlement["id"],
         refs=named({"order": row.get("order_id"), "payment": row["entity_id"]}),
@@ -248,7 +256,7 @@ def refund_event(
         reference=notes.get("reference") or reference,
         amount_minor=whole(refund["amount"]),
         currency=str(refund["currency"]).upper(),
-        occurred_at=moment or (None if failed else moment_of(refund.get("created_at"))),
+        occurred_at=moment or (None if failed else unix_moment(refund.get("created_at"))),
         failure_words="Razorpay could not make the refund" if failed else None,
         refund_gateway_id=refund["id"],
         refund_key=notes.get("refund_key"),
@@ -264,7 +272,7 @@ def dispute_event(
     if dispute["status"] == "closed":
         taken = dispute.get("amount_deducted")
         kind = EventKind.DISPUTE_LOST if taken else EventKind.DISPUTE_WON
-    opened = moment_of(dispute.get("created_at")) if kind == EventKind.DISPUTE_OPENED else None
+    opened = unix_moment(dispute.get("created_at")) if kind == EventKind.DISPUTE_OPENED else None
     return GatewayEvent(
         kind,
         reference=reference,
@@ -273,7 +281,7 @@ def dispute_event(
         occurred_at=opened or moment,
         dispute_gateway_id=dispute["id"],
         dispute_reason=str(dispute.get("reason_code") or "").replace("_", " "),
-        evidence_due_at=moment_of(dispute.get("respond_by")),
+        evidence_due_at=unix_moment(dispute.get("respond_by")),
         refs=named({"payment": dispute["payment_id"]}),
     )
 
@@ -290,18 +298,6 @@ def notes_of(found: Mapping[str, Any]) -> dict[str, str]:
 def named(ids: Mapping[str, str | None]) -> dict[str, str]:
     """The ids that are there."""
     return {name: value for name, value in ids.items() if value}
-
-
-def whole(amount: Any) -> int:
-    """An amount in minor units; anything but a whole number is an error of Razorpay's."""
-    if not isinstance(amount, int) or isinstance(amount, bool):
-        raise ValueError(f"{amount!r} is not an amount in minor units")
-    return amount
-
-
-def moment_of(seconds: int | None) -> datetime | None:
-    """Unix time as a moment in UTC."""
-    return datetime.fromtimestamp(seconds, tz=UTC) if seconds else None
 
 
 def captured_of(payments: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -1,6 +1,5 @@
 """The pretend gateway of the demo, spoken to over HTTP like any other. Refused in production."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from shop.payments.gateways.base import (
     Webhook,
 )
 from shop.payments.gateways.signatures import check_signature, header_value
+from shop.provider_json import NOT_AS_EXPECTED, name_in, read_json, whole
 from shop.providers import Answer, OutcomeUnknown, ProviderRefused, call
 from shop.secret_box import derived_secret
 
@@ -128,12 +128,12 @@ class Sandbox:
     def parse(self, body: bytes) -> Webhook:
         """One webhook holds one piece of news."""
         try:
-            message = json.loads(body)
-            family = str(message["type"]).partition(".")[0]
+            message = read_json(body)
+            family = name_in(message, "type").partition(".")[0]
             read = {"payment": _payment_event, "refund": _refund_event, "dispute": _dispute_event}
             events = [read[family](message["data"])] if family in read else []
-            return Webhook(str(message["id"]), str(message["type"]), events)
-        except (KeyError, TypeError, AttributeError) as error:
+            return Webhook(name_in(message, "id"), name_in(message, "type"), events)
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not a webhook of the sandbox") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
@@ -195,7 +195,7 @@ def _payment_event(payment: dict[str, Any]) -> GatewayEvent:
         PAYMENT_KINDS[payment["status"]],
         reference=payment["reference"],
         gateway_id=payment["id"],
-        amount_minor=payment["amount_minor"],
+        amount_minor=whole(payment["amount_minor"]),
         currency=payment["currency"],
         occurred_at=_moment(payment["paid_at"]),
         method="card",
@@ -210,7 +210,7 @@ def _about_payment(kind: EventKind, row: dict[str, Any], **more: Any) -> Gateway
         kind,
         reference=row["reference"],
         gateway_id=row["payment"],
-        amount_minor=row["amount_minor"],
+        amount_minor=whole(row["amount_minor"]),
         currency=row["currency"],
         occurred_at=_moment(row["created_at"]),
         **more,

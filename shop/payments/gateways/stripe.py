@@ -3,7 +3,6 @@
 The package's retries are switched off: the job table alone repeats, with the same key and body.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -29,7 +28,6 @@ from shop.payments.gateways.stripe_reading import (
     dated,
     dispute_event,
     id_of,
-    moment_of,
     news_of,
     paid_out_event,
     refs_of,
@@ -37,6 +35,7 @@ from shop.payments.gateways.stripe_reading import (
     session_event,
     stripe_amount,
 )
+from shop.provider_json import NOT_AS_EXPECTED, UNREADABLE, name_in, read_json, unix_moment
 from shop.providers import (
     CONNECT_SECONDS,
     OutcomeUnknown,
@@ -112,7 +111,7 @@ class StripeCheckout:
         return Opened(
             gateway_id=session["id"],
             next_step={"kind": "redirect", "url": session["url"]},
-            expires_at=moment_of(session.get("expires_at")),
+            expires_at=unix_moment(session.get("expires_at")),
             refs=refs_of(session),
         )
 
@@ -174,14 +173,14 @@ class StripeCheckout:
     def parse(self, body: bytes) -> Webhook:
         """Read an event. One of the other mode (live, test) is not for this shop."""
         try:
-            event = json.loads(body)
+            event = read_json(body)
             if event["object"] != "event":
                 raise ValueError("not a snapshot event: configure the endpoint with snapshots")
             if not _is_our_mode(event):
                 raise ValueError("an event of the other mode, live or test")
             news = [dated(one, event) for one in news_of(event["type"], event["data"]["object"])]
-            return Webhook(str(event["id"]), str(event["type"]), news)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            return Webhook(name_in(event, "id"), name_in(event, "type"), news)
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not an event of Stripe") from error
 
     def list_payments(self, since: datetime) -> Sequence[GatewayEvent]:
@@ -313,7 +312,7 @@ def _told(read: Callable[[dict[str, Any]], GatewayEvent], found: dict[str, Any])
     """What an answer means. One that cannot be read tells nothing."""
     try:
         return read(found)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown("an answer of Stripe could not be read") from error
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from shop.money import exponent
 from shop.payments.gateways.base import EventKind, GatewayEvent
+from shop.provider_json import name_in, unix_moment, whole
 from shop.providers import ProviderRefused
 
 ZERO_DECIMAL = frozenset(
@@ -29,6 +29,8 @@ DISPUTE_KINDS = {
     "lost": EventKind.DISPUTE_LOST,
 }
 """Every other status is a dispute that stands open."""
+PAID = frozenset({"paid", "no_payment_required"})
+"""A session that is complete and has another payment status waits for a slow method."""
 
 DECLINED = "The bank declined the payment. Nothing was charged."
 FAILURE_WORDS = {
@@ -70,11 +72,11 @@ def our_amount(amount: int, currency: str) -> int:
     """Stripe's units as our minor units; a fraction that we cannot count is an error of Stripe's."""
     less = stripe_exponent(currency) - exponent(currency)
     if less <= 0:
-        return amount * _power(-less)
-    whole, rest = divmod(amount, _power(less))
+        return whole(amount) * _power(-less)
+    units, rest = divmod(whole(amount), _power(less))
     if rest:
         raise ValueError(f"{amount} {currency} has a fraction that this currency does not have")
-    return whole
+    return units
 
 
 def news_of(kind: str, found: dict[str, Any]) -> list[GatewayEvent]:
@@ -97,14 +99,14 @@ def news_of(kind: str, found: dict[str, Any]) -> list[GatewayEvent]:
 
 def dated(news: GatewayEvent, event: Mapping[str, Any]) -> GatewayEvent:
     """The news with its event's id and, where its object has no time of its own, the event's time."""
-    moment = news.occurred_at or moment_of(event.get("created"))
-    return replace(news, event_id=str(event["id"]), occurred_at=moment)
+    moment = news.occurred_at or unix_moment(event.get("created"))
+    return replace(news, event_id=name_in(event, "id"), occurred_at=moment)
 
 
 def session_event(session: dict[str, Any], unpaid: EventKind = EventKind.PENDING) -> GatewayEvent:
     """A session's present state. Completed and unpaid: a slow method is on its way."""
     kind = unpaid
-    if session["payment_status"] != "unpaid" and session["status"] == "complete":
+    if session["payment_status"] in PAID and session["status"] == "complete":
         kind = EventKind.CAPTURED
     elif session["status"] == "expired":
         kind = EventKind.EXPIRED
@@ -155,7 +157,7 @@ def refund_event(refund: dict[str, Any]) -> GatewayEvent:
         amount_minor=our_amount(refund["amount"], currency),
         currency=currency,
         # A failure comes days after the refund was made.
-        occurred_at=moment_of(refund.get("created")) if kind != EventKind.REFUND_FAILED else None,
+        occurred_at=unix_moment(refund.get("created")) if kind != EventKind.REFUND_FAILED else None,
         failure_code=reason,
         failure_words=f"Stripe: {reason.replace('_', ' ')}" if reason else None,
         refund_gateway_id=refund["id"],
@@ -173,10 +175,10 @@ def dispute_event(dispute: dict[str, Any]) -> GatewayEvent:
         kind,
         amount_minor=our_amount(dispute["amount"], currency),
         currency=currency,
-        occurred_at=moment_of(dispute.get("created")) if is_opening else None,
+        occurred_at=unix_moment(dispute.get("created")) if is_opening else None,
         dispute_gateway_id=dispute["id"],
         dispute_reason=str(dispute.get("reason") or "").replace("_", " "),
-        evidence_due_at=moment_of((dispute.get("evidence_details") or {}).get("due_by")),
+        evidence_due_at=unix_moment((dispute.get("evidence_details") or {}).get("due_by")),
         refs=refs_of(dispute),
     )
 
@@ -190,7 +192,7 @@ def paid_out_event(booked: dict[str, Any], payout: Mapping[str, Any]) -> Gateway
         reference=(charge.get("metadata") or {}).get("reference"),
         amount_minor=our_amount(charge["amount"], currency),
         currency=currency,
-        occurred_at=moment_of(payout.get("created")),
+        occurred_at=unix_moment(payout.get("created")),
         fee_minor=_fee({"balance_transaction": booked}, currency),
         payout_reference=payout["id"],
         refs=_named(
@@ -216,7 +218,7 @@ def _fee(charge: Mapping[str, Any], currency: str) -> int | None:
         return None
     if stripe_exponent(currency) != exponent(currency):
         return None
-    return int(booked["fee"])
+    return whole(booked["fee"])
 
 
 def _method(found: Mapping[str, Any]) -> str | None:
@@ -245,11 +247,6 @@ def _named(ids: Mapping[str, str | None]) -> dict[str, str]:
 def id_of(found: Any) -> str | None:
     """An object's id, whether it was expanded or not."""
     return found.get("id") if isinstance(found, dict) else found
-
-
-def moment_of(seconds: int | None) -> datetime | None:
-    """Unix time as a moment in UTC."""
-    return datetime.fromtimestamp(seconds, tz=UTC) if seconds else None
 
 
 def _power(digits: int) -> int:

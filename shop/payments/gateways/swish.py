@@ -38,10 +38,10 @@ from shop.payments.gateways.swish_reading import (
     major_units,
     message_of,
     minor_units,
-    parsed,
     payment_event,
     refund_event,
 )
+from shop.provider_json import NOT_AS_EXPECTED, UNREADABLE, exact, name_in, read_json
 from shop.providers import Answer, BadSignature, OutcomeUnknown, ProviderRefused
 from shop.secret_box import derived_secrets
 
@@ -212,8 +212,8 @@ class Swish:
         """The header must repeat what the shop gave this very request: no signature, but a secret of ours."""
         given = header_value(headers, CALLBACK_HEADER) or ""
         try:
-            number = str(parsed(body)["id"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            number = name_in(read_json(body, exact), "id")
+        except UNREADABLE as error:
             raise BadSignature("the message names no request") from error
         matches = [
             hmac.compare_digest(wanted.encode(), given.encode()) for wanted in identifiers(number)
@@ -224,15 +224,15 @@ class Swish:
     def parse(self, body: bytes) -> Webhook:
         """A callback is the object as it stood. It has no id: id and status stand for one (section 3)."""
         try:
-            found = parsed(body)
+            found = read_json(body, exact)
             is_refund = "originalPaymentReference" in found
-            status = str(found["status"])
-            name = f"{status}:{found['id']}"
+            status = name_in(found, "status")
+            name = f"{status}:{name_in(found, 'id')}"
             if status not in (REFUND_KINDS if is_refund else PAYMENT_KINDS):
                 return Webhook(name, status.lower(), [])
             kind = f"{'refund' if is_refund else 'payment'}.{status.lower()}"
             return Webhook(name, kind, [refund_event(found) if is_refund else payment_event(found)])
-        except (KeyError, TypeError, AttributeError) as error:
+        except NOT_AS_EXPECTED as error:
             raise ValueError("not a callback of Swish") from error
 
     def list_payments(self, since: Any) -> None:
@@ -351,7 +351,7 @@ def _told(answer: Answer) -> GatewayEvent:
     """What an answer about a payment means. One that cannot be read tells nothing."""
     try:
         return payment_event(object_of(answer))
-    except (KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise OutcomeUnknown("an answer of Swish could not be read") from error
 
 

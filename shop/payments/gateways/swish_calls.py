@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from shop.config import settings
-from shop.payments.gateways.swish_reading import parsed, staff_words
+from shop.payments.gateways.swish_reading import staff_words
+from shop.provider_json import exact, read_json
 from shop.providers import (
     Answer,
     ClientCertificate,
@@ -74,7 +75,7 @@ def object_at(environment: str, path: str, read_seconds: float) -> dict[str, Any
 def object_of(answer: Answer) -> dict[str, Any]:
     """The object in an answer, amounts exact. Raises OutcomeUnknown where there is none."""
     try:
-        found = parsed(answer.body)
+        found = read_json(answer.body, exact)
     except ValueError as error:
         raise OutcomeUnknown("an answer of Swish that is no JSON") from error
     if not isinstance(found, dict):
