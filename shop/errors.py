@@ -17,6 +17,12 @@ class Refused(ShopError):
     """That cannot be done."""
 
     status = 422
+    #: The field of the form that the words are about; empty where they are about the whole.
+    field = ""
+
+    def __init__(self, message: str = "", *, field: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.field = field
 
 
 class Conflict(Refused):

@@ -105,7 +105,7 @@ def _worth(number: str) -> int | None:
     currency = db.session.scalar(
         db.select(Order.currency).where(Order.number == number.lstrip("#"))
     )
-    return read_amount(typed, currency or settings().default_currency)
+    return read_amount(typed, currency or settings().default_currency, "worth")
 
 
 @bp.post("/desks/lines/<int:line_id>/ignore")

@@ -46,7 +46,6 @@ def show_gift_cards(*_args: Any, problem: str = "", status: int = 200, **_others
         section="admin.gift_cards",
         problem=problem,
         rows=shown,
-        form=request.form,
         asks_password=step_up.asks_password(),
         is_taken="gift_card" in settings().payment_gateways,
         older=url_for("admin.gift_cards", before=shown[-1][0].id)
@@ -64,7 +63,7 @@ def gift_card_issue() -> ResponseReturnValue:
     try:
         amount_minor = parse_minor(request.form.get("amount", ""), currency)
     except MoneyError as error:
-        raise Refused(str(error)) from error
+        raise Refused(f"{error}.", field="amount") from error
     until = _end_of(request.form.get("expires", ""))
     note = request.form.get("note", "").strip()
     step_up.confirm()
@@ -84,7 +83,8 @@ def _end_of(written: str) -> datetime | None:
     try:
         day = date.fromisoformat(written.strip())
     except ValueError as error:
-        raise Refused("Enter the last day as YYYY-MM-DD, or leave it empty.") from error
+        words = "Enter the last day as YYYY-MM-DD, or leave it empty."
+        raise Refused(words, field="expires") from error
     return from_local(datetime.combine(day, time(23, 59, 59)))
 
 

@@ -116,7 +116,6 @@ def show_incident(
         to_do=catalogue.to_do(found.fingerprint, found.context),
         remedy=remedy if remedy and can(remedy.right) else None,
         earlier=_earlier(found),
-        note=request.form.get("note", ""),
         context=shown_payload(found.context, sees_money=can(Right.SEE_MONEY)),
         error=shown_error(found.error_message),
         stack=shown_error(found.error_stack) if sees_stack else "",

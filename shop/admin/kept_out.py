@@ -55,7 +55,6 @@ def show_kept_out(*, problem: str = "", status: int = 200, **_others: Any) -> Re
         problem=problem,
         rows=listed.rows,
         query=query,
-        form=request.form,
         kinds=KINDS,
         reasons=REASONS,
         forgiven=consents.FORGIVEN,
@@ -72,7 +71,8 @@ def keep_out() -> ResponseReturnValue:
     recipient = consents.known_as(kind, request.form.get("recipient", "").replace(" ", ""))
     wanted = ADDRESS if kind == "email" else NUMBER
     if kind not in KINDS or not wanted.fullmatch(recipient) or len(recipient) > 254:
-        raise Refused("Enter an address, or a number with its country code, like +919876543210.")
+        words = "Enter an address, or a number with its country code, like +919876543210."
+        raise Refused(words, field="recipient")
     details = request.form.get("details", "").strip()
     with transaction():
         consents.suppress(kind, recipient, SuppressionReason.BY_HAND, details)

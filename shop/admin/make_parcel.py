@@ -50,7 +50,6 @@ def _show_parcel(number: str, *, problem: str = "", status: int = 200, **_others
         section="admin.orders",
         order=order,
         lines=[(line, left[line.id]) for line in order.lines if line.id in left],
-        typed=request.form,
         made=_made(order),
         couriers=_couriers(),
         may_ship=shipping.may_ship(order),
@@ -70,7 +69,7 @@ def order_make_parcel(number: str) -> ResponseReturnValue:
     """Make a parcel of these units; the courier is asked by a job, and nothing is made twice."""
     courier_key = request.form.get("courier", "") or settings().courier
     if courier_key not in COURIERS:
-        raise Refused("Choose who carries it.")
+        raise Refused("Choose who carries it.", field="courier")
     with transaction():
         order = locked_order(number)
         if request.form.get("made") != str(_made(order)):
@@ -104,9 +103,10 @@ def _quantities(order: Order) -> dict[int, int]:
 
 
 def _units(line: OrderLine, left: int) -> int:
-    typed = request.form.get(f"qty-{line.id}", "0").strip()
+    field = f"qty-{line.id}"
+    typed = request.form.get(field, "0").strip()
     if not (typed.isascii() and typed.isdigit() and len(typed) < 7):
-        raise Refused(f"Use a whole number of {line.name}.")
+        raise Refused(f"Use a whole number of {line.name}.", field=field)
     if int(typed) > left:
-        raise Refused(f"Only {left} of {line.name} can still be shipped.")
+        raise Refused(f"Only {left} of {line.name} can still be shipped.", field=field)
     return int(typed)

@@ -98,10 +98,12 @@ def order_timeline(number: str) -> ResponseReturnValue:
 
 @bp.get("/orders/<number>/steps/<event>")
 @needs(Right.MOVE_ORDERS)
-def order_step(
-    number: str, event: str, problem: str = "", status: int = 200
-) -> ResponseReturnValue:
+def order_step(number: str, event: str) -> ResponseReturnValue:
     """What a step will do, before it is done."""
+    return _show_step(number, event)
+
+
+def _show_step(number: str, event: str, problem: str = "", status: int = 200) -> Response:
     found = order_of(number)
     step = order_steps.step_for(event)
     return screen(
@@ -117,9 +119,17 @@ def order_step(
     )
 
 
+def _show_asked(number: str, *, problem: str = "", status: int = 200) -> Response:
+    """Where the step was asked for: its dialog, if it has one, else the order's page."""
+    step = order_steps.BY_EVENT.get(request.form.get("event", ""))
+    if step is not None and step.asks_first:
+        return _show_step(number, step.event, problem, status)
+    return show_order(number, problem=problem, status=status)
+
+
 @bp.post("/orders/<number>/transition")
 @needs(Right.MOVE_ORDERS)
-@shown_again(show_order)
+@shown_again(_show_asked)
 def order_transition(number: str) -> ResponseReturnValue:
     """Move the order by one event, if it still stands where the person saw it."""
     event = request.form.get("event", "")
@@ -157,14 +167,14 @@ def _actor_for(event: str, reason: str) -> Actor:
     if current_user.role != Role.OWNER:
         raise NotAllowed
     if not reason:
-        raise Refused("Say why the state is corrected.")
+        raise Refused("Say why the state is corrected.", field="reason")
     return Actor(Who.OWNER, staff_actor())
 
 
 def _target() -> OrderStatus:
     wanted = request.form.get("to", "")
     if wanted not in list(OrderStatus):
-        raise Refused("Choose the state that the order should have.")
+        raise Refused("Choose the state that the order should have.", field="to")
     return OrderStatus(wanted)
 
 
@@ -196,7 +206,7 @@ def order_note(number: str) -> ResponseReturnValue:
     """A note for staff; the customer never sees it."""
     text = request.form.get("note", "").strip()
     if not text or len(text) > NOTE_LETTERS:
-        raise Refused(f"Write a note of at most {NOTE_LETTERS} letters.")
+        raise Refused(f"Write a note of at most {NOTE_LETTERS} letters.", field="note")
     with transaction() as session:
         found = locked_order(number)
         session.add(

@@ -1,11 +1,11 @@
 """Rendering the admin's screens: the frame with its counts, toasts, and refusals shown on the page."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import Response, flash, make_response, redirect, request, url_for
+from flask import Response, flash, g, make_response, redirect, request, url_for
 from flask_login import current_user
 from sqlalchemy import Select, func, or_, select
 
@@ -131,11 +131,37 @@ def shown_again(show: Callable[..., Response]) -> Callable[[View], View]:
                 if refusal.status not in {409, 422}:
                     raise
                 db.session.rollback()
+                g.refusal = refusal
                 return show(*args, **kwargs, problem=str(refusal), status=refusal.status)
 
         return answered  # type: ignore[return-value]
 
     return decorate
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A form as it was sent just now: what was typed in it, and the words for one of its fields."""
+
+    typed: Mapping[str, str]
+    field: str = ""
+    words: str = ""
+
+    def fault(self, name: str) -> str:
+        """What is wrong with the field of that name; empty when nothing is."""
+        return self.words if name == self.field else ""
+
+
+@bp.app_template_global("sent")
+def sent(url: str) -> Sent:
+    """What came of the form with this address, if it was sent and the page is shown again.
+
+    The address tells the forms of a page apart: it names the row that each belongs to.
+    """
+    if request.method != "POST" or request.script_root + request.path != url:
+        return Sent({})
+    refusal = g.get("refusal")
+    return Sent(request.form, refusal.field, str(refusal)) if refusal else Sent(request.form)
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
@@ -199,8 +225,8 @@ def beside(listed: Page, model: Any, row_id: int | None, gone: str) -> Any:
 
 
 def whole(name: str) -> int | None:
-    """A whole number from the query (page cursors); None when it is missing or is none."""
-    value = request.args.get(name, "")
+    """A whole number of the address or the form (page cursors); None when it is missing or is none."""
+    value = request.values.get(name, "")
     return int(value) if value.isascii() and value.isdigit() and len(value) < 16 else None
 
 

@@ -108,7 +108,6 @@ def show_return(
         row=found,
         order=found.order,
         problem=problem,
-        typed=request.form,
         may={step: may(found, step) for step in ("approve", "refuse", "drop", "receive")},
         may_check=found.checked_at is None and (may(found, "receive") or found.state == "received"),
         reasons=REASONS,
@@ -220,12 +219,14 @@ def return_check(return_id: int) -> ResponseReturnValue:
 
 
 def _checked(line: ReturnLine) -> Checked:
-    arrived = request.form.get(f"arrived-{line.id}", "").strip()
+    arrived_at, goes_to = f"arrived-{line.id}", f"goes-{line.id}"
+    arrived = request.form.get(arrived_at, "").strip()
     if not (arrived.isascii() and arrived.isdigit() and len(arrived) < 7):
-        raise Refused(f"Say how many of {line.order_line.name} came, as a whole number.")
-    goes = request.form.get(f"goes-{line.id}", "")
+        words = f"Say how many of {line.order_line.name} came, as a whole number."
+        raise Refused(words, field=arrived_at)
+    goes = request.form.get(goes_to, "")
     if goes not in set(Disposition):
-        raise Refused(f"Say where {line.order_line.name} goes.")
+        raise Refused(f"Say where {line.order_line.name} goes.", field=goes_to)
     condition = request.form.get(f"condition-{line.id}", "").strip()
     return Checked(int(arrived), condition, Disposition(goes))
 
@@ -235,13 +236,13 @@ def _checked(line: ReturnLine) -> Checked:
 @shown_again(show_return)
 def return_refund(return_id: int) -> ResponseReturnValue:
     """Send the money. Without JavaScript "Work out" shows the figures with delivery first."""
-    if request.form.get("do") == "count":
-        return show_return(return_id)
     order = _found(return_id).order
     number, currency = order.number, order.currency
     delivery, wrong = _delivery(order)
     if wrong:
-        raise Refused(wrong)
+        raise Refused(f"{wrong}.", field="delivery")
+    if request.form.get("do") == "count":
+        return show_return(return_id)
     _check_delivery(number, delivery, currency)
     seen = request.form.get("seen", "")
     seen_minor = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 16 else -1
@@ -258,7 +259,8 @@ def _check_delivery(number: str, delivery_minor: int, currency: str) -> None:
     """Not more than is left of what was paid for delivery. Raises Refused."""
     most = delivery_left_minor(gather(number)) if delivery_minor else 0
     if delivery_minor > most:
-        raise Refused(f"At most {format_minor(most, currency)} of delivery can go back.")
+        words = f"At most {format_minor(most, currency)} of delivery can go back."
+        raise Refused(words, field="delivery")
 
 
 @bp.post("/returns/<int:return_id>/exchange")

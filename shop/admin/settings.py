@@ -28,10 +28,8 @@ def settings() -> ResponseReturnValue:
     return show_settings()
 
 
-def show_settings(
-    key: str = "", *, problem: str = "", status: int = 200, **_others: Any
-) -> Response:
-    """The page; `problem` belongs to the preference `key`, whose typed value is kept."""
+def show_settings(*, status: int = 200, **_others: Any) -> Response:
+    """All of them; a value that was refused stands in its field, beside what is wrong with it."""
     changed = db.session.scalars(select(Setting)).all()
     return screen(
         "admin/settings.html",
@@ -41,9 +39,6 @@ def show_settings(
         values=preferences(*PREFERENCES),
         changed={row.key: row for row in changed},
         names=names_of(f"user:{row.changed_by}" for row in changed),
-        key=key,
-        problem=problem,
-        typed=request.form.get("value", ""),
     )
 
 
@@ -75,11 +70,11 @@ def _read(key: str, typed: str) -> str:
     try:
         value = str(parse_minor(typed, currency)) if row.is_money else typed
     except MoneyError as error:
-        raise Refused(f"{error}.") from error
+        raise Refused(f"{error}.", field="value") from error
     try:
         row.read(value)
     except ValueError as error:
-        raise Refused(TOO_MUCH if row.is_money else f"The value {error}.") from error
+        raise Refused(TOO_MUCH if row.is_money else f"The value {error}.", field="value") from error
     return value
 
 

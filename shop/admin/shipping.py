@@ -38,7 +38,7 @@ def show_shipping(*_args: Any, problem: str = "", status: int = 200, **_others: 
         status,
         section=HERE,
         problem=problem,
-        typed=request.form if problem else {},
+        is_typed="name" in request.form or "label" in request.form,
         zones=found,
         hidden=editing.never_reached(found),
         built_in=tariff.built_in(_goods(), preferences(*tariff.PREFERENCES)),

@@ -32,7 +32,7 @@ def confirm() -> None:
     held = current_sign_in()
     fits = who_fits(current_user.email, request.form.get("password", ""))
     if held is None or fits != current_user.id:
-        raise Refused("Enter your password to confirm.")
+        raise Refused("Enter your password to confirm.", field="password")
     with transaction():
         g.fresh_token = step_up(held)
 

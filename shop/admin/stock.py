@@ -84,6 +84,7 @@ def show_stock(*_args: Any, problem: str = "", status: int = 200, **_others: Any
         holders=_holders([level.variant_id for level, _variant, _product in rows]),
         query=query,
         only_low=only_low,
+        number=number,
         reasons=REASONS,
         older=url_for("admin.stock", **same, page=number + 1) if len(found) > PAGE_ROWS else None,
         newer=url_for("admin.stock", **same, page=number - 1) if number > 1 else None,
@@ -120,7 +121,7 @@ def stock_move(variant_id: int) -> ResponseReturnValue:
     """Receive, count anew, or write off; never below what is held for orders."""
     chosen = REASONS.get(request.form.get("reason", ""))
     if chosen is None:
-        raise Refused("Choose why the count changes.")
+        raise Refused("Choose why the count changes.", field="reason")
     reason, words, sign = chosen
     number = _units(request.form.get("units", ""))
     with transaction() as session:
@@ -131,7 +132,7 @@ def stock_move(variant_id: int) -> ResponseReturnValue:
             raise NotFound
         delta = sign * number if sign else number - level.on_hand
         if level.on_hand + delta < level.reserved:
-            raise Refused(_too_low(level, delta))
+            raise Refused(_too_low(level, delta), field="units")
         note = request.form.get("note", "").strip()[:300]
         ledger.move(variant_id, delta, reason, staff_actor(), note)
         session.refresh(level)
@@ -148,7 +149,7 @@ def stock_move(variant_id: int) -> ResponseReturnValue:
 def _units(written: str) -> int:
     value = written.strip()
     if not value.isascii() or not value.isdigit() or len(value) > 7 or int(value) > MOST_UNITS:
-        raise Refused(f"Use a whole number from 0 to {MOST_UNITS:,}.")
+        raise Refused(f"Use a whole number from 0 to {MOST_UNITS:,}.", field="units")
     return int(value)
 
 

@@ -40,7 +40,7 @@ def read_transfer(form: Mapping[str, str], currency: str) -> ByHand:
     """
     own = form.get("currency", "").strip().upper() or currency
     if not re.fullmatch(r"[A-Z]{3}", own):
-        raise Refused("Enter the currency as three letters, such as INR.")
+        raise Refused("Enter the currency as three letters, such as INR.", field="currency")
     return ByHand(
         amount_minor=read_amount(form.get("amount", ""), own),
         currency=own,
@@ -50,14 +50,15 @@ def read_transfer(form: Mapping[str, str], currency: str) -> ByHand:
     )
 
 
-def read_amount(written: str, currency: str) -> int:
-    """An amount above zero, in minor units. Raises Refused."""
+def read_amount(written: str, currency: str, field: str = "amount") -> int:
+    """An amount above zero, in minor units. Raises Refused, for the field of that name."""
     try:
         minor = parse_minor(written, currency)
     except MoneyError as error:
-        raise Refused("Enter the amount that arrived, for example 1,299.00.") from error
+        words = "Enter the amount that arrived, for example 1,299.00."
+        raise Refused(words, field=field) from error
     if minor <= 0:
-        raise Refused("Enter an amount above zero.")
+        raise Refused("Enter an amount above zero.", field=field)
     return minor
 
 
@@ -65,7 +66,9 @@ def _day(written: str) -> date:
     try:
         found = date.fromisoformat(written.strip())
     except ValueError as error:
-        raise Refused("Enter the day on which the money arrived.") from error
+        words = "Enter the day on which the money arrived."
+        raise Refused(words, field="booked_on") from error
     if not today() - timedelta(days=OLDEST_DAYS) <= found <= today() + timedelta(days=1):
-        raise Refused("Enter the day on which the money arrived; that day is not near enough.")
+        words = "Enter the day on which the money arrived; that day is not near enough."
+        raise Refused(words, field="booked_on")
     return found

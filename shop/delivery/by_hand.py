@@ -94,8 +94,8 @@ def name(shipment: Shipment, number: str, carrier: str = "") -> None:
     if shipment.courier != MANUAL or shipment.status in FINAL:
         raise Refused("The courier itself tells the number of this parcel.")
     if not number.strip():
-        raise Refused("Type the tracking number.")
-    _name(shipment, carrier.strip(), number)
+        raise Refused("Type the tracking number.", field="number")
+    _name(shipment, carrier.strip(), number, "number")
 
 
 def move(shipment: Shipment, order: Order, actor: Actor, seen: str) -> None:
@@ -133,16 +133,19 @@ def _hand_over_rest(order: Order, courier_name: str, awb: str) -> None:
         if one.courier != MANUAL:
             take_over(one, order)
     if unnamed and awb:
-        _name(unnamed[0], courier_name, awb)
+        _name(unnamed[0], courier_name, awb, "awb")
     if not shipping.unshipped(order) or not shipping.may_ship(order):
         return
     made = shipping.reserve(order, courier_key=MANUAL)
     if made is not None:
-        _name(made, courier_name, awb)
+        _name(made, courier_name, awb, "awb")
 
 
-def _name(parcel: Shipment, carrier: str, number: str) -> None:
-    """What a person typed, or what the number alone tells. Raises Refused for a number taken."""
+def _name(parcel: Shipment, carrier: str, number: str, field: str) -> None:
+    """What a person typed, or what the number alone tells.
+
+    Raises Refused for a number taken, under the name that the number has in the form.
+    """
     written = re.sub(r"\s+", "", number)[:LONGEST_NUMBER]
     fitting = carriers.recognise(written)
     found = carriers.of_name(carrier) if carrier else (fitting[0] if len(fitting) == 1 else None)
@@ -151,7 +154,8 @@ def _name(parcel: Shipment, carrier: str, number: str) -> None:
         Shipment.courier == parcel.courier, Shipment.awb == written, Shipment.id != parcel.id
     )
     if written and db.session.scalar(taken.limit(1)):
-        raise Refused(f"Another parcel has the tracking number {written} already.")
+        words = f"Another parcel has the tracking number {written} already."
+        raise Refused(words, field=field)
     parcel.courier_name = found.name if found else carrier[:80]
     parcel.parked = parcel.parked_at = parcel.parked_job = None
     if written:

@@ -61,7 +61,7 @@ def mark_sent(dispute_id: int, actor: str, note: str) -> Dispute:
         raise Conflict("The evidence is marked as sent already.")
     note = note.strip()
     if len(note) > MOST_NOTE_LETTERS:
-        raise Refused(f"Write at most {MOST_NOTE_LETTERS} letters.")
+        raise Refused(f"Write at most {MOST_NOTE_LETTERS} letters.", field="note")
     dispute.evidence_sent_at, dispute.evidence_sent_by = utcnow(), actor
     dispute.evidence_note = note
     audit.write(actor, "dispute.evidence_sent", subject_of(dispute.id), after={"note": note})

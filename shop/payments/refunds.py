@@ -420,7 +420,7 @@ def _unused(bank_reference: str) -> str:
     """The reference of an outgoing transfer, for which no other refund was marked."""
     typed = " ".join(bank_reference.split()).upper()[:120]
     if not typed:
-        raise Refused("Enter the bank's reference of the transfer that you made.")
+        raise Refused("Enter the bank's reference of the transfer that you made.", field="bank_reference")  # fmt: skip
     known = (
         select(Order.number)
         .join(Refund, Refund.order_id == Order.id)
@@ -429,7 +429,7 @@ def _unused(bank_reference: str) -> str:
     )
     other = db.session.scalar(known.limit(1))
     if other:
-        raise Refused(f"That transfer stands for a refund of order {other} already.")
+        raise Refused(f"That transfer stands for a refund of order {other} already.", field="bank_reference")  # fmt: skip
     return typed
 
 

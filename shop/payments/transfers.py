@@ -74,7 +74,7 @@ def reject(payment_id: int, reason: str, actor: str) -> None:
     if payment.gateway != KEY or not payment.is_live:
         raise Refused("This transfer is not waited for.")
     if not reason.strip():
-        raise Refused("Write what the customer should read.")
+        raise Refused("Write what the customer should read.", field="reason")
     event = GatewayEvent(
         EventKind.FAILED, failure_code="rejected", failure_words=reason.strip()[:200]
     )

@@ -35,9 +35,9 @@ def issue(
 ) -> tuple[GiftCard, str]:
     """Make a card. Returns it and its code, which is shown once and kept nowhere. Raises Refused."""
     if not 0 < amount_minor <= MAX_MINOR:
-        raise Refused("Enter an amount above zero.")
+        raise Refused("Enter an amount above zero.", field="amount")
     if expires_at is not None and expires_at <= utcnow():
-        raise Refused("Choose a day in the future.")
+        raise Refused("Choose a day in the future.", field="expires")
     code = "-".join(
         "".join(secrets.choice(LETTERS) for _ in range(GROUP_LETTERS)) for _ in range(GROUPS)
     )

@@ -43,7 +43,7 @@ def refuse(return_id: int, why: str, actor: str) -> ReturnRequest:
     """No, in words that the customer reads. What was put away already is not turned down."""
     words = why.strip()
     if not words or len(words) > 500:
-        raise Refused("Write in a few words why, for the customer to read.")
+        raise Refused("Write in a few words why, for the customer to read.", field="why")
     request, order = locked(return_id)
     if request.checked_at is not None and request.state == ReturnState.RECEIVED:
         raise Refused("What came was put away already: refund or replace it.")
@@ -89,7 +89,8 @@ def check_in(return_id: int, found: Mapping[int, Checked], actor: str) -> Return
     for line in sorted(request.lines, key=lambda one: one.order_line.variant_id):
         seen = found[line.id]
         if not 0 <= seen.arrived <= line.quantity:
-            raise Refused(f"Of {line.order_line.name} at most {line.quantity} can have come.")
+            words = f"Of {line.order_line.name} at most {line.quantity} can have come."
+            raise Refused(words, field=f"arrived-{line.id}")
         missing[line.id] = line.quantity - seen.arrived
         line.arrived_quantity, line.condition = seen.arrived, seen.condition[:CONDITION_LETTERS]
         line.disposition = seen.disposition if seen.arrived else None
@@ -150,7 +151,7 @@ def _audit(request: ReturnRequest, order: Order, actor: str) -> None:
 def annotate(return_id: int, text: str, actor: str) -> ReturnRequest:
     """The staff's note on the return; the customer never sees it."""
     if len(text) > 2000:
-        raise Refused("Write a note of at most 2000 letters.")
+        raise Refused("Write a note of at most 2000 letters.", field="note")
     request, order = locked(return_id)
     before, request.staff_note = request.staff_note, text.strip()
     audit.write(

@@ -133,7 +133,7 @@ def settle(return_id: int, why: str, actor: str) -> ReturnRequest:
     """
     words = why.strip()
     if not words or len(words) > WHY_LETTERS:
-        raise Refused("Write in a few words how it was settled.")
+        raise Refused("Write in a few words how it was settled.", field="why")
     request, order = locked(return_id)
     check(request, "settle")
     _check_looked_at(request)

@@ -198,7 +198,7 @@ def _check_name(name: str, but_for: int = 0) -> None:
         func.lower(ShippingZone.name) == name.lower(), ShippingZone.id != but_for
     )
     if db.session.scalar(same.limit(1)):
-        raise Refused(f"There is a zone called “{name}” already.")
+        raise Refused(f"There is a zone called “{name}” already.", field="name")
 
 
 def _check_fits(zone: ShippingZone, values: Values, but_for: int = 0) -> None:
@@ -206,7 +206,8 @@ def _check_fits(zone: ShippingZone, values: Values, but_for: int = 0) -> None:
     others = [rate for rate in zone.rates if rate.id != but_for and rate.method == values["method"]]
     if any(rate.basis != values["basis"] for rate in others):
         measure = others[0].basis.value
-        raise Refused(f"“{values['label']}” of this zone goes by {measure} already: use that, or another name.")  # fmt: skip
+        raise Refused(f"“{values['label']}” of this zone goes by {measure} already: use that, or another name.", field="basis")  # fmt: skip
     same = (values["up_to"], values["currency"])
     if any((rate.up_to, rate.currency) == same for rate in others):
-        raise Refused(f"“{values['label']}” of this zone has a price up to there already.")
+        words = f"“{values['label']}” of this zone has a price up to there already."
+        raise Refused(words, field="up_to")

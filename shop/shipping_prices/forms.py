@@ -34,7 +34,7 @@ def read_zone(form: Form) -> dict[str, Any]:
 
 def read_rate(form: Form) -> dict[str, Any]:
     """The row's values, in the shop's currency. Raises Refused."""
-    label = _name(form.get("label", ""), "Give the method a name, such as Standard.")
+    label = _name(form.get("label", ""), "Give the method a name, such as Standard.", "label")
     basis = Basis.VALUE if form.get("basis") == Basis.VALUE else Basis.WEIGHT
     first, last = _days(form)
     return {
@@ -43,8 +43,8 @@ def read_rate(form: Form) -> dict[str, Any]:
         "basis": basis,
         "up_to": _bound(form.get("up_to", ""), basis),
         "currency": settings().default_currency,
-        "price_minor": _amount(form.get("price", ""), "The price"),
-        "free_from_minor": _amount(form["free_from"], "“Free from”") if form.get("free_from", "").strip() else None,
+        "price_minor": _amount(form.get("price", ""), "The price", "price"),
+        "free_from_minor": _amount(form["free_from"], "“Free from”", "free_from") if form.get("free_from", "").strip() else None,
         "days_from": first,
         "days_to": last,
         "is_live": bool(form.get("is_live")),
@@ -56,23 +56,25 @@ def method_key(label: str) -> str:
     return re.sub(r"[\W_]+", "-", label.casefold()).strip("-")[:40] or "delivery"
 
 
-def _name(typed: str, words: str) -> str:
+def _name(typed: str, words: str, field: str = "name") -> str:
     name = tidy(typed)
     if not name:
-        raise Refused(words)
+        raise Refused(words, field=field)
     if len(name) > 80:
-        raise Refused("Use at most 80 letters for a name.")
+        raise Refused("Use at most 80 letters for a name.", field=field)
     return name
 
 
 def _countries(typed: str) -> str:
-    found = _codes(typed, r"[A-Z]{2}|\*", "The countries")
+    found = _codes(typed, r"[A-Z]{2}|\*", "The countries", "countries")
     if not found:
-        raise Refused("Name at least one country by its code, such as IN, or * for every country.")
+        words = "Name at least one country by its code, such as IN, or * for every country."
+        raise Refused(words, field="countries")
     known = {code for code, _ in countries()} | {EVERYWHERE}
     unknown = [code for code in found.split(", ") if code not in known]
     if unknown:
-        raise Refused(f"“{unknown[0]}” is no country's code. Use two letters, such as IN or SE.")
+        words = f"“{unknown[0]}” is no country's code. Use two letters, such as IN or SE."
+        raise Refused(words, field="countries")
     return EVERYWHERE if EVERYWHERE in found else found
 
 
@@ -82,9 +84,10 @@ def _postal_codes(typed: str) -> str:
         if _is_range(re.sub(r"\s", "", entry)):
             raise Refused(
                 f"“{entry.strip()[:30]}” is a range, which the list cannot hold. "
-                "Use a pattern such as 5600?? or 56*, or name the codes one by one."
+                "Use a pattern such as 5600?? or 56*, or name the codes one by one.",
+                field="postal_codes",
             )
-    return _codes(typed.replace("-", ""), r"[A-Z0-9*?]{1,12}", "The postal codes")
+    return _codes(typed.replace("-", ""), r"[A-Z0-9*?]{1,12}", "The postal codes", "postal_codes")
 
 
 def _is_range(entry: str) -> bool:
@@ -96,13 +99,13 @@ def _is_range(entry: str) -> bool:
     return is_even or len(first + last) > LONGEST_CODE
 
 
-def _codes(typed: str, pattern: str, what: str) -> str:
+def _codes(typed: str, pattern: str, what: str, field: str) -> str:
     if len(typed) > MOST_LETTERS:
-        raise Refused(f"{what} are too many: use at most {MOST_LETTERS} letters, or patterns with * and ?.")  # fmt: skip
+        raise Refused(f"{what} are too many: use at most {MOST_LETTERS} letters, or patterns with * and ?.", field=field)  # fmt: skip
     try:
         return codes(pattern)(typed.replace("\n", ",").replace(";", ","))
     except ValueError as error:
-        raise Refused(f"The list {error}.") from error
+        raise Refused(f"The list {error}.", field=field) from error
 
 
 def _bound(typed: str, basis: Basis) -> int | None:
@@ -110,28 +113,31 @@ def _bound(typed: str, basis: Basis) -> int | None:
     if not typed.strip():
         return None
     if basis == Basis.VALUE:
-        bound = _amount(typed, "“Up to”")
+        bound = _amount(typed, "“Up to”", "up_to")
         if not bound:
-            raise Refused("“Up to” must be more than nothing, or empty for no end.")
+            words = "“Up to” must be more than nothing, or empty for no end."
+            raise Refused(words, field="up_to")
         return bound
     plain = typed.strip().removesuffix("g").strip()
     if not (plain.isascii() and plain.isdigit() and len(plain) < 9 and 0 < int(plain) <= MOST_GRAMS):  # fmt: skip
-        raise Refused(f"“Up to” is a weight in whole grams, from 1 to {MOST_GRAMS:,}, or empty for no end.")  # fmt: skip
+        raise Refused(f"“Up to” is a weight in whole grams, from 1 to {MOST_GRAMS:,}, or empty for no end.", field="up_to")  # fmt: skip
     return int(plain)
 
 
-def _amount(typed: str, what: str) -> int:
+def _amount(typed: str, what: str, field: str) -> int:
     try:
         return parse_minor(typed, settings().default_currency)
     except MoneyError as error:
-        raise Refused(f"{what}: {error}.") from error
+        raise Refused(f"{what}: {error}.", field=field) from error
 
 
 def _days(form: Form) -> tuple[int, int]:
     typed = [form.get(name, "").strip() for name in ("days_from", "days_to")]
     if not all(one.isascii() and one.isdigit() and len(one) < 3 for one in typed):
-        raise Refused(f"The days are two whole numbers from 0 to {MOST_DAYS}, such as 3 and 5.")
+        words = f"The days are two whole numbers from 0 to {MOST_DAYS}, such as 3 and 5."
+        raise Refused(words, field="days_from")
     first, last = int(typed[0]), int(typed[1])
     if not first <= last <= MOST_DAYS:
-        raise Refused("The slowest day cannot come before the fastest, nor after 90 days.")
+        words = "The slowest day cannot come before the fastest, nor after 90 days."
+        raise Refused(words, field="days_to")
     return first, last

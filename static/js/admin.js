@@ -75,7 +75,9 @@
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id === "dialogs") openDialogs();
     if (event.detail.target.id === "page") document.getElementById("dialogs").replaceChildren();
-    document.getElementById("problem")?.focus();
+    // The field that is wrong, else the words about the whole. A poll changes neither.
+    const swapped = event.detail.target;
+    (swapped.querySelector('[aria-invalid="true"]') ?? swapped.querySelector("#problem"))?.focus();
   });
   document.addEventListener("close", (event) => {
     if (event.target.parentElement?.id === "dialogs") closeDialog(event.target);

@@ -79,7 +79,8 @@ def match_by_hand(
     if line.currency != order.currency:
         if not credited_minor:
             raise Refused(
-                f"The order is in {order.currency}. Enter what the bank credited in {order.currency}."
+                f"The order is in {order.currency}. Enter what the bank credited in {order.currency}.",
+                field="worth",
             )
         worth = Transfer(credited_minor, order.currency, f"line-{line.id}-worth", "admin")
     attempt = transfers.attempt_of_order(order)
@@ -104,7 +105,7 @@ def set_aside(line_id: int, reason: str, actor: str) -> None:
     line = _locked(line_id)
     _still_waits(line)
     if not reason.strip():
-        raise Refused("Say why this line needs nothing.")
+        raise Refused("Say why this line needs nothing.", field="reason")
     before = line.remark
     line.state, line.remark = LineState.IGNORED, plain_text(reason)[:300]
     line.decided_by, line.decided_at = actor, utcnow()
@@ -136,9 +137,10 @@ def confirm(payment_id: int, seen: ByHand, actor: str) -> Credited:
     """
     bank_id = read_id(seen.bank_id)
     if bank_id is None:
-        raise Refused("Enter the bank's id of the transfer, as the statement shows it.")
+        words = "Enter the bank's id of the transfer, as the statement shows it."
+        raise Refused(words, field="bank_id")
     if seen.amount_minor <= 0:
-        raise Refused("Enter an amount above zero.")
+        raise Refused("Enter an amount above zero.", field="amount")
     if db.session.get_one(Payment, payment_id).gateway != transfers.KEY:
         raise Refused("Only a bank transfer is confirmed by hand.")
     line = _line_for(bank_id, seen)
@@ -170,10 +172,11 @@ def _line_for(bank_id: str, seen: ByHand) -> BankStatementLine:
     for line_id in db.session.scalars(same_id).all():
         found = _locked(line_id)
         if found.state == LineState.MATCHED:
-            raise Refused(_counted(found))
+            raise Refused(_counted(found), field="bank_id")
         if (found.amount_minor, found.currency) != (seen.amount_minor, seen.currency):
             told = format_minor(found.amount_minor, found.currency)
-            raise Refused(f"The statement shows {told} under this bank id. Match it on the desk.")
+            words = f"The statement shows {told} under this bank id. Match it on the desk."
+            raise Refused(words, field="bank_id")
         found.state = LineState.UNMATCHED
         return found
     new_id = _insert(bank_id, seen)
@@ -223,7 +226,7 @@ def _still_waits(line: BankStatementLine) -> None:
 def _order(number: str) -> Order:
     found = db.session.scalar(select(Order).where(Order.number == number.strip().lstrip("#")))
     if found is None:
-        raise Refused("There is no order of that number.")
+        raise Refused("There is no order of that number.", field="number")
     return found
 
 
