@@ -42,8 +42,9 @@ TAKEN = {
     "USD": "Stripe, Paystack, Flutterwave",
 }
 GATEWAYS = "stripe,razorpay,paystack,flutterwave,swish,sandbox,bank_transfer,cod,gift_card"
-#: Webhooks that the shop did not take are sent again so often, as providers do in hours.
-AGAIN_SECONDS = 5.0
+#: Webhooks that the shop did not take are sent again by each provider's schedule, an hour in a minute.
+PACE = 1 / 60
+BEAT_SECONDS = 1.0
 
 
 class Providers:
@@ -78,13 +79,15 @@ class Providers:
         self.flutterwave.endpoints.append((f"{shop}/webhooks/flutterwave", flutterwave.SECRET_HASH))
         self.shiprocket.webhook_url = f"{shop}/webhooks/delivery/parcel"
         self.messengers.tell(shop)
+        for provider in self.all:
+            provider.pace = PACE
         threading.Thread(target=self._send_again, daemon=True).start()
 
     def _send_again(self) -> None:
-        while not self.ended.wait(AGAIN_SECONDS):
+        while not self.ended.wait(BEAT_SECONDS):
             for provider in self.all:
-                if provider.outbox and provider.delivers:
-                    provider.deliver()
+                if provider.delivers:
+                    provider.deliver_due()
 
     def settings(self) -> dict[str, str]:
         """The environment by which a shop speaks to them."""

@@ -1,9 +1,9 @@
-"""What the stand-ins share: a server on loopback, faults on order, and webhooks that are repeated."""
+"""What the stand-ins share: a server on loopback, faults on order, and webhooks repeated by their schedule."""
 
 import ssl
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from wsgiref.types import StartResponse
@@ -48,6 +48,8 @@ class Hook:
     body: bytes
     sign: Callable[[bytes], dict[str, str]]
     tries: int = 0
+    #: When its next turn is, in Unix time; the first is at once.
+    next_at: float = 0
 
 
 class Simulator:
@@ -58,6 +60,9 @@ class Simulator:
 
     #: The status codes by which the shop says that it took a webhook.
     accepts: Container[int] = range(200, 300)
+    #: The waits between the tries of a webhook that the shop does not take, in seconds; after the
+    #: last one it is given up. Empty where the provider promises no second try.
+    RETRIES: Sequence[float] = ()
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.lock = threading.RLock()
@@ -65,6 +70,10 @@ class Simulator:
         self.faults: list[Fault] = []
         #: Webhooks not yet taken by the shop.
         self.outbox: list[Hook] = []
+        #: Webhooks that were tried to the end of the schedule, and never come again by themselves.
+        self.given_up: list[Hook] = []
+        #: By what the waits of the schedule are multiplied: a demo has no days to wait.
+        self.pace = 1.0
         #: Status codes that the shop answered webhooks with.
         self.answers: list[int] = []
         #: False keeps webhooks in the outbox until `deliver()`.
@@ -100,28 +109,51 @@ class Simulator:
 
     def send(self, hook: Hook) -> None:
         """Put a webhook on its way."""
-        self.outbox += [Hook(hook.url, hook.body, hook.sign) for _ in range(self.copies)]
+        with self.lock:
+            self.outbox += [Hook(hook.url, hook.body, hook.sign) for _ in range(self.copies)]
         if self.delivers:
-            self.deliver()
+            self.deliver_due()
 
     def deliver(self, *, backwards: bool = False) -> list[int]:
-        """Send what is in the outbox; what is not accepted stays there for another time."""
-        waiting, self.outbox = self.outbox, []
-        answers = []
-        for hook in reversed(waiting) if backwards else waiting:
-            hook.tries += 1
-            headers = {"Content-Type": "application/json", **hook.sign(hook.body)}
-            try:
-                status = requests.post(
-                    hook.url, data=hook.body, headers=headers, timeout=10
-                ).status_code
-            except requests.RequestException:
-                status = 0
-            answers.append(status)
-            if status not in self.accepts:
+        """Send what is in the outbox, whenever its turn is. Returns what the shop answered."""
+        with self.lock:
+            waiting, self.outbox = self.outbox, []
+        return self.attempt(waiting[::-1] if backwards else waiting)
+
+    def deliver_due(self) -> list[int]:
+        """Send what has its turn by now. Returns what the shop answered."""
+        with self.lock:
+            moment, waiting = time.time(), self.outbox
+            due = [hook for hook in waiting if hook.next_at <= moment]
+            self.outbox = [hook for hook in waiting if hook.next_at > moment]
+        return self.attempt(due)
+
+    def attempt(self, hooks: Sequence[Hook]) -> list[int]:
+        """Try each once; what is not taken waits for its next turn, or is given up after the last."""
+        answers = [self._post(hook) for hook in hooks]
+        for hook, status in zip(hooks, answers, strict=True):
+            if status in self.accepts:
+                continue
+            if hook.tries > len(self.RETRIES):
+                self.give_up(hook)
+                continue
+            hook.next_at = time.time() + self.RETRIES[hook.tries - 1] * self.pace
+            with self.lock:
                 self.outbox.append(hook)
         self.answers += answers
         return answers
+
+    def give_up(self, hook: Hook) -> None:
+        """The last try was in vain."""
+        self.given_up.append(hook)
+
+    def _post(self, hook: Hook) -> int:
+        hook.tries += 1
+        headers = {"Content-Type": "application/json", **hook.sign(hook.body)}
+        try:
+            return requests.post(hook.url, data=hook.body, headers=headers, timeout=10).status_code
+        except requests.RequestException:
+            return 0
 
     def lose(self) -> int:
         """Drop what is in the outbox, as if it never arrived."""
@@ -180,6 +212,18 @@ class Simulator:
         return Response(
             '{"error": {"message": "simulated"}}', fault.status, fault.headers, "application/json"
         )
+
+
+def doubling(first: float, until: float) -> tuple[float, ...]:
+    """Waits that double, the last one stretched so that they come to `until` together.
+
+    For providers that say no more than that the waits grow, and for how long they try.
+    """
+    waits = [first]
+    while sum(waits) + 2 * waits[-1] <= until:
+        waits.append(2 * waits[-1])
+    waits[-1] += until - sum(waits)
+    return tuple(waits)
 
 
 def now() -> int:

@@ -39,8 +39,6 @@ SECRET_KEY = "FLWSECK_TEST-simulator-X"
 SECRET_HASH = "shop-flw-secret-hash-0001"
 #: How many rows of a list come at once; nobody can ask for more.
 PAGE_ROWS = 10
-#: Once, and three times more at 30-minute intervals; then nothing.
-DELIVERIES = 4
 
 
 @dataclass
@@ -63,6 +61,8 @@ class Flutterwave(Simulator):
 
     #: A redirect counts as a failure.
     accepts = (200,)
+    #: Three more tries, half an hour apart, then nothing.
+    RETRIES = (1800,) * 3
 
     def __init__(self, key: str = SECRET_KEY, port: int = 0) -> None:
         self.key = key
@@ -334,12 +334,6 @@ class Flutterwave(Simulator):
         body = dumped(message)
         for address, hash_ in self.endpoints:
             self.send(Hook(address, body, lambda _raw, held=hash_: {"verif-hash": held}))  # type: ignore[misc]
-
-    def deliver(self, *, backwards: bool = False) -> list[int]:
-        """Four deliveries at the most, half an hour apart; what was not taken then is lost."""
-        answers = super().deliver(backwards=backwards)
-        self.outbox = [hook for hook in self.outbox if hook.tries < DELIVERIES]
-        return answers
 
     # --- the hosted page --------------------------------------------------------------------
 

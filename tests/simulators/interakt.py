@@ -7,12 +7,13 @@ import base64
 import hashlib
 import hmac
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import phonenumbers
 from werkzeug import Request, Response
 
-from tests.simulators.base import Fault
+from tests.simulators.base import Fault, Hook
 from tests.simulators.messengers import Messenger, Refusal, Sent, answer, parsed
 
 #: As the dashboard shows it: base64 already.
@@ -127,12 +128,13 @@ class Interakt(Messenger):
         made = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
         return {self.header: f"sha256={made}"}
 
-    def deliver(self, *, backwards: bool = False) -> list[int]:
+    def attempt(self, hooks: Sequence[Hook]) -> list[int]:
         """As all do, counting what is answered badly or late."""
         if self.is_off:
+            self.given_up += hooks
             return []
         started = time.monotonic()
-        answers = super().deliver(backwards=backwards)
+        answers = super().attempt(hooks)
         is_late = time.monotonic() - started > ANSWER_SECONDS * max(1, len(answers))
         self.failed += sum(is_late or status != 200 for status in answers)
         return answers

@@ -46,6 +46,8 @@ class Paystack(Simulator):
 
     #: Other codes than 200 count as failures.
     accepts = (200,)
+    #: Live mode: four times every 3 minutes, then hourly until 72 hours are over.
+    RETRIES = (180,) * 4 + (3600,) * 71
 
     def __init__(self, key: str = SECRET_KEY, port: int = 0) -> None:
         self.key = key

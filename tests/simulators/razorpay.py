@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from werkzeug import Request, Response
 
-from tests.simulators.base import Fault, Hook, Simulator, now
+from tests.simulators.base import Fault, Hook, Simulator, doubling, now
 from tests.simulators.razorpay_objects import (
     FAILURES,
     ORDER_FIELDS,
@@ -42,6 +42,9 @@ KEY_FORM = re.compile(r"[A-Za-z0-9_-]{10,}")
 class Razorpay(Simulator):
     """One account in test mode."""
 
+    #: For 24 hours, with waits that grow. How they do is not published.
+    RETRIES = doubling(60, 24 * 3600)
+
     def __init__(self, key_id: str = KEY_ID, key_secret: str = KEY_SECRET, port: int = 0) -> None:
         self.key_id, self.key_secret = key_id, key_secret
         self.links: dict[str, dict[str, Any]] = {}
@@ -53,6 +56,8 @@ class Razorpay(Simulator):
         self.events: list[tuple[str, dict[str, Any]]] = []
         #: Where webhooks go: (address, secret).
         self.endpoints: list[tuple[str, str]] = []
+        #: Addresses that failed for a whole day: no more is sent until a person takes them out.
+        self.disabled: set[str] = set()
         #: The account's setting: whether promised money is captured by itself.
         self.captures_itself = True
         #: False as test mode may be: the key of a refund is not heeded.
@@ -391,7 +396,17 @@ class Razorpay(Simulator):
         self.events.append((event_id, event))
         body = json.dumps(event, ensure_ascii=False).encode()
         for address, secret in self.endpoints:
-            self.send(Hook(address, body, _signer(secret, event_id)))
+            if address not in self.disabled:
+                self.send(Hook(address, body, _signer(secret, event_id)))
+
+    def give_up(self, hook: Hook) -> None:
+        """Failures for a whole day switch the webhook off, and what waits for it is given up too."""
+        super().give_up(hook)
+        self.disabled.add(hook.url)
+        with self.lock:
+            waiting, self.outbox = self.outbox, []
+        for other in waiting:
+            (self.given_up if other.url in self.disabled else self.outbox).append(other)
 
     # --- the way back ------------------------------------------------------------------------------
 

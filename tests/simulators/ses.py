@@ -24,6 +24,8 @@ class Ses(Messenger):
     """One identity in one region."""
 
     name = "Amazon SES"
+    #: What Amazon SNS does for an address unless told otherwise: three more tries, 20 s apart.
+    RETRIES = (20,) * 3
 
     def __init__(self, port: int = 0, verified: str = "halflong.example") -> None:
         super().__init__(port)

@@ -14,7 +14,7 @@ from markupsafe import escape
 from werkzeug import Request, Response
 from werkzeug.utils import redirect
 
-from tests.simulators.base import Fault, Hook, Simulator, now
+from tests.simulators.base import Fault, Hook, Simulator, doubling, now
 from tests.simulators.stripe_objects import (
     Refusal,
     balance_object,
@@ -74,6 +74,9 @@ DECLINES = {
 
 class Stripe(Simulator):
     """One account in test mode."""
+
+    #: Live mode: for three days, with waits that grow. How they do is not published.
+    RETRIES = doubling(5 * MINUTE, 3 * 24 * 60 * MINUTE)
 
     def __init__(
         self, key: str = "sk_test_simulator", livemode: bool = False, port: int = 0

@@ -65,6 +65,9 @@ class Refusal(Exception):
 class Swish(Simulator):
     """Swish on loopback, with an authority and a merchant of its own."""
 
+    #: Ten more tries; the first waits are known, and that they grow no further is a guess.
+    RETRIES = (5, 10, 20, 40) + (60,) * 6
+
     def __init__(self, port: int = 0, *, needs_https: bool = True, phone_port: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="swish-")
         folder = Path(self._folder.name)

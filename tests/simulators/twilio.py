@@ -46,6 +46,8 @@ class Twilio(Messenger):
     """One account with an SMS number, a messaging service and a WhatsApp sender."""
 
     name = "Twilio"
+    #: One more try. How soon is not published.
+    RETRIES = (1,)
 
     def __init__(self, token: str = TOKEN, port: int = 0) -> None:
         self.token = token

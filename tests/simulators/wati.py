@@ -24,6 +24,8 @@ class Wati(Messenger):
     """One tenant."""
 
     name = "Wati"
+    #: 144 tries, one every 10 minutes.
+    RETRIES = (600,) * 143
 
     def __init__(self, port: int = 0) -> None:
         #: True: the events' old form, without localMessageId, is subscribed to as well.

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from werkzeug import Request, Response
 
-from tests.simulators.base import Fault, now
+from tests.simulators.base import Fault, doubling, now
 from tests.simulators.messengers import Messenger, Refusal, Sent, answer, parsed
 
 PHONE_ID = "106540352242922"
@@ -34,6 +34,8 @@ class WhatsAppCloud(Messenger):
     """One number of one business account."""
 
     name = "WhatsApp Cloud API"
+    #: For seven days, with waits that grow. How they do is not published.
+    RETRIES = doubling(60, 7 * 24 * 3600)
 
     def __init__(self, port: int = 0) -> None:
         self.secret = APP_SECRET
