@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.browsing import IS_THOROUGH, axe_faults, looks
+from tests.browsing import axe_faults, looks
 from tests.factories import PASSWORD, make_user
 
-PAGES = ("orders", "addresses", "security", "export", "delete", "step-up")
-IN_THE_DARK = PAGES if IS_THOROUGH else ("addresses", "security")
+#: In both colours; each page there is, in one: tests/e2e/test_every_page.py.
+PAGES = ("addresses", "security")
 
 pytestmark = [
     pytest.mark.browser,
@@ -71,15 +71,13 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(live, browser, watch_p
     page = watch_page(context.new_page())
     faults = []
 
-    def check(name=""):
+    def check():
         for scheme, width in looks(page, ("light", 1280), ("dark", 360)):
-            if not name or scheme == "light" or name in IN_THE_DARK:
-                faults.extend((page.url, scheme, found["id"]) for found in axe_faults(page))
+            faults.extend((page.url, scheme, found["id"]) for found in axe_faults(page))
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 faults.append((page.url, scheme, "wider than the screen"))
 
     page.goto(f"{live}/account/register")
-    check()
     page.click("text=Create account")
     page.wait_for_load_state()
     check()
@@ -87,7 +85,7 @@ def test_axe_finds_no_fault_and_nothing_runs_off_the_page(live, browser, watch_p
     page.get_by_role("heading", name="Your orders").wait_for()
     for name in PAGES:
         page.goto(f"{live}/account/{name}")
-        check(name)
+        check()
     context.close()
 
     assert faults == []

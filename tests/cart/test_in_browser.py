@@ -10,7 +10,9 @@ from shop.catalog.demo import seed_catalogue
 from shop.database import transaction
 from tests.browsing import IS_THOROUGH, axe_faults, looks
 
-PAGES = ("/", "/products?category=blades&in_stock=1", "/products?q=unicorn", "/products#filters",
+#: Each page there is is looked at in tests/e2e/test_every_page.py: here the main ones in both colours,
+#: and what else they show.
+PAGES = ("/products?category=blades&in_stock=1", "/products?q=unicorn", "/products#filters",
          "/products/tidal-05", "/products/feeder-one", "/nowhere", "/cart")  # fmt: skip
 IN_THE_DARK = PAGES if IS_THOROUGH else ("/products?category=blades&in_stock=1", "/products/tidal-05", "/cart")  # fmt: skip
 
