@@ -106,7 +106,8 @@ def main() -> int:
 
 def tell_count() -> int:
     """Print how many children are wanted, or what is wrong with the settings."""
-    from shop.config import ConfigurationError, read_settings
+    from shop import read_settings
+    from shop.config import ConfigurationError
 
     try:
         print(read_settings(os.environ).workers)

@@ -149,8 +149,7 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
 
     Raises config.ConfigurationError with every fault of the environment at once.
     """
-    found = config.read_settings(os.environ if environ is None else environ)
-    _refuse_unknown(found)
+    found = read_settings(os.environ if environ is None else environ)
     app = Shop(
         __name__,
         template_folder=str(config.ROOT / "templates"),
@@ -173,7 +172,15 @@ def create_app(environ: Mapping[str, str] | None = None, *, statement_seconds: i
     return app
 
 
-def _refuse_unknown(found: config.Settings) -> None:
+def read_settings(environ: Mapping[str, str]) -> config.Settings:
+    """The settings, with the names in them compared with the tables of providers.
+
+    Raises config.ConfigurationError with every fault at once.
+    """
+    return config.read_settings(environ, _unknown_providers)
+
+
+def _unknown_providers(found: config.Settings) -> list[str]:
     """A provider that is named and not there is a misspelling."""
     known = {
         "PAYMENT_GATEWAYS": (found.payment_gateways, "payments.gateways", "GATEWAYS"),
@@ -187,8 +194,7 @@ def _refuse_unknown(found: config.Settings) -> None:
             for key in keys
             if key not in offered
         ]
-    if faults:
-        raise config.ConfigurationError(faults)
+    return faults
 
 
 def _flask_config(found: config.Settings, statement_seconds: int) -> dict[str, object]:

@@ -6,7 +6,7 @@ NAME_FILE, holding the path of a file with the value, for container secrets.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import time
 from pathlib import Path
@@ -286,8 +286,13 @@ def settings() -> Settings:
     return held
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read and check the environment. Raises ConfigurationError with every fault at once."""
+def read_settings(
+    environ: Mapping[str, str], checked_above: Callable[[Settings], Sequence[str]] | None = None
+) -> Settings:
+    """Read and check the environment. Raises ConfigurationError with every fault at once.
+
+    `checked_above` tells the faults that only a part above this one can see.
+    """
     faults: list[str] = []
     values: dict[str, Any] = {}
     for row in fields(Settings):
@@ -300,6 +305,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             faults.append(f"{name} {error}")
     found = Settings(**_with_derived(values))
     faults += start_checks.faults(found)
+    faults += checked_above(found) if checked_above else []
     if faults:
         raise ConfigurationError(faults)
     return found

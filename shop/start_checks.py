@@ -20,6 +20,11 @@ KEYS = {
     "paystack": ("paystack_secret_key", ("sk_test_",), ("sk_live_",)),
     "flutterwave": ("flutterwave_secret_key", ("FLWSECK_TEST-",), ("FLWSECK-",)),
 }
+#: What such a key is, where one is neither.
+KEY_OF = {
+    "stripe": "a secret key of Stripe", "razorpay": "a key id of Razorpay",
+    "paystack": "a secret key of Paystack", "flutterwave": "a secret key of Flutterwave",
+}  # fmt: skip
 #: What each way to pay cannot do without.
 NEEDED = {
     "stripe": ("stripe_secret_key", "stripe_webhook_secret"),
@@ -139,11 +144,14 @@ def _gateways(found: "Settings") -> Iterator[str]:
 
 
 def _keys(found: "Settings") -> Iterator[str]:
-    """Live keys outside production, test keys in it, and both kinds side by side."""
+    """What is no key at all, live keys outside production, test keys in it, and both side by side."""
     modes: dict[str, list[str]] = {"test": [], "live": []}
-    for key, (setting, _test, _live) in KEYS.items():
+    for key, (setting, test, live) in KEYS.items():
         kind = mode(key, found)
         if not kind:
+            if getattr(found, setting):
+                begins = " or ".join((*test, *live))
+                yield f"{setting.upper()} is not {KEY_OF[key]}: those begin with {begins}."
             continue
         modes[kind].append(setting.upper())
         if kind == "live" and not found.is_production:

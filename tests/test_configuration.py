@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from shop import create_app
+from shop import read_settings as shop_settings
 from shop.cli import env_example, markdown_table
 from shop.config import ConfigurationError, Settings, read_settings
 from shop.start_checks import MESSAGES_NEED, warnings
@@ -70,12 +72,33 @@ def test_s72_production_refuses_what_is_unsafe(change, sentence):
     assert sentence in str(told.value)
 
 
-@pytest.mark.parametrize("change", [{"COURIER": "ups"}, {"PAYMENT_GATEWAYS": "sandbox,paypal"}])
-def test_a_provider_that_is_not_there_is_refused(change):
-    from shop import create_app
+def test_a_provider_that_is_not_there_is_refused_beside_every_other_fault():
+    environ = {"COURIER": "ups", "PAYMENT_GATEWAYS": "sandbox,paypal", "PORT": "many", "PAYSTACK_SECRET_KEY": "x"}  # fmt: skip
+    for start in (create_app, shop_settings):
+        with pytest.raises(ConfigurationError) as told:
+            start(environ)
+        assert [fault.partition(",")[0] for fault in told.value.faults] == [
+            "PORT must be a whole number from 1 to 65535",
+            "PAYSTACK_SECRET_KEY is not a secret key of Paystack: those begin with sk_test_ or sk_live_.",
+            "PAYMENT_GATEWAYS names paypal",
+            "COURIER names ups",
+        ]
 
-    with pytest.raises(ConfigurationError, match=r"ups|paypal"):
-        create_app({"SECRET_KEY": "x" * 40, **change})
+
+@pytest.mark.parametrize(
+    ("name", "known_as"),
+    [
+        ("STRIPE_SECRET_KEY", "a secret key of Stripe"), ("RAZORPAY_KEY_ID", "a key id of Razorpay"),
+        ("PAYSTACK_SECRET_KEY", "a secret key of Paystack"),
+        ("FLUTTERWAVE_SECRET_KEY", "a secret key of Flutterwave"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [{}, SAFE], ids=["development", "production"])
+def test_what_is_neither_a_test_key_nor_a_live_one_is_no_key(name, known_as, place):
+    for wrong in ("pk_live_x", "FLWPUBK-x", "sk_x", "garbage", "SK_TEST_x", '"sk_test_x"'):
+        (told,) = faults_of({**place, name: wrong})
+        assert told.startswith(f"{name} is not {known_as}: those begin with ")
+    assert read_settings({**place, name: ""})
 
 
 def test_a_live_key_outside_production_is_refused():
