@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from flask import current_app
 
 from shop.accounts.models import Role, User
+from shop.accounts.people import tell_of_new
 from shop.cart.models import Cart, CartLine
 from shop.catalog.models import (
     Brand,
@@ -75,6 +76,9 @@ def make_user(
     )
     with transaction() as session:
         session.add(user)
+        if user.is_staff:
+            session.flush()
+            tell_of_new(user)
     return user
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from shop.accounts import passwords
+from shop.accounts import passwords, people
 from shop.accounts.address_book import add
 from shop.accounts.models import Role, User
 from shop.clock import utcnow
@@ -48,4 +48,6 @@ def _seed(account: tuple[str, str], name: str, role: Role) -> tuple[User, bool]:
     )  # fmt: skip
     db.session.add(made)
     db.session.flush()
+    if made.is_staff:
+        people.tell_of_new(made)
     return made, True

@@ -51,10 +51,15 @@ def create_owner(email: str, password: str) -> User:
     person = User(email=account, password_hash=passwords.hashed(password), role=Role.OWNER)
     db.session.add(person)
     db.session.flush()
-    recording.write(
-        "system", "account.created", f"user:{person.id}", after={"role": Role.OWNER.value}
-    )
+    tell_of_new(person)
     return person
+
+
+def tell_of_new(person: User) -> None:
+    """Staff whom nobody gave their role, in the audit: made from the command line, or the demo's."""
+    recording.write(
+        "system", "account.created", f"user:{person.id}", after={"role": person.role.value}
+    )
 
 
 def change_password(user_id: int, password_hash: str) -> None:

@@ -1,20 +1,18 @@
-"""Proofs about messages, jobs, parcels and the audit."""
+"""Proofs about messages, jobs and parcels."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, cast, func, literal, select, type_coerce
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.orm import aliased
 
-from shop.audit.models import AuditEntry
 from shop.books.reading import stream, sums, sums_beside
 from shop.delivery.models import Shipment, ShipmentLine, Step
 from shop.incidents.models import Incident
 from shop.jobs.models import Job, JobStatus
-from shop.orders.models import Order, OrderEvent, OrderLine, OrderStatus
-from shop.payments.models import PaymentEvent, Refund
-from shop.stock.models import StockMovement
+from shop.orders.models import OrderEvent, OrderLine, OrderStatus
+from shop.payments.models import PaymentEvent
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 
 WITH_AWB = (Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED, Step.LABELLED)
@@ -148,58 +146,3 @@ def _begun_too_late(connection: Connection) -> Iterator[str]:
     for row in connection.execute(BEGUN_WHILE_CLOSED):
         if row.created_at - row.closed_at > CLOCKS_APART:
             yield f"shipments:{row.id} was begun after its order was closed"
-
-
-def _unwritten(deeds: Select[str, str, str]) -> Select[str, str, str]:
-    """Deeds of people (actor, action, subject) that have fewer entries than there were."""
-    done = deeds.subquery()
-    what = (done.c.actor, done.c.action, done.c.subject)
-    written = (
-        select(func.count(AuditEntry.id))
-        .where(
-            AuditEntry.actor == done.c.actor,
-            AuditEntry.action == done.c.action,
-            AuditEntry.subject == done.c.subject,
-        )
-        .correlate(done)
-        .scalar_subquery()
-    )
-    return (
-        select(*what)
-        .where(done.c.actor.like("user:%"))
-        .group_by(*what)
-        .having(func.count() > written)
-    )
-
-
-OF_ORDER = (literal("order:") + Order.number).label("subject")
-UNWRITTEN = (
-    _unwritten(
-        select(
-            OrderEvent.actor.label("actor"),
-            (literal("order.") + OrderEvent.kind).label("action"),
-            OF_ORDER,
-        )
-        .join(Order, OrderEvent.order_id == Order.id)
-        .where(OrderEvent.from_status.is_not(None))
-    ),
-    _unwritten(
-        select(
-            StockMovement.actor.label("actor"),
-            (literal("stock.") + type_coerce(StockMovement.reason, String)).label("action"),
-            (literal("variant:") + cast(StockMovement.variant_id, String)).label("subject"),
-        ).where(StockMovement.order_line_id.is_(None))
-    ),
-    _unwritten(
-        select(
-            Refund.actor.label("actor"), literal("refund.requested").label("action"), OF_ORDER
-        ).join(Order, Refund.order_id == Order.id)
-    ),
-)
-
-
-def audited(connection: Connection) -> Iterator[str]:
-    """I33: what a person changed of orders, stock and money has its audit entries."""
-    for lacking in UNWRITTEN:
-        for actor, action, subject in connection.execute(lacking):
-            yield f"audit_entries:{subject} lacks {action} by {actor}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from shop.books import cards, flow, money, returns, stock, timeline
+from shop.books import cards, deeds, flow, money, returns, standing, stock, timeline
 from shop.books.reading import snapshot
 
 
@@ -36,7 +36,8 @@ PROOFS = (
     Proof("I28", "One parcel for one order and sequence", flow.parcels),
     Proof("I29", "Nothing left that was not bought", flow.shipped),
     Proof("I39", "What goes back was delivered, and is counted once", returns.counted),
-    Proof("I33", "What people changed is in the audit", flow.audited),
+    Proof("I33", "What people did is in the audit", deeds.audited),
+    Proof("I33", "Settings, roles and prices stand as the audit tells", standing.as_told),
 )
 
 

@@ -218,7 +218,7 @@ def _import_variant(
         setattr(variant, name, values[name])
     db.session.add(variant)
     db.session.flush()
-    _import_price(variant.id, values)
+    _import_price(variant.id, values, actor)
     level = db.session.scalar(select(StockLevel).where(StockLevel.variant_id == variant.id))
     if level is None:
         db.session.add(StockLevel(variant_id=variant.id))
@@ -227,15 +227,24 @@ def _import_variant(
     ledger.move(variant.id, counted, MovementReason.ADJUST, actor, "counted in an import")
 
 
-def _import_price(variant_id: int, values: dict[str, Any]) -> None:
+def _import_price(variant_id: int, values: dict[str, Any], actor: str) -> None:
     currency = settings().default_currency
     price = db.session.scalar(
         select(VariantPrice).filter_by(variant_id=variant_id, currency=currency)
     ) or VariantPrice(variant_id=variant_id, currency=currency)
+    before = _price_values(price)
     price.amount_minor, price.compare_at_minor = values["price"], values["compare_at"]
     price.updated_at = utcnow()
     db.session.add(price)
     db.session.flush()
+    after = _price_values(price)
+    if after != before:
+        audit.write(actor, "price.changed", f"variant:{variant_id}:{currency}", before, after)
+
+
+def _price_values(price: VariantPrice) -> dict[str, Any]:
+    """The price as the audit keeps it, in minor units; nothing of one that is only made now."""
+    return {"amount_minor": price.amount_minor, "compare_at_minor": price.compare_at_minor}
 
 
 def _checked(row: dict[str, str]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from shop.preferences import preferences
 from shop.stock import reservations
 from shop.stock.models import ReservationState
 
+PAID_TOO_LATE = "paid too late"
+"""Why money goes back that nobody accepted."""
+
 
 def accept_or_hold(order: Order, actor: Actor, came: str) -> str:
     """All parts are paid: go on when the stock is held or can be held again, else the late-money desk.
@@ -143,7 +146,7 @@ def _send_back(order: Order, by: Actor) -> None:
     step = "cancelled" if by.who == Who.ADMIN else "expired"
     if order.is_unpaid and may(order, step, by.who):
         advance(order, step, by)
-    refunds.refund_in_full(order, "paid too late", by.name)
+    refunds.refund_in_full(order, PAID_TOO_LATE, by.name)
 
 
 def _report(order: Order, accepted: bool) -> None:

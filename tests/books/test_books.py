@@ -10,7 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from shop.books import PROOFS, faults
-from shop.books.reading import snapshot
+from shop.books.reading import PAGE, snapshot, stream
+from shop.catalog.models import VariantPrice
+from shop.clock import utcnow
 from shop.database import transaction
 from shop.delivery.models import Shipment, ShipmentLine, Step
 from shop.extensions import db
@@ -27,7 +29,8 @@ from shop.promotions import gift_cards
 from shop.stock import ledger
 from shop.stock.models import StockLevel, StockMovement
 from tests.books.breaks import BREAKS, step
-from tests.factories import make_order, make_product
+from tests.books.silence import all_of
+from tests.factories import make_order, make_product, make_user
 
 AUDITS = int(os.environ.get("AUDITS", "8"))
 """How often the books are proved while the shop is busy."""
@@ -65,9 +68,11 @@ def make_names():
     paid = db.session.get_one(Order, make_paid())
     opened = make_order(lines=1)
     bare = make_product(stock=0).variants[0].id
+    clerk, former, guest = (make_user(role).id for role in ("support", "support", "customer"))
     with transaction():
         card = gift_cards.issue(50_000, "INR", "user:1")[0].id
     payment, line, open_line = attempts.latest(paid.id), paid.lines[0], opened.lines[0]
+    price = sa.select(VariantPrice.id).filter_by(variant_id=line.variant_id)
     first = sa.select(sa.func.min(OrderEvent.id)).where(OrderEvent.order_id == paid.id)
     found = {
         "order": paid.id, "number": paid.number, "line": line.id, "variant": line.variant_id,
@@ -76,6 +81,9 @@ def make_names():
         "job": db.session.scalar(sa.select(sa.func.min(Job.id))),
         "shipment": db.session.scalar(sa.select(Shipment.id)),
         "open_order": opened.id, "open_line": open_line.id, "bare": bare, "card": card,
+        "open_number": opened.number, "open_payment": attempts.latest(opened.id).id,
+        "price": db.session.scalar(price), "clerk": clerk, "former": former, "guest": guest,
+        "now": utcnow(),
     }  # fmt: skip
     db.session.rollback()
     return found
@@ -153,6 +161,18 @@ def test_a_row_broken_by_sql_is_named(names, loosen, branch):
     expected = f"{branch.split('-')[0]} {broken.told.format(**names, last=last)}"
     found = faults()
     assert any(fault.startswith(expected) for fault in found), found
+
+
+@pytest.mark.breaks_books
+def test_what_people_did_in_silence_is_named(names):
+    """All of it at once: no fault of one hides that of another."""
+    silent = all_of(names)
+    with transaction() as session:
+        for deed in silent:
+            for row in deed.rows:
+                session.execute(row)
+    found, due = faults(), [f"I33 {words}" for deed in silent for words in deed.told]
+    assert [words for words in due if words not in found] == [], found
 
 
 def test_every_proof_is_broken_by_some_test():
@@ -290,6 +310,19 @@ def test_the_snapshot_cannot_write_and_leaves_connections_as_they_were(app):
         with transaction() as session:
             assert session.scalar(sa.text("SHOW transaction_isolation")) == "read committed"
             assert session.scalar(sa.text("SHOW transaction_read_only")) == "off"
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.pg
+def test_a_large_table_is_read_by_a_cursor_at_the_server(shop, monkeypatch):
+    """Which the other tests do without: it takes four round trips to read one row."""
+    monkeypatch.setattr(shop.sa_engine.dialect, "supports_server_side_cursors", True)
+    several = sa.text(f"SELECT * FROM generate_series(1, {3 * PAGE})")
+    with snapshot() as connection:
+        rows = iter(stream(connection, several))
+        assert next(rows)[0] == 1
+        assert connection.scalar(sa.text("SELECT count(*) FROM pg_cursors")) == 1
+        assert sum(1 for _row in rows) == 3 * PAGE - 1
 
 
 # --- the jobs --------------------------------------------------------------------------------

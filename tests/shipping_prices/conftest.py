@@ -6,34 +6,34 @@ from typing import Any
 import pytest
 
 from shop.database import transaction
+from shop.shipping_prices import editing
 from shop.shipping_prices.live_quotes import LiveOffer, LiveWish
-from shop.shipping_prices.models import ShippingRate, ShippingZone
+from shop.shipping_prices.models import Basis, ShippingZone
 
 
-def price(label: str = "Standard", minor: int = 9900, **more: Any) -> ShippingRate:
+def price(label: str = "Standard", minor: int = 9900, **more: Any) -> dict[str, Any]:
     """A row of a zone."""
     values = {
-        "method": label.lower(), "label": label, "basis": "weight", "up_to": None, "currency": "INR",
-        "price_minor": minor, "days_from": 3, "days_to": 5,
+        "method": label.lower(), "label": label, "basis": Basis.WEIGHT, "up_to": None,
+        "currency": "INR", "price_minor": minor, "free_from_minor": None, "days_from": 3,
+        "days_to": 5, "is_live": False,
     }  # fmt: skip
-    return ShippingRate(**{**values, **more})
+    return {**values, **more}
 
 
 @pytest.fixture
 def zone(app: Any) -> Callable[..., ShippingZone]:
     """`zone("Metro", "IN", "56*", [price(…)])` stands after those made before it."""
-    made: list[str] = []
 
     def make(
         name: str, countries: str = "IN", codes: str = "", rates: Any = None, **more: Any
     ) -> ShippingZone:
-        made.append(name)
-        row = ShippingZone(
-            name=name, countries=countries, postal_codes=codes, position=len(made),
-            rates=[price()] if rates is None else rates, **more,
-        )  # fmt: skip
+        values = {"name": name, "countries": countries, "postal_codes": codes, "is_active": True}
         with transaction() as session:
-            session.add(row)
+            row = editing.add_zone({**values, **more}, "system")
+            for one in [price()] if rates is None else rates:
+                editing.add_rate(row.id, one, "system")
+                session.expire(row, ["rates"])
         return row
 
     return make
