@@ -14,7 +14,8 @@ from shop.extensions import db
 from shop.money import MoneyError, format_minor, parse_minor, to_decimal
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import Payment, Refund, RefundStatus
-from shop.payments.refunds import RefundLine, left_to_refund, line_amount
+from shop.payments.refundable import left_to_refund
+from shop.payments.refunds import RefundLine, line_amount
 from shop.returns import claims
 from shop.stock import ledger
 
@@ -63,7 +64,7 @@ class FormLine:
 
 @dataclass(frozen=True)
 class RefundForm:
-    """A refund as asked for. `problem` says what is wrong with it, in the person's words."""
+    """A refund as asked for. `problem` says what is wrong with it, in the person's words, and `at` where."""
 
     #: Of which the money comes first.
     payment: Payment
@@ -75,6 +76,7 @@ class RefundForm:
     shipping_left_minor: int
     reason: str
     problem: str = ""
+    at: str = ""
     #: Money of the order that a dispute is about waits for its outcome.
     is_disputed: bool = False
     reasons: tuple[str, ...] = field(default=REASONS)
@@ -109,14 +111,14 @@ class RefundForm:
     def checked(self) -> "RefundForm":
         """The same. Raises Refused with what is wrong."""
         if self.problem:
-            raise Refused(self.problem)
+            raise Refused(self.problem, field=self.at)
         if self.total_minor <= 0:
             raise Refused("Choose at least one item, or an amount of delivery to refund.")
         if self.total_minor > self.left_minor:
             left = format_minor(self.left_minor, self.payment.currency)
             raise Refused(f"Not more than {left} of this order can be refunded now.")
         if self.reason not in REASONS:
-            raise Refused("Choose a reason.")
+            raise Refused("Choose a reason.", field="reason")
         return self
 
 
@@ -168,7 +170,7 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
     left_now = left_of(facts)
     payment = payment_of(facts, left_now, sent.get("payment", ""))
     order = facts.order
-    problem = ""
+    wrong: dict[str, str] = {}
     lines = []
     exchanged = claims.exchanged(order.id)
     for line in order.lines:
@@ -180,14 +182,18 @@ def read_form(facts: OrderFacts, sent: Mapping[str, str]) -> RefundForm:
             sent.get(f"restock-{line.id}") == "1", line_amount(line, quantity) if quantity else 0,
             _here(line, left, under_way[0]), *under_way, exchanged.get(line.id, 0),
         )  # fmt: skip
-        problem = problem or said or row.problem
+        if said or row.problem:
+            wrong[f"qty-{line.id}"] = said or row.problem
         lines.append(row)
     left_minor = delivery_left_minor(facts)
     shipping, shipping_minor, said = _shipping(sent.get("shipping", ""), left_minor, order.currency)
+    if said:
+        wrong["shipping"] = said
+    at, problem = next(iter(wrong.items()), ("", ""))
     return RefundForm(
         payment, {one: minor for one, minor in left_now.items() if minor and minor > 0},
         lines, shipping, shipping_minor, left_minor,
-        sent.get("reason", ""), problem or said, is_disputed=None in left_now.values(),
+        sent.get("reason", ""), problem, at, None in left_now.values(),
     )  # fmt: skip
 
 

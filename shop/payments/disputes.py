@@ -16,6 +16,7 @@ from shop.orders.models import Order, OrderStatus
 from shop.payments import refunds
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
+from shop.payments.refundable import left_to_refund
 from shop.payments.refunds import give_back_sales
 from shop.payments.status import kept_minor
 
@@ -151,7 +152,7 @@ def _let_refunds_go(payment: Payment, order: Order, actor: Actor) -> None:
         Refund.payment_id == payment.id, Refund.status == RefundStatus.REQUESTED
     )
     for refund in db.session.scalars(waiting.order_by(Refund.id.desc())).all():
-        if refund.sent_at is None and (refunds.left_to_refund(payment) or 0) < 0:
+        if refund.sent_at is None and (left_to_refund(payment) or 0) < 0:
             failed = GatewayEvent(
                 EventKind.REFUND_FAILED,
                 refund_key=refund.idempotency_key,

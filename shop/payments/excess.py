@@ -9,6 +9,7 @@ from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderStatus
 from shop.payments import refunds
 from shop.payments.models import Dispute, DisputeStatus, Payment
+from shop.payments.refundable import left_to_refund
 from shop.payments.status import kept_minor
 
 DISPUTED = aliased(Payment)
@@ -57,7 +58,7 @@ def give_back_excess(order_id: int, actor: str, seen_minor: int | None = None) -
         select(Payment).where(Payment.order_id == order.id).order_by(Payment.id.desc())
     )
     for payment in payments.all():
-        amount = min(left, refunds.left_to_refund(payment) or 0)
+        amount = min(left, left_to_refund(payment) or 0)
         if amount > 0:
             refunds.request_refund(
                 payment.id, amount, [], "paid more than asked", actor, follows_order=False

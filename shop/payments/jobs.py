@@ -31,6 +31,7 @@ from shop.payments.models import (
     Refund,
     RefundStatus,
 )  # fmt: skip
+from shop.payments.refundable import left_to_refund
 from shop.payments.status import refresh
 from shop.providers import ProviderRefused, TryLater
 from shop.stock import reservations
@@ -297,7 +298,7 @@ class SendRefund:
             return None
         payment, _order = recording.locked(refund.payment_id)
         db.session.refresh(refund)
-        left = refunds.left_to_refund(payment)
+        left = left_to_refund(payment)
         if refund.status != RefundStatus.REQUESTED or left is None:
             return None
         request = RefundRequest(

@@ -23,7 +23,8 @@ from shop.orders.lifecycle import Actor, Who, advance, may
 from shop.orders.locking import lock_order
 from shop.orders.models import Order, OrderEvent, OrderLine, PaymentStatus
 from shop.payments.gateways.base import EventKind, GatewayEvent
-from shop.payments.models import Dispute, DisputeStatus, Payment, Refund, RefundStatus
+from shop.payments.models import Payment, Refund, RefundStatus
+from shop.payments.refundable import hold, hold_for_news, left_to_refund
 from shop.payments.status import kept_minor, lost_minor, refresh
 from shop.promotions import gift_cards
 from shop.stock import ledger
@@ -62,7 +63,7 @@ def request_refund(
     if payment is None:
         raise NotFound
     order = lock_order(payment.order_id)
-    _take_hold(payment, amount_minor, _with_the_bank(payment))
+    hold(payment, amount_minor)
     if follows_order and not lines and amount_minor >= _left_of_order(order, amount_minor):
         lines = _all_lines(order)
     _count_lines(order, lines)
@@ -105,39 +106,6 @@ def _refill_card(refund: Refund, payment: Payment, order: Order, actor: str) -> 
     gift_cards.give_back(payment.reference, refund.amount_minor, refund.idempotency_key, actor)
     _succeeded(refund, payment, order, Actor(Who.SYSTEM, actor))
     refresh(order)
-
-
-def left_to_refund(payment: Payment) -> int | None:
-    """What can go back now; None while a dispute is open. Below zero when refunds asked for are lost."""
-    try:
-        return payment.refundable_minor - _with_the_bank(payment)
-    except Refused:
-        return None
-
-
-def _with_the_bank(payment: Payment) -> int:
-    """What a lost dispute has taken already. Raises Refused while one is open: it would pay twice."""
-    disputes = db.session.scalars(select(Dispute).where(Dispute.payment_id == payment.id)).all()
-    if any(dispute.status == DisputeStatus.OPEN for dispute in disputes):
-        raise Refused("This payment is disputed. Wait for the outcome before you refund.")
-    return sum(one.amount_minor for one in disputes if one.status == DisputeStatus.LOST)
-
-
-def _take_hold(payment: Payment, amount_minor: int, gone_minor: int = 0) -> None:
-    db.session.flush()
-    result = db.session.execute(
-        update(Payment)
-        .where(
-            Payment.id == payment.id,
-            Payment.captured_minor - Payment.refund_held_minor - gone_minor >= amount_minor,
-        )
-        .values(refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow())
-        .execution_options(synchronize_session=False)
-    )
-    if not result.rowcount:  # type: ignore[attr-defined]
-        left = format_minor(max(0, payment.refundable_minor - gone_minor), payment.currency)
-        raise Refused(f"Not more than {left} of this payment can still be refunded.")
-    db.session.refresh(payment)
 
 
 def _left_of_order(order: Order, asked_minor: int) -> int:
@@ -283,7 +251,7 @@ def _find(event: GatewayEvent, payment: Payment) -> Refund | None:
 def _made_at_gateway(event: GatewayEvent, payment: Payment, order: Order) -> Refund:
     """Somebody gave the money back in the gateway's own dashboard."""
     amount = event.amount_minor or 0
-    _take_hold(payment, amount)
+    hold_for_news(payment, amount)
     lines = _all_lines(order) if amount >= _left_of_order(order, amount) else []
     _take_lines(order, lines)
     refund = Refund(
@@ -319,7 +287,7 @@ def _succeeded(refund: Refund, payment: Payment, order: Order, actor: Actor) -> 
         return "nothing"
     if refund.status == RefundStatus.FAILED:
         # The gateway thought better of it: the hold that the failure gave back is taken again.
-        _take_hold(payment, refund.amount_minor)
+        hold_for_news(payment, refund.amount_minor)
         if not _is_lost(order):
             _take_lines(order, [RefundLine(**line) for line in refund.lines])
     refund.status, refund.finished_at = RefundStatus.SUCCEEDED, utcnow()

@@ -10,7 +10,8 @@ from shop.extensions import db
 from shop.money import format_minor
 from shop.orders.models import Order
 from shop.payments.models import Payment, Refund
-from shop.payments.refunds import RefundLine, left_to_refund, request_refund
+from shop.payments.refundable import left_to_refund
+from shop.payments.refunds import RefundLine, request_refund
 
 
 def request_refunds(
