@@ -35,7 +35,6 @@ from shop.preferences import change
 from shop.promotions import gift_cards
 from shop.returns import asking
 from shop.sandbox import gateway as sandbox
-from shop.secret_box import seal
 from shop.shipping_prices import editing
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.factories import ADDRESS, make_cart, make_order, make_product, make_user
@@ -74,11 +73,13 @@ def fill(configure: Callable[..., None], run_jobs: Callable[..., int]) -> dict[s
 
 def _people() -> dict[str, Any]:
     customer = make_user(name="Meera Joshi", phone="+919812345678")
-    owner = make_user("owner", totp_secret=seal(second_factor.new_secret()))
+    owner = make_user("owner")
     customer_id, owner_id, email = customer.id, owner.id, owner.email
     make_order("paid", lines={make_product(LONG, price=1_299_900): 1}, user=customer)
     make_cart(user=customer)
+    codes = second_factor.hashed_codes(second_factor.new_recovery_codes())
     with transaction():
+        second_factor.switch_on(owner_id, second_factor.new_secret(), 1, codes)
         entry = address_book.add(customer_id, {**ADDRESS, **FAR}).id
         person = db.session.get_one(User, customer_id)
         opened = {
