@@ -139,6 +139,21 @@ def redis_server() -> Iterator[Any]:
 
 
 @pytest.fixture
+def redis_to_stop(redis_server: Any) -> Iterator[servers.RedisServer]:
+    """The Redis, or one of our own where TEST_REDIS_URL names one that cannot be stopped from here."""
+    if isinstance(redis_server, servers.RedisServer):
+        redis_server.empty()
+        yield redis_server
+        return
+    try:
+        own = servers.RedisServer()
+    except servers.Missing as missing:
+        _missing(str(missing))
+    yield own
+    own.remove()
+
+
+@pytest.fixture
 def redis_url(redis_server: Any) -> str:
     """The address of an empty Redis. `configure(redis_url=redis_url)` makes the shop use it."""
     redis_server.empty()

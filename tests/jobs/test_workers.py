@@ -199,21 +199,17 @@ def test_a_redis_that_is_emptied_in_mid_run_loses_nothing(
 
 
 @pytest.mark.redis
-def test_a_redis_that_stops_and_comes_back_loses_nothing(
-    app, configure, redis_url, redis_server, workers
-):
-    if not hasattr(redis_server, "stop"):
-        pytest.skip("the Redis of TEST_REDIS_URL cannot be stopped from here")
-    configure(redis_url=redis_url)
+def test_a_redis_that_stops_and_comes_back_loses_nothing(app, configure, redis_to_stop, workers):
+    configure(redis_url=redis_to_stop.url)
     workers.start(WORKERS=2, REPUSH_SECONDS=2)
     for n in range(10):
         add("test.slow", {"n": n, "seconds": 0.02})
-    redis_server.stop()
+    redis_to_stop.stop()
     for n in range(10, 20):
         add(payload={"n": n})
     # While nobody answers the door, the workers look into the table by themselves.
     until(all_done(20))
-    redis_server.start()
+    redis_to_stop.start()
     for n in range(20, 30):
         add(payload={"n": n})
 
