@@ -14,7 +14,8 @@ from shop.extensions import db
 from shop.money import MoneyError, format_minor, parse_minor, to_decimal
 from shop.orders.models import Order, OrderLine
 from shop.payments.models import Payment, Refund, RefundStatus
-from shop.payments.refunds import RefundLine, left_to_refund, line_amount
+from shop.payments.refundable import left_to_refund
+from shop.payments.refunds import RefundLine, line_amount
 from shop.returns import claims
 from shop.stock import ledger
 
