@@ -82,13 +82,19 @@ class History(RuleBasedStateMachine):
         opening=st.sampled_from(["ok", "ok", "ok", "unknown", "refuse"]),
         way=st.sampled_from(WAYS),
         is_paid=st.sampled_from([True, True, False]),
+        back=st.sampled_from([None, 0, 2, 4, 4]),
     )
-    def place_an_order(self, never_ends: bool, opening: str, way: Way, is_paid: bool) -> None:
+    def place_an_order(
+        self, never_ends: bool, opening: str, way: Way, is_paid: bool, back: int | None
+    ) -> None:
+        """Paid or not, and delivered where `back` says how many steps its goods have come back."""
         _begin_afresh()
-        beginning = Beginning(way, opening, never_ends, is_paid)
+        self.is_delivered = back is not None and is_paid and not way.deposit
+        beginning = Beginning(way, opening, never_ends, is_paid, self.is_delivered)
         self.order_id, kept = _shops[0].scene(beginning.name, beginning.make)
         self.provider = memory_gateway.fresh(kept)
-        self.is_delivered = False
+        if self.is_delivered:
+            self._goods_come_back(back or 0, 1, Disposition.RESTOCK)
 
     # --- the shopper ---------------------------------------------------------------------------
 
@@ -201,6 +207,9 @@ class History(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 4), units=st.integers(1, 2), goes=st.sampled_from(Disposition))
     def goods_come_back(self, steps: int, units: int, goes: Disposition) -> None:
         """The customer asks to send goods back, or such a return goes on."""
+        self._goods_come_back(steps, units, goes)
+
+    def _goods_come_back(self, steps: int, units: int, goes: Disposition) -> None:
         for _ in range(steps):
             self._allow(
                 lambda: self._in_transaction(lambda: goods_go_on(self._order(), units, goes))
