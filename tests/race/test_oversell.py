@@ -89,11 +89,11 @@ def last_balls(units: int) -> int:
     return variant_id
 
 
-def race(tmp_path: Path, environ: dict[str, str]) -> Counter[str]:
+def race(tmp_path: Path, environ: dict[str, str], app: str = "wsgi:app") -> Counter[str]:
     """One race on an own set of processes, with the gateway of the tests' own server."""
     variant_id = last_balls(UNITS)
     with running(
-        tmp_path, environ["DATABASE_URL"], worker=False,
+        tmp_path, environ["DATABASE_URL"], app=app, worker=False,
         sandbox_url=environ["SANDBOX_API_BASE"], SECRET_KEY=environ["SECRET_KEY"],
     ) as rig:  # fmt: skip
         return click_at_once(shoppers_at_checkout(rig.port, variant_id, SHOPPERS))
@@ -118,3 +118,12 @@ def test_the_race_finds_a_shop_whose_guard_was_taken_out(live, loose_limits, mon
     variant_id = last_balls(10)
     said = click_at_once(shoppers_at_checkout(urlsplit(live).port, variant_id, 30))
     assert db.session.scalar(sa.select(sa.func.count(Order.id))) > 10, said
+
+
+@pytest.mark.slow
+@pytest.mark.breaks_books
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(RUNS == 1, reason="belongs to the long run: RACE_RUNS=20")
+def test_the_very_same_race_oversells_where_the_guard_was_taken_out(app, child_environ, tmp_path):
+    said = race(tmp_path, child_environ(), app="tests.race.unguarded_shop:app")
+    assert db.session.scalar(sa.select(sa.func.count(Order.id))) > UNITS, said
