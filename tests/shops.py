@@ -286,6 +286,8 @@ class PostgresShop(Shop):
 
     def __init__(self, folder: Path, database_url: str) -> None:
         super().__init__("postgresql", database_url, folder)
+        # The audit after each test reads small tables: a cursor at the server is four round trips.
+        self.sa_engine.dialect.supports_server_side_cursors = False
         #: Reading is committed by itself in the shop; what stands here needs transactions.
         self.in_transaction = self.sa_engine.execution_options(isolation_level="READ COMMITTED")
         self.migrate()
