@@ -56,6 +56,10 @@ def news(side: PaystackSide) -> list[Any]:
         ("Expired card", "expired_card", "The card has expired."),
         ("Incorrect PIN", "incorrect_pin", "The PIN was wrong."),
         ("", "declined", "The bank declined the payment."),
+        ("Shipping mismatch", "declined", "The bank declined the payment."),
+        ("Transaction Not Permitted to Cardholder", "not_permitted", "The card cannot be used for this kind of payment."),
+        ("Denied by Fraud System", "fraud", "The payment was declined to be on the safe side."),
+        ("Wrong OTP", "incorrect_otp", "The one-time code was wrong."),
     ],
 )  # fmt: skip
 def test_a_failed_try_leaves_the_page_open_and_is_told_in_words(

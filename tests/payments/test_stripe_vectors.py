@@ -11,6 +11,7 @@ import stripe
 
 from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.gateways.stripe import API_VERSION, StripeCheckout
+from shop.payments.gateways.stripe_reading import DECLINED, FAILURE_WORDS
 from shop.providers import BadSignature
 from tests.simulators.stripe import Stripe
 from tests.simulators.stripe_objects import sign
@@ -139,6 +140,19 @@ def test_a_sample_is_verified_and_read(way: StripeCheckout, name: str) -> None:
     assert event.currency == "USD"
     assert event.amount_minor in {7292, 2499}
     assert event.occurred_at
+
+
+@pytest.mark.parametrize(
+    "code", [*FAILURE_WORDS, "lost_card", "stolen_card", "fraudulent", "generic_decline"]
+)
+def test_every_reason_of_a_decline_is_told_in_words(way: StripeCheckout, code: str) -> None:
+    told = json.loads(sample("payment_intent.payment_failed"))
+    told["data"]["object"]["last_payment_error"]["decline_code"] = code
+    (event,) = way.parse(json.dumps(told).encode()).events
+    assert (event.kind, event.failure_code) == (EventKind.TRY_FAILED, code)
+    assert event.failure_words == FAILURE_WORDS.get(code, DECLINED)
+    # Whoever holds a stolen card is not told that it is known as stolen.
+    assert (event.failure_words == DECLINED) == (code not in FAILURE_WORDS)
 
 
 def read(way: StripeCheckout, name: str) -> GatewayEvent:

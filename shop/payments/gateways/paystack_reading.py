@@ -39,12 +39,16 @@ FAILURES = {
     "expired": ("expired_card", "The card has expired."),
     "timeout": ("timeout", "The bank did not answer in time. Try again in a moment."),
     "timed out": ("timeout", "The bank did not answer in time. Try again in a moment."),
-    "error": ("processor_error", "The bank could not process the payment. Try again in a moment."),
     "not permitted": ("not_permitted", "The card cannot be used for this kind of payment."),
     "pin": ("incorrect_pin", "The PIN was wrong."),
     "otp": ("incorrect_otp", "The one-time code was wrong."),
+    "fraud": ("fraud", "The payment was declined to be on the safe side."),
+    "error": ("processor_error", "The bank could not process the payment. Try again in a moment."),
 }
-"""By what the text of `gateway_response` contains; Paystack has no codes for declines."""
+"""By whole words in the text of `gateway_response`; Paystack has no codes for declines.
+
+Source: the articles "Customer errors", "Bank errors" and "System errors" at support.paystack.com.
+"""
 
 
 def refund_note(key: str, reference: str) -> str:
@@ -161,7 +165,9 @@ def paid_out_event(found: Mapping[str, Any], settlement: Mapping[str, Any]) -> G
 def failure_of(said: str) -> tuple[str, str]:
     """Our code, and words that a shopper understands, for the text of a declined try."""
     lowered = said.lower()
-    return next((told for part, told in FAILURES.items() if part in lowered), DECLINED)
+    return next(
+        (told for words, told in FAILURES.items() if re.search(rf"\b{words}\b", lowered)), DECLINED
+    )
 
 
 def refund_event(found: Mapping[str, Any]) -> GatewayEvent:

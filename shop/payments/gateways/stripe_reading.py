@@ -44,7 +44,12 @@ FAILURE_WORDS = {
     "card_not_supported": "The card cannot be used for this kind of payment.",
     "currency_not_supported": "The card cannot pay in this currency.",
     "card_velocity_exceeded": "The card's limit is reached.",
+    "withdrawal_count_limit_exceeded": "The card's limit is reached.",
 }
+"""Of lost, stolen and fraudulent cards the payer is told no more than of a plain decline.
+
+Source: docs.stripe.com/declines/codes, "Next steps".
+"""
 
 
 def stripe_exponent(currency: str) -> int:
