@@ -153,7 +153,7 @@ def test_what_was_restocked_is_taken_from_the_shelf_when_it_is_sent_again(order)
     told(parcel_id, "picked_up", "rto_delivered")
     with transaction():
         locked = lock_order(order.id)
-        restocking.restock(db.session.get_one(Shipment, parcel_id), locked, STAFF.name)
+        restocking.restock(db.session.get_one(Shipment, parcel_id), locked, "system")
         advance(locked, "sent_again", STAFF)
     assert shelf() == 10
     reserved(order, 3)
