@@ -1,20 +1,16 @@
 """A payment at the sandbox gateway and a receiver of its webhooks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from shop.payments.gateways.base import AttemptRef, Opened, PaymentRequest
 from shop.payments.gateways.sandbox import Sandbox
+from tests.payments.conftest import receiver
 from tests.payments.wishes import ref_to, wishes
 from tests.simulators.receiver import Receiver
 
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.stop()
+__all__ = ["opened", "receiver", "wish"]
 
 
 @pytest.fixture
