@@ -30,6 +30,7 @@ from werkzeug.test import TestResponse
 from shop import create_app, providers
 from shop.extensions import db, limiter
 from shop.jobs import runner, schedule
+from shop.jobs.models import Job
 from shop.webhooks import refusals
 from tests import servers
 
@@ -359,6 +360,20 @@ class PostgresShop(Shop):
 def new_folder() -> Path:
     """A folder for this test process, in memory where the machine has such."""
     return Path(tempfile.mkdtemp(prefix="till", dir=servers.memory()))
+
+
+def run_next_of(kinds: str, worker: str = "test") -> bool:
+    """Run the next due job whose kind begins so. False when none is due."""
+    if not kinds:
+        return runner.run_next(worker)
+    found = db.session.scalar(
+        sa.select(Job.id)
+        .where(runner.is_due(), Job.kind.startswith(kinds))
+        .order_by(Job.priority, Job.run_at, Job.id)
+        .limit(1)
+    )
+    db.session.rollback()
+    return found is not None and runner.run(found, worker)
 
 
 @contextmanager
