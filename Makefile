@@ -1,6 +1,10 @@
 # Two commands: `make run` and `make test`. Without make: see "Without make" in README.md.
 
-PYTHON ?= python3
+# The system's Python where it is new enough: Debian and Ubuntu build theirs optimised, which many a
+# hand-made one on the path is not, and that costs up to half of its speed (docs/decisions/0029).
+PYTHON ?= $(shell for one in /usr/bin/python3 python3; do \
+  $$one -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+  done; echo $$one)
 HOST ?= 127.0.0.1
 PORT ?= 8000
 SANDBOX_PORT ?= 8001

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import Context
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,7 @@ class Shop:
         self.app = create_app(self.environ)
         self.app.test_client_class = Shopper
         self.app.testing = False
-        # Templates are compiled once for both engines.
-        self.app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(folder.parent))
+        self.app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(compiled_templates()))
         limiter.enabled = False
         self.first_settings = self.app.extensions["settings"]
         self.scenes: dict[str, tuple[float, Any]] = {}
@@ -374,6 +374,13 @@ def run_next_of(kinds: str, worker: str = "test") -> bool:
     )
     db.session.rollback()
     return found is not None and runner.run(found, worker)
+
+
+def compiled_templates() -> Path:
+    """Where templates lie compiled, for all test processes and the next run, as Python's own files do."""
+    kept = Path(__file__).parent / "__pycache__" / f"templates-{version('jinja2')}"
+    kept.mkdir(parents=True, exist_ok=True)
+    return kept
 
 
 @contextmanager
