@@ -19,7 +19,7 @@ from shop.messaging.consents import suppressions_of
 from shop.messaging.models import Notification, Suppression
 from shop.orders.lifecycle import MOVING
 from shop.orders.models import Order, PaymentStatus
-from shop.payments.models import Dispute, Payment, Refund
+from shop.payments.models import Dispute, DisputeStatus, Payment, Refund
 from shop.returns.models import ReturnRequest
 from shop.stock.models import Reservation, ReservationState
 
@@ -74,6 +74,11 @@ class OrderFacts:
     def refundable_minor(self) -> int:
         """What can still go back."""
         return sum(payment.refundable_minor for payment in self.payments)
+
+    @property
+    def disputed_payments(self) -> set[int]:
+        """Keys of the payments whose dispute is open: nothing of them goes back until it is decided."""
+        return {one.payment_id for one in self.disputes if one.status == DisputeStatus.OPEN}
 
     @property
     def units(self) -> int:

@@ -160,6 +160,9 @@ def test_disputed_money_is_neither_offered_nor_chosen(by_card, staff):
     with transaction():
         recording.record(news, "sandbox", "webhook")
     order, browser, line = by_card, staff("manager"), by_card.lines[0]
+    offered = browser.get(page_of(order)).text
+    assert f"/refund?payment={card.id}" in offered
+    assert f"/refund?payment={disputed.id}" not in offered
     shown = browser.get(f"{page_of(order)}/refund").text
     assert "Up to ₹300.00 can go back to Gift card payment" in shown
     assert "The disputed payment waits for its outcome" in shown
