@@ -283,9 +283,10 @@ def run_jobs(app: Flask) -> Callable[..., int]:
 
     `ahead=seconds` turns the clock so that what waits for a retry or a later hour is due too.
     `kinds="payments."` leaves jobs whose kind begins otherwise in the queue: most tests need no mail.
+    Several kinds are a tuple.
     """
 
-    def run(limit: int = 200, ahead: float = 0, kinds: str = "") -> int:
+    def run(limit: int = 200, ahead: float = 0, kinds: str | tuple[str, ...] = "") -> int:
         if ahead:
             with time_machine.travel(utcnow() + timedelta(seconds=ahead), tick=True):
                 return run(limit, kinds=kinds)

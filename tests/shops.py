@@ -362,13 +362,14 @@ def new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="till", dir=servers.memory()))
 
 
-def run_next_of(kinds: str, worker: str = "test") -> bool:
-    """Run the next due job whose kind begins so. False when none is due."""
+def run_next_of(kinds: str | tuple[str, ...], worker: str = "test") -> bool:
+    """Run the next due job whose kind begins so, or in one of these ways. False when none is due."""
     if not kinds:
         return runner.run_next(worker)
+    begins = (kinds,) if isinstance(kinds, str) else kinds
     found = db.session.scalar(
         sa.select(Job.id)
-        .where(runner.is_due(), Job.kind.startswith(kinds))
+        .where(runner.is_due(), sa.or_(*(Job.kind.startswith(kind) for kind in begins)))
         .order_by(Job.priority, Job.run_at, Job.id)
         .limit(1)
     )
