@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from sqlalchemy import (
@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import CursorResult, Dialect, Result
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -209,6 +209,11 @@ def _tune_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+def rows_changed(result: Result[Any]) -> int:
+    """How many rows an UPDATE, INSERT or DELETE changed; 0 where its condition did not hold."""
+    return int(cast(CursorResult[Any], result).rowcount)
+
+
 @contextmanager
 def transaction() -> Iterator[Session]:
     """One writing transaction: commits at the end, rolls back on any exception, is never nested.
@@ -335,5 +340,5 @@ def given(name: str) -> Any:
 
 __all__ = [
     "BigId", "Row", "Upsert", "UtcDateTime", "db_now", "end_reading", "engine_options", "func", "given",
-    "insert_ignore", "is_passing", "retried", "stored", "table_of", "transaction", "tune",
+    "insert_ignore", "is_passing", "retried", "rows_changed", "stored", "table_of", "transaction", "tune",
 ]  # fmt: skip

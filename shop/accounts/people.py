@@ -9,7 +9,7 @@ from shop.accounts import emails, passwords, signing_in
 from shop.accounts.models import Address, MailedLink, RecoveryCode, Role, SignIn, User
 from shop.audit import recording
 from shop.clock import utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 
@@ -85,7 +85,7 @@ def move_email(person: User, email: str) -> None:
         .where(User.id == person.id, ~select(others.id).where(others.email == email).exists())
         .values(email=email, email_confirmed_at=None)
     )
-    if not moved.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(moved):
         raise EmailTaken
     db.session.refresh(person)
     signing_in.end_all(person.id)

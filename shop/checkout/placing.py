@@ -14,7 +14,7 @@ from shop.cart.models import Cart, CartLine
 from shop.checkout.at_the_door import Customer
 from shop.checkout.quoting import Quote, QuoteLine, quote
 from shop.clock import in_future, utcnow
-from shop.database import is_passing, table_of, transaction
+from shop.database import is_passing, rows_changed, table_of, transaction
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.messaging import consents
@@ -211,7 +211,7 @@ _CLAIM = (
 def _claim_cart(cart_id: int) -> bool:
     """The cart becomes the order: of two forms for one cart only one gets through."""
     result = db.session.execute(_CLAIM, {"cart": cart_id, "now": utcnow()})
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _ordered_before(wish: Wish) -> _Step:

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from shop.clock import utcnow
 from shop.config import settings
+from shop.database import rows_changed
 from shop.delivery import papers, parking, shipping, tracking
 from shop.delivery.couriers import courier
 from shop.delivery.couriers.base import Booking, Parcel
@@ -43,7 +44,8 @@ class Doing:
     next: Step
     ask_first: bool
     booking: Booking
-    parcel: Parcel
+    #: What goes into it; told where it is made there, and None from then on.
+    parcel: Parcel | None
     #: The carrier that staff chose; empty for the courier's own choice.
     carrier_id: str = ""
 
@@ -74,19 +76,20 @@ class CreateShipment:
         if not _take(shipment, coming, work):
             _report_second_asker(order, shipment)
             return None
+        parcel = shipping.parcel_of(shipment, order) if coming == Step.ORDERED else None
         return Doing(
             shipment.id, order.id, shipment.courier, done, coming, ask_first, booking_of(shipment),
-            shipping.parcel_of(shipment, order), shipment.carrier_id or "",
+            parcel, shipment.carrier_id or "",
         )  # fmt: skip
 
     def call(self, request: Doing) -> Booking:
         """Take the step, unless the courier says that it was taken."""
         way = courier(request.courier_key)
         if request.ask_first:
-            found = way.find(request.parcel.reference)
+            found = way.find(request.booking.reference)
             if found and (found.is_cancelled or _is_there(found, request.next)):
                 return found
-        if request.next == Step.ORDERED:
+        if request.parcel is not None:
             return way.create(request.parcel)
         if request.next == Step.AWB_ASSIGNED:
             return way.assign_awb(request.booking, request.carrier_id)
@@ -96,7 +99,7 @@ class CreateShipment:
 
     def record(self, work: Work, request: Doing, answer: Booking) -> bool:
         """Store what was reached; the order follows. True until the label is there."""
-        shipment, order = tracking.locked(request.shipment_id)
+        shipment, order = tracking.locked(request.shipment_id, request.order_id)
         if answer.is_cancelled:
             _take_next_reference(shipment, order, request)
             return True
@@ -180,7 +183,7 @@ def _take(shipment: Shipment, coming: Step, work: Work) -> bool:
         )
         .execution_options(synchronize_session=False)
     )
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _let_go(work: Work, shipment: Shipment | None) -> None:
@@ -270,7 +273,7 @@ def _store(shipment: Shipment, request: Doing, answer: Booking) -> bool:
         .execution_options(synchronize_session=False)
     )
     db.session.refresh(shipment)
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _order_follows(order: Order, shipment: Shipment) -> None:

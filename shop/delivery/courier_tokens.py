@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from shop.clock import in_future, utcnow
-from shop.database import db_now, end_reading, insert_ignore, transaction
+from shop.database import db_now, end_reading, insert_ignore, rows_changed, transaction
 from shop.delivery.models import CourierToken
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -93,7 +93,7 @@ class StoredToken:
                 .values(renewing_until=db_now(RENEWING_SECONDS), updated_at=utcnow())
                 .execution_options(synchronize_session=False)
             )
-        return bool(result.rowcount)  # type: ignore[attr-defined]
+        return rows_changed(result) > 0
 
     def _renew(self, credentials: str, log_in: Callable[[], tuple[str, datetime]]) -> str:
         try:

@@ -13,6 +13,7 @@ from sqlalchemy import Exists, select, update
 
 from shop.clock import utcnow
 from shop.config import settings
+from shop.database import rows_changed
 from shop.delivery.couriers import courier
 from shop.delivery.couriers.base import Parcel, ParcelLine, RateWish
 from shop.delivery.couriers.manual import KEY as MANUAL
@@ -183,9 +184,10 @@ def _take_from_shelf(order: Order, quantities: Mapping[int, int]) -> None:
 
     What came back and was not put there, or never left, is still packed and goes first.
     """
-    for line in sorted(order.lines, key=lambda one: one.variant_id):
-        db.session.refresh(line, ["shipped_quantity", "lost_quantity"])
-        missing = line.lost_quantity + ledger.units_back(line.id)
+    lines = sorted(_lines_afresh(order), key=lambda one: one.variant_id)
+    back = ledger.units_back([line.id for line in lines])
+    for line in lines:
+        missing = line.lost_quantity + back.get(line.id, 0)
         if not missing:
             continue
         away = max(0, line.shipped_quantity - line.returned_quantity)
@@ -220,10 +222,18 @@ def _take(order: Order, quantities: Mapping[int, int]) -> None:
             .values(shipped_quantity=OrderLine.shipped_quantity + quantity, updated_at=utcnow())
             .execution_options(synchronize_session=False)
         )
-        if not result.rowcount:  # type: ignore[attr-defined]
+        if not rows_changed(result):
             raise Conflict("More units than are left to ship.")
-    for line in order.lines:
-        db.session.refresh(line, ["shipped_quantity"])
+    _lines_afresh(order)
+
+
+def _lines_afresh(order: Order) -> Sequence[OrderLine]:
+    """The order's lines as they stand in the table now."""
+    return db.session.scalars(
+        select(OrderLine)
+        .where(OrderLine.order_id == order.id)
+        .execution_options(populate_existing=True)
+    ).all()
 
 
 def next_reference(order: Order, earlier: Iterable[Shipment]) -> str:
@@ -288,7 +298,7 @@ def give_back(shipment: Shipment) -> None:
             .values(given_back=True, updated_at=utcnow())
             .execution_options(synchronize_session="fetch")
         )
-        if freed.rowcount:  # type: ignore[attr-defined]
+        if rows_changed(freed):
             db.session.execute(
                 update(OrderLine)
                 .where(OrderLine.id == held.order_line_id)

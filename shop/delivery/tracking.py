@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from shop.clock import in_future, utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.delivery import following
 from shop.delivery.couriers.base import Scan, Tracking
 from shop.delivery.models import (
@@ -122,11 +122,12 @@ def find(news: Tracking, courier_key: str) -> int | None:
     return None
 
 
-def locked(shipment_id: int) -> tuple[Shipment, Order]:
-    """The parcel and its order, both locked, read afresh."""
-    order_id = db.session.execute(
-        select(Shipment.order_id).where(Shipment.id == shipment_id)
-    ).scalar_one()
+def locked(shipment_id: int, order_id: int | None = None) -> tuple[Shipment, Order]:
+    """The parcel and its order, both locked, read afresh. Who knows the order's id gives it."""
+    if order_id is None:
+        order_id = db.session.execute(
+            select(Shipment.order_id).where(Shipment.id == shipment_id)
+        ).scalar_one()
     order = lock_order(order_id)
     shipment = db.session.scalars(
         select(Shipment)
@@ -243,7 +244,7 @@ def _write(shipment: Shipment, new: ShipmentStatus, at: datetime) -> bool:
         .execution_options(synchronize_session=False)
     )
     db.session.refresh(shipment)
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _moved(shipment: Shipment, order: Order, actor: Actor) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy import update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
+from shop.database import rows_changed
 from shop.errors import Conflict, NotFound
 from shop.extensions import db
 from shop.incidents.models import Incident, IncidentStatus
@@ -50,7 +51,7 @@ def _move(
         .values(values)
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise Conflict(f"This incident is {before.value} already.")
     after = {"status": target.value}
     if values.get("note"):

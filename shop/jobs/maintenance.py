@@ -3,7 +3,7 @@
 from sqlalchemy import delete
 
 from shop.clock import in_future
-from shop.database import db_now
+from shop.database import db_now, rows_changed
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles
 from shop.jobs.models import Job, JobStatus, ScheduleSlot, WorkerPresence
@@ -30,7 +30,7 @@ def forget_finished(days: int) -> int:
             Job.finished_at < in_future(hours=-24 * days),
         )
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)
 
 
 def forget_slots() -> None:

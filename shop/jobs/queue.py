@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
-from shop.database import insert_ignore, transaction
+from shop.database import insert_ignore, rows_changed, transaction
 from shop.extensions import db
 from shop.jobs.handlers import HANDLERS
 from shop.jobs.models import Job, JobStatus
@@ -113,4 +113,4 @@ def cancel(job_id: int) -> bool:
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
         .values(status=JobStatus.CANCELLED, finished_at=utcnow())
     )
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0

@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from shop.clock import utcnow
-from shop.database import UtcDateTime, db_now, is_passing, retried, table_of, transaction
+from shop.database import UtcDateTime, db_now, retried, rows_changed, table_of, transaction
 from shop.extensions import db
 from shop.jobs.handlers import HANDLERS, ON_ERROR, Handler, Outward, Work, why_no_retry
 from shop.jobs.models import Job, JobStatus
@@ -245,7 +245,7 @@ def _renew(session: Session, claim: Claim) -> None:
 def _fenced(session: Session, claim: Claim, change: Executable, values: dict[str, Any]) -> None:
     session.flush()
     result = session.execute(change, {**claim.named(), **values})
-    if result.rowcount == 0:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise LeaseLost
 
 
@@ -393,7 +393,7 @@ def release(worker: str, *, counted: bool = True) -> int:
             )
             .execution_options(synchronize_session=False)
         )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)
 
 
 def retry(job_id: int) -> bool:
@@ -419,7 +419,7 @@ def retry(job_id: int) -> bool:
             worker=None, pushed_at=None,
         )
     )  # fmt: skip
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         return False
     db.session.info.setdefault("to_push", []).append(job_id)
     return True
@@ -445,6 +445,6 @@ def _time_limit(seconds: int) -> Iterator[None]:
 
 
 __all__ = [
-    "LEASE_SECONDS", "LeaseLost", "OutOfTime", "Stopped", "is_due", "is_passing", "on_give_up", "release",
-    "renew_held", "retry", "run", "run_next",
+    "LEASE_SECONDS", "LeaseLost", "OutOfTime", "Stopped", "is_due", "on_give_up", "release", "renew_held",
+    "retry", "run", "run_next",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, select, update
 
 from shop.clock import utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.extensions import db
 from shop.messaging.models import (
     Consent,
@@ -124,7 +124,7 @@ def lift(channel: str, recipient: str) -> bool:
             Suppression.channel == channel, Suppression.recipient == known_as(channel, recipient)
         )
     )
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def is_suppressed(channel: str, recipient: str) -> str:

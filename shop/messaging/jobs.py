@@ -19,6 +19,7 @@ from sqlalchemy import and_, func, or_, select, update
 
 from shop.clock import in_future, utcnow
 from shop.config import settings
+from shop.database import rows_changed
 from shop.errors import Conflict, NotFound
 from shop.extensions import db
 from shop.incidents.facts import gather, tells_about
@@ -327,7 +328,7 @@ def _move(found: Notification, source: Status, target: Status, **values: Any) ->
         .values(status=target, **values)
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise StillBeingSent(f"message {found.id}")
     db.session.refresh(found)
 

@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from shop.catalog.models import Product, ProductStatus, Variant
 from shop.clock import utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.errors import NotFound
 from shop.extensions import db
 from shop.jobs.handlers import Policy, Work, handles
@@ -79,7 +79,7 @@ def _end(state: AlertState, *which: Any) -> int:
         .values(state=state, ended_at=utcnow(), updated_at=utcnow())
         .execution_options(synchronize_session="fetch")
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)
 
 
 def free_and_threshold(variant_id: int) -> tuple[int, int]:

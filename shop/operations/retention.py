@@ -6,6 +6,7 @@ from shop.accounts import links, sign_in_limits, signing_in
 from shop.alerts import counting
 from shop.cart.models import Cart, CartLine
 from shop.clock import in_future
+from shop.database import rows_changed
 from shop.delivery import papers
 from shop.extensions import db
 from shop.incidents import forgetting as incidents_forgetting
@@ -55,7 +56,7 @@ def forget_webhooks(days: int) -> int:
             WebhookEvent.status != WebhookStatus.RECEIVED,
         )
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)
 
 
 def forget_carts(days: int) -> int:
@@ -73,4 +74,4 @@ def forget_carts(days: int) -> int:
             ~touched.exists(),
         )
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)

@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
+from shop.database import rows_changed
 from shop.errors import Conflict
 from shop.extensions import db
 from shop.orders import effects
@@ -220,7 +221,7 @@ def _write(order: Order, old: OrderStatus, new: OrderStatus) -> None:
         .values(status=new, status_before=before, version=Order.version + 1, updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise Conflict("This order was changed by somebody else just now. Look again, then repeat.")
     db.session.refresh(order, ["status", "status_before", "version", "updated_at"])
 

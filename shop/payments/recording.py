@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import select, update
 
 from shop.clock import in_future, utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -234,7 +234,7 @@ def _mark_captured(event: GatewayEvent, payment: Payment) -> bool:
     )  # fmt: skip
     db.session.flush()
     db.session.refresh(payment)
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _settle(payment: Payment, order: Order, actor: Actor, came: str) -> str:

@@ -3,6 +3,7 @@
 from sqlalchemy import select, update
 
 from shop.clock import utcnow
+from shop.database import rows_changed
 from shop.errors import Refused
 from shop.extensions import db
 from shop.money import format_minor
@@ -55,7 +56,7 @@ def _held(payment: Payment, amount_minor: int, gone_minor: int) -> bool:
         .values(refund_held_minor=Payment.refund_held_minor + amount_minor, updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         return False
     db.session.refresh(payment)
     return True

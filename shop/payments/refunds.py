@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
+from shop.database import rows_changed
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.incidents.models import Category, Severity
@@ -154,7 +155,7 @@ def _take_line(order: Order, wanted: RefundLine) -> None:
         )
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise Refused("More was asked of a line than is left of it.")
     db.session.get_one(OrderLine, wanted.line_id, populate_existing=True)
 

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.errors import NotFound, Refused
 from shop.extensions import db
 from shop.money import MAX_MINOR
@@ -106,7 +106,7 @@ def spend(card_id: int, amount_minor: int, reference: str, order_id: int) -> Non
         .values(balance_minor=GiftCard.balance_minor - amount_minor, updated_at=now)
         .execution_options(synchronize_session=False)
     )  # fmt: skip
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise GiftCardRefused("There is not enough left on this gift card any more.")
     _enter(card_id, EntryKind.SPEND, -amount_minor, f"pay-{reference}", "customer", order_id)
 

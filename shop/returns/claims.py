@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from shop.clock import in_future, utcnow
+from shop.database import rows_changed
 from shop.delivery.models import Shipment, ShipmentLine, ShipmentStatus
 from shop.errors import Conflict
 from shop.extensions import db
@@ -155,7 +156,7 @@ def take(order: Order, quantities: Mapping[int, int]) -> None:
             .values(returned_quantity=OrderLine.returned_quantity + quantity, updated_at=utcnow())
             .execution_options(synchronize_session=False)
         )
-        if not result.rowcount:  # type: ignore[attr-defined]
+        if not rows_changed(result):
             raise Conflict("Part of that is on its way back or was refunded already. Look again.")
     _refresh(quantities)
 

@@ -7,6 +7,7 @@ from sqlalchemy import update
 
 from shop.audit import recording as audit
 from shop.clock import in_future, utcnow
+from shop.database import rows_changed
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.jobs.queue import enqueue
@@ -112,7 +113,7 @@ def _claim_check(request: ReturnRequest) -> None:
         .values(checked_at=utcnow(), updated_at=utcnow())
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise Conflict("Somebody has put this return away already. Look again.")
     db.session.refresh(request, ["checked_at", "updated_at"])
 

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from shop.clock import in_future, utcnow
+from shop.database import rows_changed
 from shop.delivery.couriers import COURIERS
 from shop.delivery.couriers.base import Booking, ParcelLine, ReturnParcel, Scan, Tracking
 from shop.delivery.models import ShipmentStatus
@@ -187,7 +188,7 @@ def _show(parcel: ReturnShipment, scan: Scan) -> bool:
         .execution_options(synchronize_session=False)
     )  # fmt: skip
     db.session.refresh(parcel)
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def _follow(request: ReturnRequest, order: Order, scan: Scan, actor: str) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
+from shop.database import rows_changed
 from shop.errors import Conflict, NotFound
 from shop.extensions import db
 from shop.jobs.queue import enqueue
@@ -100,7 +101,7 @@ def move(
         .values(state=found.target, state_at=utcnow(), updated_at=utcnow(), **changes)
         .execution_options(synchronize_session=False)
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise Conflict(_moved_on(request))
     db.session.refresh(request)
     text = found.text.format(request.reference)

@@ -1,10 +1,12 @@
 """Changing what is on the shelf: each change is a movement and a new count, in one transaction."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import func, select, update
 
 from shop.audit import recording as audit
 from shop.clock import utcnow
-from shop.database import insert_ignore
+from shop.database import insert_ignore, rows_changed
 from shop.errors import Refused
 from shop.extensions import db
 from shop.stock.crossings import came_back, ran_low
@@ -38,7 +40,7 @@ def move(variant_id: int, delta: int, reason: MovementReason, actor: str, note: 
         .values(on_hand=StockLevel.on_hand + delta, updated_at=utcnow())
         .execution_options(synchronize_session="fetch")
     )
-    if not result.rowcount:  # type: ignore[attr-defined]
+    if not rows_changed(result):
         raise NotOnShelf(variant=variant_id, delta=delta)
     _tell(variant_id, delta)
     db.session.add(
@@ -58,13 +60,21 @@ def units_out(order_line_id: int) -> int:
     return -int(db.session.scalar(moved) or 0)
 
 
-def units_back(order_line_id: int) -> int:
-    """How many units of an order line were put back on the shelf, whatever for."""
-    back = select(func.coalesce(func.sum(StockMovement.delta), 0)).where(
-        StockMovement.order_line_id == order_line_id,
-        StockMovement.reason == MovementReason.RESTOCK,
+def units_back(order_line_ids: Sequence[int]) -> dict[int, int]:
+    """How many units of each of these order lines were put back on the shelf, whatever for.
+
+    A line of which none came back is not in it.
+    """
+    back = (
+        select(StockMovement.order_line_id, func.sum(StockMovement.delta))
+        .where(
+            StockMovement.order_line_id.in_(order_line_ids),
+            StockMovement.reason == MovementReason.RESTOCK,
+        )
+        .group_by(StockMovement.order_line_id)
     )
-    return int(db.session.scalar(back) or 0)
+    rows = db.session.execute(back)
+    return {line_id: int(units) for line_id, units in rows if line_id is not None}
 
 
 def restock_line(

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, insert, select, update
 
 from shop.clock import utcnow
-from shop.database import table_of
+from shop.database import rows_changed, table_of
 from shop.errors import Refused
 from shop.extensions import db
 from shop.stock.crossings import came_back, ran_low
@@ -73,7 +73,7 @@ _TAKE = (
 
 def _take(variant_id: int, quantity: int) -> bool:
     result = db.session.execute(_TAKE, {"variant": variant_id, "units": quantity})
-    return bool(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result) > 0
 
 
 def free_units(variant_ids: Iterable[int]) -> dict[int, int]:
@@ -96,7 +96,7 @@ def extend(order_id: int, until: datetime) -> int:
         .values(expires_at=until, updated_at=utcnow())
         .execution_options(synchronize_session="fetch")
     )
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(result)
 
 
 def release(order_id: int, as_state: ReservationState) -> int:
