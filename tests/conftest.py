@@ -49,6 +49,14 @@ def _missing(what: str) -> Any:
     pytest.skip(MISSING + what)
 
 
+def _had(start: Callable[[], Any]) -> Any:
+    """The server that `start()` starts, or the test ends here, saying what this machine lacks."""
+    try:
+        return start()
+    except servers.Missing as missing:
+        return _missing(str(missing))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Each test process keeps to itself; warnings of libraries are not ours to mend."""
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="aiosmtpd")
@@ -118,10 +126,7 @@ def folder() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
     """A PostgreSQL server."""
-    try:
-        server = servers.Postgres()
-    except servers.Missing as missing:
-        _missing(str(missing))
+    server = _had(servers.Postgres)
     yield server
     server.stop()
 
@@ -130,10 +135,7 @@ def postgres() -> Iterator[servers.Postgres]:
 def redis_server() -> Iterator[Any]:
     """A Redis or Valkey server; `stop()` and `start()` lose its memory."""
     given = os.environ.get("TEST_REDIS_URL")
-    try:
-        server = servers.GivenRedis(given) if given else servers.RedisServer()
-    except servers.Missing as missing:
-        _missing(str(missing))
+    server = _had(lambda: servers.GivenRedis(given) if given else servers.RedisServer())
     yield server
     server.remove()
 
@@ -145,10 +147,7 @@ def redis_to_stop(redis_server: Any) -> Iterator[servers.RedisServer]:
         redis_server.empty()
         yield redis_server
         return
-    try:
-        own = servers.RedisServer()
-    except servers.Missing as missing:
-        _missing(str(missing))
+    own = _had(servers.RedisServer)
     yield own
     own.remove()
 
