@@ -72,9 +72,18 @@ class Shopper(FlaskClient):
         page (an address for POST only, which is not even asked) a token of the same session is made.
         """
         token = self._token_on(page or url) if page or self._has_page(url) else None
+        return self._sent(url, token, data, kwargs)
+
+    def send(self, url: str, data: dict[str, Any] | None = None, **kwargs: Any) -> TestResponse:
+        """Send a form whose page is not what the test is about: with a token of the same session."""
+        return self._sent(url, None, data, kwargs)
+
+    def _sent(
+        self, url: str, token: str | None, data: dict[str, Any] | None, more: dict[str, Any]
+    ) -> TestResponse:
         fields = {"csrf_token": token or self.csrf_token(), **(data or {})}
-        headers = {"Sec-Fetch-Site": "same-origin", **kwargs.pop("headers", {})}
-        return self.post(url, data=fields, headers=headers, **kwargs)
+        headers = {"Sec-Fetch-Site": "same-origin", **more.pop("headers", {})}
+        return self.post(url, data=fields, headers=headers, **more)
 
     def _has_page(self, url: str) -> bool:
         """Whether GET is routed to something at this address."""
