@@ -23,6 +23,8 @@ from shop.orders.models import Order, OrderStatus
 from tests.factories import STAFF, make_order, make_product
 
 CREATE = "delivery.create_shipment"
+CANCEL = "delivery.cancel_shipments"
+MADE = (Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED, Step.LABELLED)
 
 
 def book_again(order, key=None):
@@ -30,12 +32,18 @@ def book_again(order, key=None):
         enqueue(CREATE, {"order_id": order.id}, key=key)
 
 
-def incidents():
-    return {row.fingerprint.partition(":")[0]: row for row in db.session.scalars(select(Incident))}
+@pytest.fixture
+def run_jobs(run_jobs):
+    """Parcels are made and cancelled; mail, papers and refunds have their own tests."""
+
+    def run(ahead=0, kinds=(CREATE, CANCEL)):
+        return run_jobs(ahead=ahead, kinds=kinds)
+
+    return run
 
 
 def test_a_paid_order_is_booked_step_by_step(paid, parcels, run_jobs, the_parcel, the_order):
-    run_jobs()
+    run_jobs(kinds="delivery.")
 
     parcel, order = the_parcel(), the_order()
     assert parcel.step == Step.LABELLED
@@ -67,19 +75,16 @@ def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
 
 
 @pytest.mark.parametrize("kind", ["fail_after", "half_body"])
-@pytest.mark.parametrize(
-    "path",
-    ["/orders/create", "/courier/assign", "/courier/generate/pickup", "/courier/generate/label"],
-)
-def test_a_lost_answer_makes_nothing_twice(
-    paid, parcels, run_jobs, the_parcel, the_order, kind, path
-):
-    parcels.fault(kind, path="/v1/external" + path, status=500)
-    run_jobs()
-    assert the_parcel().step != Step.LABELLED
-    run_jobs(ahead=120)
+def test_a_lost_answer_makes_nothing_twice(paid, parcels, run_jobs, the_parcel, the_order, kind):
+    for path in ("orders/create", "courier/assign", "courier/generate/pickup", "courier/generate/label"):  # fmt: skip
+        parcels.fault(kind, path=f"/v1/external/{path}", status=500)
+    for turn, step in enumerate(MADE):
+        run_jobs(ahead=7200 * turn)
+        assert the_parcel().trying == step
+    run_jobs(ahead=7200 * len(MADE))
 
     assert the_parcel().step == Step.LABELLED
+    assert not parcels.faults
     number = the_order().number
     assert [parcels.done(what) for what in ("order", "awb", "pickup")] == [[number]] * 3
 
@@ -97,43 +102,48 @@ def test_a_time_out_after_the_order_was_made_makes_one_order(
     assert len(parcels.done("order")) == 1
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_courier_is_asked_later(paid, parcels, run_jobs, the_parcel, status):
-    parcels.fault(
-        "refuse", path="/v1/external/orders/create", status=status, headers={"Retry-After": "90"}
-    )
-    run_jobs(ahead=80)
-    assert the_parcel().step == Step.RESERVED
-    run_jobs(ahead=200)
-    assert the_parcel().step == Step.LABELLED
+def test_a_busy_courier_is_asked_later(paid, parcels, run_jobs, the_parcel):
+    for status in (429, 503):
+        parcels.fault(
+            "refuse",
+            path="/v1/external/orders/create",
+            status=status,
+            headers={"Retry-After": "90"},
+        )
+    asked = []
+    for ahead in (80, 150, 200, 270, 400):
+        run_jobs(ahead=ahead)
+        asked.append(len(parcels.seen("POST", "/v1/external/orders/create")))
+        assert the_parcel().step == (Step.RESERVED if ahead < 400 else Step.LABELLED)
+    assert asked == [1, 1, 2, 2, 3]
 
 
-@pytest.mark.parametrize(
-    "done", [Step.RESERVED, Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED]
-)
 def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
-    paid, parcels, run_jobs, the_parcel, monkeypatch, done
+    paid, parcels, run_jobs, the_parcel, monkeypatch
 ):
     from shop.delivery.booking import CreateShipment
 
     class Killed(BaseException):
         pass
 
-    whole = CreateShipment.record
+    whole, died = CreateShipment.record, []
 
     def dying(self, work, request, answer):
-        if request.done == done:
+        if request.done not in died:
+            died.append(request.done)
             raise Killed
         return whole(self, work, request, answer)
 
     monkeypatch.setattr(CreateShipment, "record", dying)
-    with pytest.raises(Killed):
-        run_jobs()
-    monkeypatch.setattr(CreateShipment, "record", whole)
-    db.session.rollback()
-    runner.release("test")
+    for step in MADE:
+        with pytest.raises(Killed):
+            run_jobs()
+        db.session.rollback()
+        assert the_parcel().trying == step
+        runner.release("test")
     run_jobs()
 
+    assert died == [Step.RESERVED, *MADE[:3]]
     assert the_parcel().step == Step.LABELLED
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
@@ -159,10 +169,10 @@ def test_two_parallel_bookings_make_one_parcel(paid, parcels, app, the_parcel, r
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
 
-def test_a_second_asker_after_the_first_finds_the_parcel(paid, parcels, run_jobs, the_parcel):
-    run_jobs()
-    book_again(paid)
-    run_jobs()
+def test_a_second_asker_after_the_first_finds_the_parcel(shipped, parcels, run_jobs, the_parcel):
+    with transaction():
+        enqueue(CREATE, {"order_id": shipped.order_id})
+    assert run_jobs() == 1
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
 
@@ -194,37 +204,31 @@ def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
     assert the_parcel().step == Step.LABELLED
 
 
-@pytest.mark.parametrize("shape", ["top", "nested"])
 def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
-    paid, parcels, run_jobs, the_parcel, the_order, shape
+    paid, parcels, run_jobs, the_parcel, the_order
 ):
-    parcels.wallet_is_empty, parcels.wallet_shape = True, shape
-    run_jobs(ahead=7200)
-
-    assert the_parcel().step == Step.ORDERED
-    assert "wallet" in the_order().attention
-    found = db.session.scalars(select(Incident).where(Incident.category == "delivery")).all()
-    assert [row.severity for row in found] == ["high"]
-    assert len(parcels.seen("POST", "/v1/external/courier/assign")) == 1
-    db.session.rollback()
+    parcels.wallet_is_empty = True
+    for turn, shape in enumerate(["top", "nested"], 1):
+        parcels.wallet_shape = shape
+        run_jobs(ahead=7200)
+        assert the_parcel().step == Step.ORDERED
+        assert "wallet" in the_order().attention
+        found = db.session.scalars(select(Incident).where(Incident.category == "delivery")).all()
+        assert [row.severity for row in found] == ["high"]
+        assert len(parcels.seen("POST", "/v1/external/courier/assign")) == turn
+        db.session.rollback()
+        book_again(paid)
 
     parcels.wallet_is_empty = False
-    book_again(paid)
     run_jobs()
     assert the_parcel().step == Step.LABELLED
     assert the_order().attention is None
     assert len(parcels.done("order")) == 1
 
 
-def test_another_courier_is_tried_where_the_first_does_not_serve(
+def test_another_courier_is_tried_where_the_first_does_not_serve_and_none_is_asked_twice(
     paid, parcels, run_jobs, the_parcel
 ):
-    parcels.refused_couriers = {None, 43}
-    run_jobs()
-    assert the_parcel().step == Step.LABELLED
-
-
-def test_who_has_refused_is_not_asked_again_as_another(paid, parcels, run_jobs, the_parcel):
     parcels.refused_couriers = {None, 43, 51}
     run_jobs()
     assert the_parcel().step == Step.LABELLED
@@ -297,9 +301,8 @@ def test_nothing_ships_once_the_order_may_not(paid, parcels, run_jobs, the_order
 
 
 def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
-    paid, parcels, run_jobs, the_parcel, the_order
+    shipped, parcels, run_jobs, the_parcel, the_order
 ):
-    run_jobs()
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
     run_jobs()
@@ -322,8 +325,7 @@ def test_an_order_cancelled_while_the_outcome_is_unknown_is_cancelled_at_the_cou
     assert parcels.done("cancel") == [the_order().number]
 
 
-def test_a_cancellation_of_unknown_outcome_is_asked_about(paid, parcels, run_jobs, the_parcel):
-    run_jobs()
+def test_a_cancellation_of_unknown_outcome_is_asked_about(shipped, parcels, run_jobs, the_parcel):
     parcels.fault("fail_after", path="/v1/external/orders/cancel", times=1)
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
@@ -333,9 +335,8 @@ def test_a_cancellation_of_unknown_outcome_is_asked_about(paid, parcels, run_job
 
 
 def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
-    paid, parcels, run_jobs, the_parcel, the_order
+    shipped, parcels, run_jobs, the_parcel, the_order
 ):
-    run_jobs()
     parcels.scan(42, in_future(minutes=-1))
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
@@ -428,7 +429,7 @@ def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
     assert [line.shipped_quantity for line in the_order().lines] == [2]
     payload = {"order_id": the_order().id, "shipment_id": the_parcel().id}
     with transaction():
-        enqueue("delivery.cancel_shipments", payload)
+        enqueue(CANCEL, payload)
     run_jobs()
     assert the_parcel().status == ShipmentStatus.CANCELLED
     assert [line.shipped_quantity for line in the_order().lines] == [0]
