@@ -1,9 +1,19 @@
 """How a test walks through the checkout as a browser does."""
 
+import hashlib
 import re
+import secrets
 from typing import Any
+from urllib.parse import urlsplit
 
-from tests.factories import PASSWORD
+from shop.accounts import signing_in
+from shop.cart import carts
+from shop.cart.models import Cart
+from shop.config import settings
+from shop.database import transaction
+from shop.extensions import db
+from shop.orders.models import Order
+from tests.factories import make_cart, make_product
 
 ADDRESS = {
     "email": "meera@shopper.example", "tel": "98400 12345", "country": "IN", "name": "Meera Nair",
@@ -22,6 +32,26 @@ def put_in_cart(client: Any, product: Any, quantity: int = 1) -> None:
         headers={"Sec-Fetch-Site": "same-origin"},
     )
     assert answer.status_code == 303, answer.text
+
+
+def make_ball_in_cart() -> str:
+    """For a scene: a guest's cart with one ball for ₹499.00. Returns the token of its cookie."""
+    token = secrets.token_urlsafe(32)
+    cart_id = make_cart({make_product("Match ball", price=49_900, stock=50): 1}).id
+    db.session.rollback()
+    with transaction() as session:
+        session.get_one(Cart, cart_id).token_hash = hashlib.sha256(token.encode()).hexdigest()
+    return token
+
+
+def give_cookie(client: Any, name: str, token: str) -> None:
+    """Give this browser a cookie of the shop's."""
+    client.set_cookie(name, token, domain=urlsplit(settings().public_url).hostname)
+
+
+def give_cart(client: Any, token: str) -> None:
+    """Let this browser have the cart of that token."""
+    give_cookie(client, carts.cookie_name(), token)
 
 
 def open_form(client: Any) -> dict[str, str]:
@@ -44,12 +74,10 @@ def send(client: Any, fields: dict[str, str], *, htmx: bool = False, **more: str
     return client.post("/checkout", data=data, headers=headers)
 
 
-def buy(client: Any, product: Any, quantity: int = 1, **more: str) -> str:
-    """Buy as a guest; returns the order's token."""
-    from shop.extensions import db
-    from shop.orders.models import Order
-
-    put_in_cart(client, product, quantity)
+def buy(client: Any, product: Any = None, quantity: int = 1, **more: str) -> str:
+    """Buy as a guest: a product, or what is in the cart. Returns the order's token."""
+    if product:
+        put_in_cart(client, product, quantity)
     answer = send(client, open_form(client), **more)
     assert answer.status_code == 303, answer.text
     newest = db.session.scalar(db.select(Order.token).order_by(Order.id.desc()).limit(1))
@@ -58,6 +86,7 @@ def buy(client: Any, product: Any, quantity: int = 1, **more: str) -> str:
 
 
 def sign_in(client: Any, user: Any) -> None:
-    """Sign this browser in."""
-    answer = client.post_form("/account/sign-in", {"email": user.email, "password": PASSWORD})
-    assert answer.status_code == 303, answer.text
+    """Sign this browser in, by the row and the cookie: tests/accounts try the form."""
+    with client.application.test_request_context(), transaction():
+        token = signing_in.start_row(user)
+    give_cookie(client, signing_in.cookie_name(), token)

@@ -1,5 +1,6 @@
 """The order's pages: where it is, paying it, holding it, cancelling it, finding it."""
 
+import math
 import re
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from shop.cart.models import Cart
+from shop.catalog import shelves
 from shop.checkout.order_views import FIND_WORDS
 from shop.clock import utcnow
 from shop.database import transaction
@@ -18,10 +20,11 @@ from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus
 from shop.payments.models import AttemptStatus, Payment
 from shop.stock.models import Reservation, ReservationState, StockLevel
-from tests.checkout.shopping import HTMX, buy, put_in_cart, sign_in
+from tests.checkout.shopping import HTMX, buy, give_cart, make_ball_in_cart, sign_in
 from tests.factories import bring, make_order, make_product, make_user
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
+ONLY_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 def order_of(token):
@@ -39,12 +42,20 @@ def set_attempt(token, **values):
         db.session.execute(sa.update(Payment).where(Payment.id == payment_id).values(**values))
 
 
+def give_to(user, order):
+    """This customer ordered it. Returns its token."""
+    with transaction():
+        db.session.get_one(Order, order.id).user_id = user.id
+    return order.token
+
+
 def headline(client, token):
     page = client.get(f"/orders/{token}")
     assert page.status_code == 200
     return re.search(r'id="order-headline"[^>]*>([^<]*)<', page.text)[1]
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -56,11 +67,11 @@ def headline(client, token):
         ("cancelled", "This order is cancelled"),
     ],
 )
-def test_the_headline_answers_the_question_of_the_moment(client, state, words):
-    order = make_order(state)
-    assert headline(client, order.token) == words
+def test_the_headline_answers_the_question_of_the_moment(client, state, words, order_in):
+    assert headline(client, order_in(state).token) == words
 
 
+@ONLY_SQLITE
 def test_a_bank_transfer_shows_what_to_copy_until_it_is_seen(client):
     token = make_order(method="bank_transfer").token
     order, page = order_of(token), client.get(f"/orders/{token}").text
@@ -73,20 +84,18 @@ def test_a_bank_transfer_shows_what_to_copy_until_it_is_seen(client):
 
 
 @pytest.mark.parametrize("path", ["", "/pay", "/hold"])
-@pytest.mark.parametrize("token", ["x", "0" * 43, "%2e%2e", "' or 1=1 --"])
-def test_s43_a_token_that_opens_nothing_is_a_plain_404_with_a_way_on(client, path, token):
-    answer = client.get(f"/orders/{token}{path}")
-    assert answer.status_code == 404
-    assert "/orders/find" in answer.text
+def test_s43_a_token_that_opens_nothing_is_a_plain_404_with_a_way_on(client, path):
+    for token in ("x", "0" * 43, "%2e%2e", "' or 1=1 --"):
+        answer = client.get(f"/orders/{token}{path}")
+        assert answer.status_code == 404, token
+        assert "/orders/find" in answer.text
 
 
-@pytest.mark.parametrize("path", ["pay", "hold", "cancel"])
-def test_s43_nothing_can_be_done_to_an_order_without_its_token(client, path):
-    make_order()
-    answer = client.post(
-        f"/orders/{'0' * 43}/{path}", data={"csrf_token": client.csrf_token(), "method": "cod"}, headers=SAME
-    )  # fmt: skip
-    assert answer.status_code == 404
+def test_s43_nothing_can_be_done_to_an_order_without_its_token(client, order_in):
+    order_in("pending_payment")
+    data = {"csrf_token": client.csrf_token(), "method": "cod"}
+    for path in ("pay", "hold", "cancel"):
+        assert client.post(f"/orders/{'0' * 43}/{path}", data=data, headers=SAME).status_code == 404
 
 
 def test_s29_the_token_goes_into_no_referrer_index_or_cache(client, order_in):
@@ -98,19 +107,22 @@ def test_s29_the_token_goes_into_no_referrer_index_or_cache(client, order_in):
         assert headers["Cache-Control"] == "no-store"
 
 
-def test_s54_a_bare_link_shows_the_city_and_masked_contact_only(client):
-    token = buy(client, make_product())
+@ONLY_SQLITE
+def test_s54_a_bare_link_shows_the_city_and_masked_contact_only(client, order_in):
+    token = order_in("pending_payment").token
     page = client.get(f"/orders/{token}").text
     assert "Bengaluru" in page
-    for secret in ("Meera Nair", "3rd Cross", "560034", "meera@shopper.example", "9840012345"):
+    for secret in ("Asha Rao", "12 MG Road", "560001", "asha@shopper.example", "9812345678"):
         assert secret not in page, secret
-    assert "m•••@shopper.example" in page
-    assert "M•••• N•••" in page
+    assert "a•••@shopper.example" in page
+    assert "A••• R••" in page
 
 
-def test_s54_the_customer_who_ordered_sees_the_whole_address_when_signed_in(client, new_client):
-    user = make_user()
-    token = make_order("paid", user=user).token
+def test_s54_the_customer_who_ordered_sees_the_whole_address_when_signed_in(
+    client, new_client, order_in
+):
+    order, user = order_in("paid"), make_user()
+    token = give_to(user, order)
     sign_in(client, user)
     assert "12 MG Road" in client.get(f"/orders/{token}").text
     assert "12 MG Road" not in new_client().get(f"/orders/{token}").text
@@ -210,8 +222,8 @@ def test_each_of_several_parcels_has_its_own_part(client, order_in):
         assert words in page
 
 
-def test_news_of_money_is_told_once(client):
-    page = client.get(f"/orders/{make_order('paid').token}").text
+def test_news_of_money_is_told_once(client, order_in):
+    page = client.get(f"/orders/{order_in('paid').token}").text
     assert page.count("received</div>") == 1
 
 
@@ -240,8 +252,8 @@ def test_words_of_gateways_and_couriers_are_text_and_nothing_else(client, order_
 # Paying.
 
 
-def test_an_unfinished_payment_can_be_gone_on_with_and_opens_no_second(client):
-    token = buy(client, make_product())
+def test_an_unfinished_payment_can_be_gone_on_with_and_opens_no_second(client, order_in):
+    token = order_in("pending_payment").token
     page = client.get(f"/orders/{token}/pay")
     assert "You have an unfinished payment" in page.text
     assert "Continue with Sandbox" in page.text
@@ -251,8 +263,8 @@ def test_an_unfinished_payment_can_be_gone_on_with_and_opens_no_second(client):
     assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
 
 
-def test_another_way_ends_the_first_attempt(client):
-    token = buy(client, make_product())
+def test_another_way_ends_the_first_attempt(client, order_in):
+    token = order_in("pending_payment").token
     answer = client.post_form(f"/orders/{token}/pay", {"method": "bank_transfer"})
     assert answer.status_code == 303
     assert answer.headers["Location"].endswith(f"/orders/{token}")
@@ -288,8 +300,8 @@ def test_who_came_back_before_paying_is_told_so_neutrally(client, order_in):
 
 
 @pytest.mark.parametrize("status", [AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED])
-def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status):
-    token = buy(client, make_product())
+def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status, order_in):
+    token = order_in("pending_payment").token
     set_attempt(token, status=status, next_step={})
     page = client.get(f"/orders/{token}/pay").text
     assert "We are asking Sandbox about your payment" in page
@@ -317,23 +329,26 @@ def test_s19_an_order_that_is_paid_has_no_form_to_pay(client, order_in):
     assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
 
 
-@pytest.mark.parametrize(
-    ("method", "words"),
-    [("", "Choose how you want to pay"), ("gold", "Choose how you want to pay"), ("cod", "Only for deliveries in India.")],
-)  # fmt: skip
-def test_a_way_to_pay_that_does_not_fit_is_refused_at_the_choice(client, method, words):
-    order = make_order(address={"country": "SE", "postal_code": "111 22"})
-    answer = client.post_form(f"/orders/{order.token}/pay", {"method": method})
-    assert answer.status_code == 422
-    assert words in answer.text
-    assert "<title>Error:" in answer.text
+@ONLY_SQLITE
+def test_a_way_to_pay_that_does_not_fit_is_refused_at_the_choice(client):
+    path = f"/orders/{make_order(address={'country': 'SE', 'postal_code': '111 22'}).token}/pay"
+    data = {"csrf_token": client.csrf_token()}
+    for method, words in (
+        ("", "Choose how you want to pay"),
+        ("gold", "Choose how you want to pay"),
+        ("cod", "Only for deliveries in India."),
+    ):
+        answer = client.post(path, data={**data, "method": method}, headers=SAME)
+        assert answer.status_code == 422, method
+        assert words in answer.text
+        assert "<title>Error:" in answer.text
 
 
 @pytest.mark.breaks_books
 def test_paying_when_something_is_gone_says_so_and_charges_nothing(client):
     ball = make_product(stock=1)
-    token = buy(client, ball)
-    order_id = order_of(token).id
+    order = make_order(lines={ball: 1})
+    token, order_id = order.token, order.id
     with transaction():
         advance(db.session.get_one(Order, order_id), "payment_failed", Actor(Who.ADMIN, "user:1"))
         db.session.execute(sa.update(Reservation).values(state=ReservationState.EXPIRED))
@@ -352,30 +367,32 @@ def test_paying_when_something_is_gone_says_so_and_charges_nothing(client):
 # Holding.
 
 
-def test_the_hold_counts_down_from_the_servers_deadline_and_can_be_renewed(client, turn_clock):
-    token = buy(client, make_product())
+def test_the_hold_counts_down_from_the_servers_deadline_and_can_be_renewed(
+    client, turn_clock, order_in
+):
+    token = order_in("pending_payment").token
     page = client.get(f"/orders/{token}/hold", headers=HTMX).text
     assert "Give me 10 more minutes" in page
     assert "data-until=" in page
-    before = db.session.scalars(sa.select(Reservation.expires_at)).one()
+    before = db.session.scalar(sa.select(sa.func.min(Reservation.expires_at)))
     turn_clock(minutes=5)
     answer = client.post_form(f"/orders/{token}/hold", page=f"/orders/{token}/pay", headers=HTMX)
     assert answer.status_code == 200
     assert 'id="hold"' in answer.text
     db.session.expire_all()
-    after = db.session.scalars(sa.select(Reservation.expires_at)).one()
+    after = db.session.scalar(sa.select(sa.func.min(Reservation.expires_at)))
     assert after - before > timedelta(minutes=4)
 
 
-def test_renewing_works_without_javascript(client):
-    token = buy(client, make_product())
+def test_renewing_works_without_javascript(client, order_in):
+    token = order_in("pending_payment").token
     answer = client.post_form(f"/orders/{token}/hold", page=f"/orders/{token}/pay")
     assert answer.status_code == 303
     assert answer.headers["Location"].endswith(f"/orders/{token}/pay")
 
 
-def test_a_hold_that_ended_loses_nothing_while_all_is_free(client, turn_clock):
-    token = buy(client, make_product())
+def test_a_hold_that_ended_loses_nothing_while_all_is_free(client, turn_clock, order_in):
+    token = order_in("pending_payment").token
     turn_clock(minutes=11)
     page = client.get(f"/orders/{token}/pay").text
     assert "The hold ended at" in page
@@ -386,14 +403,14 @@ def test_a_hold_that_ended_loses_nothing_while_all_is_free(client, turn_clock):
 # Cancelling.
 
 
-def test_an_unpaid_order_is_cancelled_by_its_link_and_gives_the_cart_back(client):
-    token = buy(client, make_product("Ball"))
+def test_an_unpaid_order_is_cancelled_by_its_link_and_gives_the_cart_back(client, in_cart):
+    token = buy(client)
     answer = client.post_form(f"/orders/{token}/cancel", page=f"/orders/{token}/pay")
     assert answer.status_code == 303
     assert answer.headers["Location"].endswith("/cart")
     page = client.get("/cart").text
     assert "What was in it is in your cart again" in page
-    assert "Ball" in page
+    assert "Match ball" in page
     assert order_of(token).status == OrderStatus.CANCELLED
     assert db.session.scalars(sa.select(StockLevel.reserved)).one() == 0
     assert db.session.scalars(sa.select(Cart.ordered_at)).one() is None
@@ -410,9 +427,9 @@ def test_s53_a_paid_order_is_not_cancelled_by_its_link_alone(client, order_in):
     assert order_of(token).status == OrderStatus.PAID
 
 
-def test_the_customer_who_ordered_cancels_a_paid_order_and_gets_the_money_back(client):
-    user = make_user()
-    token = make_order("paid", user=user).token
+def test_the_customer_who_ordered_cancels_a_paid_order_and_gets_the_money_back(client, order_in):
+    order, user = order_in("paid"), make_user()
+    token = give_to(user, order)
     sign_in(client, user)
     assert "get the money back" in client.get(f"/orders/{token}").text
     answer = client.post_form(f"/orders/{token}/cancel", page=f"/orders/{token}")
@@ -423,9 +440,9 @@ def test_the_customer_who_ordered_cancels_a_paid_order_and_gets_the_money_back(c
 
 
 @pytest.mark.parametrize("state", ["shipped", "delivered", "cancelled"])
-def test_what_cannot_be_cancelled_any_more_is_refused_and_not_offered(client, state):
-    user = make_user()
-    token = make_order(state, user=user).token
+def test_what_cannot_be_cancelled_any_more_is_refused_and_not_offered(client, state, order_in):
+    order, user = order_in(state), make_user()
+    token = give_to(user, order)
     sign_in(client, user)
     assert "/cancel" not in client.get(f"/orders/{token}").text
     answer = client.post(
@@ -439,8 +456,8 @@ def test_what_cannot_be_cancelled_any_more_is_refused_and_not_offered(client, st
 # Finding.
 
 
-def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(client):
-    order = make_order(email="Asha@shopper.example")
+def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(client, order_in):
+    order = order_in("pending_payment")
     number, order_id = order.number, order.id
     wishes = [
         {"number": number, "email": "asha@shopper.example"},
@@ -456,15 +473,16 @@ def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(c
     assert [link["order_id"] for link in links] == [order_id]
 
 
-def test_s52_the_link_comes_by_mail(client, smtp_server, run_jobs):
-    order = make_order("paid", email="asha@shopper.example")
+def test_s52_the_link_comes_by_mail(client, smtp_server, run_jobs, order_in):
+    order = order_in("pending_payment")
     number, token = order.number, order.token
     client.post_form("/orders/find", {"number": f" #{number} ", "email": "ASHA@shopper.example"})
-    run_jobs()
+    run_jobs(kinds="messaging.")
     bodies = [str(message.get_body(("plain",)).get_content()) for message in smtp_server.messages]
     assert any(f"/orders/{token}" in body for body in bodies)
 
 
+@ONLY_SQLITE
 def test_s52_an_empty_look_up_is_explained_beside_the_field(client):
     answer = client.post_form("/orders/find", {"number": "", "email": ""})
     assert answer.status_code == 422
@@ -474,29 +492,38 @@ def test_s52_an_empty_look_up_is_explained_beside_the_field(client):
 
 def test_s47_look_ups_are_counted(client, turn_clock):
     turn_clock(utcnow().replace(second=1))
-    wish = {"number": "2611.001", "email": "asha@shopper.example"}
-    answers = [client.post_form("/orders/find", wish).status_code for _ in range(11)]
+    wish = {
+        "csrf_token": client.csrf_token(),
+        "number": "2611.001",
+        "email": "asha@shopper.example",
+    }
+    answers = [client.post("/orders/find", data=wish, headers=SAME).status_code for _ in range(11)]
     assert answers == [303] * 10 + [429]
 
 
-def test_the_pages_take_the_same_few_statements_however_large_the_order(client, sql_count):
+def test_the_pages_take_the_same_few_statements_however_large_the_order(
+    client, sql_count, monkeypatch
+):
+    # The header's shelves are read once for a while, which is not to end in between.
+    monkeypatch.setattr(shelves, "FRAME_SECONDS", math.inf)
     counted = []
     for lines in (1, 4):
-        token = make_order("paid", lines=lines).token
-        client.get("/orders/find")  # the header's shelves are read once for a while
+        order = make_order(lines=lines)
+        token = order.token
+        assert client.get(f"/orders/{token}/pay").status_code == 200
+        with sql_count() as told:
+            assert client.get(f"/orders/{token}/pay").status_code == 200
+        assert len(told) <= 7, "\n".join(told)
+        bring(order, OrderStatus.PAID)
         with sql_count() as told:
             assert client.get(f"/orders/{token}").status_code == 200
         counted.append(len(told))
     assert counted[0] == counted[1] <= 12
-    token = make_order(lines=3).token
-    with sql_count() as told:
-        assert client.get(f"/orders/{token}/pay").status_code == 200
-    assert len(told) <= 7, "\n".join(told)
 
 
 def test_s11_looking_at_an_order_changes_nothing(client, sql_count, order_in):
     token = order_in("pending_payment").token
-    put_in_cart(client, make_product())
+    give_cart(client, make_ball_in_cart())
     for path in (
         f"/orders/{token}",
         f"/orders/{token}/pay",
@@ -528,8 +555,10 @@ def test_a_guest_stops_and_asks_again_for_news_by_telephone(client, configure):
     assert unknown.status_code == 404
 
 
-def test_nothing_is_offered_where_nobody_carries_it_or_its_owner_wrote_stop(client, configure):
-    order = make_order("paid")
+def test_nothing_is_offered_where_nobody_carries_it_or_its_owner_wrote_stop(
+    client, configure, order_in
+):
+    order = order_in("paid")
     path, number = f"/orders/{order.token}", order.phone
     assert "SMS messages" not in client.get(path).text
     configure(sms_channel="termii", messages_dry_run=True)
