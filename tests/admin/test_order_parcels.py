@@ -19,6 +19,8 @@ from shop.stock.models import StockLevel
 from tests.factories import STAFF, make_order, make_product
 
 GATEWAY = Actor(Who.GATEWAY, "gateway:sandbox")
+BOOKING = "delivery.create_shipment"
+DELIVERY = "delivery."
 UPS = "1Z5R89390357567127"
 HX = {"HX-Request": "true"}
 
@@ -32,7 +34,7 @@ def of(order, *rest):
 
 
 def post(browser, order, *rest, **fields):
-    return browser.post_form(of(order, *rest), fields)
+    return browser.send(of(order, *rest), fields)
 
 
 def the_parcel():
@@ -47,12 +49,32 @@ def actions():
 
 
 @pytest.fixture
-def parked(parcels, run_jobs, order_in):
+def parked(shop, parcels, run_jobs):
     """An order whose parcel waits for a full wallet."""
-    parcels.wallet_is_empty = True
-    order = order_in("paid")
-    run_jobs()
-    return order
+
+    def park():
+        parcels.wallet_is_empty = True
+        order_id = make_order("paid").id
+        run_jobs(kinds=BOOKING)
+        return order_id, parcels.memory()
+
+    order_id, memory = shop.scene("parcel-parked", park)
+    parcels.remember(memory)
+    return db.session.get_one(Order, order_id)
+
+
+@pytest.fixture
+def with_papers(shop, parcels, run_jobs):
+    """An order with a parcel that was booked, with all its papers, and beside it an unpaid one."""
+
+    def book():
+        order_id, other_id = make_order("paid").id, make_order(lines=1).id
+        run_jobs(kinds=DELIVERY)
+        return order_id, other_id, parcels.memory()
+
+    *keys, memory = shop.scene("parcel-with-papers", book)
+    parcels.remember(memory)
+    return [db.session.get_one(Order, key) for key in keys]
 
 
 @pytest.fixture
@@ -69,7 +91,7 @@ def reserve_by_hand():
 
 
 def reserve_beside_another():
-    return reserve_by_hand(), make_order("pending_payment").id
+    return reserve_by_hand(), make_order(lines=1).id
 
 
 def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels, staff, run_jobs):
@@ -80,7 +102,7 @@ def test_a_parked_parcel_says_why_and_is_tried_again_by_a_press(parked, parcels,
     assert "Top up the wallet" in shown
     parcels.wallet_is_empty = False
     assert post(browser, parked, the_parcel().id, "again").status_code == 303
-    run_jobs()
+    run_jobs(kinds=BOOKING)
     assert the_parcel().step == Step.LABELLED
     assert "Parked" not in browser.get(page_of(parked)).text
     assert post(browser, parked, the_parcel().id, "again").status_code == 409
@@ -98,12 +120,12 @@ def test_the_carriers_are_shown_with_price_and_days_and_one_is_booked(
     for words in ("Delhivery Surface", "Delhivery Air", "₹176.80", "2 days", "recommended"):
         assert words in shown
     assert "<dialog" in browser.get(of(parked, parcel_id, "carriers"), headers=HX).text
-    strange = browser.post_form(of(parked, parcel_id, "carriers"), {"carrier": "99"})
+    strange = browser.send(of(parked, parcel_id, "carriers"), {"carrier": "99"})
     assert strange.status_code == 409
     parcels.wallet_is_empty = False
-    chosen = browser.post_form(of(parked, parcel_id, "carriers"), {"carrier": "10"})
+    chosen = browser.send(of(parked, parcel_id, "carriers"), {"carrier": "10"})
     assert chosen.status_code == 303
-    run_jobs()
+    run_jobs(kinds=BOOKING)
     assert (the_parcel().courier_name, the_parcel().cost_minor) == ("Delhivery Air", 17_680)
     assert browser.get(of(parked, parcel_id, "carriers")).status_code == 422
     assert actions() == {"shipment.carrier"}
@@ -128,7 +150,7 @@ def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff, o
 
 def test_a_number_is_typed_and_the_parcel_handed_over(by_hand, staff):
     browser, parcel_id = staff("fulfilment"), the_parcel().id
-    kept = browser.post_form(of(by_hand, parcel_id, "number"), {"number": UPS.lower()})
+    kept = browser.send(of(by_hand, parcel_id, "number"), {"number": UPS.lower()})
     assert kept.status_code == 303
     assert (the_parcel().awb, the_parcel().courier_name) == (UPS, "UPS")
     shown = browser.get(page_of(by_hand)).text
@@ -143,21 +165,21 @@ def test_a_number_is_typed_and_the_parcel_handed_over(by_hand, staff):
 
 def test_a_number_of_several_carriers_is_asked_about(by_hand, staff):
     browser, parcel_id = staff("fulfilment"), the_parcel().id
-    asked = browser.post_form(of(by_hand, parcel_id, "number"), {"number": "986578788855"})
+    asked = browser.send(of(by_hand, parcel_id, "number"), {"number": "986578788855"})
     assert asked.status_code == 422
     assert 'value="fedex"' in asked.text
     assert the_parcel().awb is None
     fields = {"number": "986578788855", "candidate": "fedex"}
-    assert browser.post_form(of(by_hand, parcel_id, "number"), fields).status_code == 303
+    assert browser.send(of(by_hand, parcel_id, "number"), fields).status_code == 303
     assert the_parcel().courier_name == "FedEx"
-    empty = browser.post_form(of(by_hand, parcel_id, "number"), {"number": " "})
+    empty = browser.send(of(by_hand, parcel_id, "number"), {"number": " "})
     assert empty.status_code == 422
     assert "Type the tracking number" in empty.text
 
 
-def test_where_staff_carry_all_parcels_no_carrier_is_asked(staff, configure):
+def test_where_staff_carry_all_parcels_no_carrier_is_asked(order_in, staff, configure):
     configure(courier="manual")
-    order = make_order("paid")
+    order = order_in("paid")
     browser = staff("fulfilment")
     assert "Choose carrier" not in browser.get(page_of(order)).text
     assert post(browser, order, "put-together").status_code == 422
@@ -168,7 +190,7 @@ def test_nothing_is_handed_over_while_the_payment_is_disputed(by_hand, staff, ru
     with transaction():
         advance(lock_order(by_hand.id), "dispute_opened", GATEWAY)
         db.session.get_one(Order, by_hand.id).payment_status = "disputed"
-    run_jobs()
+    run_jobs(kinds=DELIVERY)
     browser, parcel_id = staff("fulfilment"), the_parcel().id
     assert "while the payment is disputed" in db.session.scalar(select(Order.attention))
     answer = post(browser, by_hand, parcel_id, "moved", seen="pending")
@@ -185,7 +207,7 @@ def mark_shipped(browser, order, **fields):
     version = db.session.scalar(select(Order.version))
     db.session.rollback()
     wish = {"event": "shipped", "version": version, **fields}
-    return browser.post_form(f"{page_of(order)}/transition", wish, page=page_of(order))
+    return browser.send(f"{page_of(order)}/transition", wish)
 
 
 def test_a_number_is_not_typed_onto_a_parcel_that_the_courier_knows(
@@ -199,7 +221,7 @@ def test_a_number_is_not_typed_onto_a_parcel_that_the_courier_knows(
     assert "Cancel it there first" in answer.text
     assert the_parcel().awb is None
     post(browser, parked, parcel_id, "cancel")
-    run_jobs()
+    run_jobs(kinds=DELIVERY)
     assert mark_shipped(browser, parked, courier_name="UPS", awb=UPS).status_code == 303
     db.session.rollback()
     sent = db.session.scalars(select(Shipment).filter_by(status="picked_up")).one()
@@ -221,15 +243,14 @@ def test_a_parcel_that_no_courier_knows_becomes_the_one_sent_by_hand(parcels, st
 def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):
     browser = staff("fulfilment")
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 303
-    run_jobs()
+    run_jobs(kinds=DELIVERY)
     assert (the_parcel().status, the_parcel().parked) == ("cancelled", None)
     assert parcels.done("cancel") == [parked.number]
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 422
 
 
-def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, client, run_jobs):
-    order, other = make_order("paid"), make_order("pending_payment")
-    run_jobs()
+def test_papers_are_kept_here_and_handed_to_staff_who_ship(with_papers, staff, client):
+    order, other = with_papers
     browser, parcel_id = staff("fulfilment"), the_parcel().id
     for kind in ("label", "manifest", "invoice"):
         answer = browser.get(of(order, parcel_id, "papers", kind))
@@ -246,9 +267,8 @@ def test_papers_are_kept_here_and_handed_to_staff_who_ship(parcels, staff, clien
     assert "the courier bills 0.72 kg" in shown
 
 
-def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs, order_in):
-    order = order_in("paid")
-    run_jobs()
+def test_papers_that_are_lacking_are_fetched(with_papers, staff, run_jobs):
+    order = with_papers[0]
     with transaction():
         parcel = the_parcel()
         parcel.invoice_key = None
@@ -256,22 +276,19 @@ def test_papers_that_are_lacking_are_fetched(parcels, staff, run_jobs, order_in)
     assert browser.get(of(order, parcel.id, "papers", "invoice")).status_code == 404
     assert "Fetch papers" in browser.get(page_of(order)).text
     assert post(browser, order, parcel.id, "papers").status_code == 303
-    run_jobs()
+    run_jobs(kinds=DELIVERY)
     assert the_parcel().invoice_key
     jobs = db.session.scalars(select(Job).where(Job.kind == "delivery.keep_paper")).all()
     assert len(jobs) == 4
 
 
-@pytest.mark.parametrize(
-    "what", ["again", "cancel", "moved", "papers", "carriers", "number", "track", "restock"]
-)
-def test_another_orders_parcel_is_nowhere(shop, staff, what):
-    made = shop.scene("parcel-beside-another-order", reserve_beside_another)
-    by_hand, other = (db.session.get_one(Order, key) for key in made)
+def test_another_orders_parcel_is_nowhere(staff):
+    by_hand, other = (db.session.get_one(Order, key) for key in reserve_beside_another())
     parcel_id = the_parcel().id
-    browser = staff("owner")
-    assert post(browser, other, parcel_id, what).status_code == 404
-    assert post(staff("support"), by_hand, parcel_id, what).status_code == 403
+    owner, support = staff("owner"), staff("support")
+    for what in ("again", "cancel", "moved", "papers", "carriers", "number", "track", "restock"):
+        assert post(owner, other, parcel_id, what).status_code == 404, what
+        assert post(support, by_hand, parcel_id, what).status_code == 403, what
 
 
 @pytest.fixture
