@@ -1,11 +1,13 @@
 """A shop with one gateway, whose stand-in's webhooks are all lost: what it learns it learns by asking."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from shop.catalog.models import Product
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
@@ -16,23 +18,58 @@ from shop.payments.gateways.base import Opened
 from shop.payments.models import Payment
 from tests.factories import make_order, make_product
 from tests.payments import sides
+from tests.payments.conftest import let_only_money_move
 from tests.payments.sides import Bench, Side
 from tests.simulators.receiver import Receiver
 
 LATER = 300
 """Seconds until jobs that failed are due again."""
+JOBS = ("payments.", "stock.", "orders.")
+"""What is run of the queue: neither mail nor tickets."""
+
+
+Begun = tuple[Order, Payment]
+"""What a test begins with."""
 
 
 class Scene:
     """The shop, the gateway's key, and the stand-in."""
 
     def __init__(self, key: str, side: Side, run_jobs: Callable[..., int]) -> None:
-        self.key, self.side, self.run_jobs = key, side, run_jobs
+        self.key, self.side = key, side
+        self.run_jobs: Callable[..., int] = functools.partial(run_jobs, kinds=JOBS)
         self.server: Any = side.server  # type: ignore[attr-defined]
         self.server.delivers = False
-        self.product = make_product(stock=1_000)
+        self.product_id = 0
+        #: The order that a test begins with (fixtures `placed` and `paid`).
+        self.order_id = 0
         #: What the orders come to.
         self.total = 0
+
+    @property
+    def product(self) -> Product:
+        """What they buy."""
+        return db.session.get_one(Product, self.product_id)
+
+    def begin(self, shop: Any, way: str) -> None:
+        """Fill the empty shop, and the stand-in; `way`: with no order, one "placed" or one "paid"."""
+        name = f"{way or 'nothing'}-at-{self.key}"
+        self.product_id, self.order_id, self.total, known = shop.scene(
+            name, functools.partial(self._made, way)
+        )
+        self.server.remember(known)
+
+    def _made(self, way: str) -> tuple[int, int, int, dict[str, Any]]:
+        let_only_money_move()
+        self.product_id = make_product(stock=1_000).id
+        order_id = getattr(self, way)()[0].id if way else 0
+        return self.product_id, order_id, self.total, self.server.known()
+
+    def first(self) -> tuple[Order, Payment]:
+        """The order that the test begins with."""
+        payment = attempts.latest(self.order_id)
+        assert payment
+        return db.session.get_one(Order, self.order_id), payment
 
     def placed(self) -> tuple[Order, Payment]:
         """An order at this gateway."""
@@ -76,7 +113,7 @@ class Scene:
 @pytest.fixture
 def scene(
     request: pytest.FixtureRequest, live: str, configure: Callable[..., None], client: Any,
-    run_jobs: Callable[..., int], loose_limits: None, money_alone: None,
+    run_jobs: Callable[..., int], loose_limits: None, shop: Any,
 ) -> Iterator[Scene]:  # fmt: skip
     """The scene of the gateway that the test is parametrized with."""
     key, receiver = request.param, Receiver()
@@ -86,9 +123,24 @@ def scene(
         # Swish calls back by https only.
         public_url=live.replace("http:", "https:") if key == "swish" else live,
     )  # fmt: skip
-    yield Scene(key, side, run_jobs)
+    made = Scene(key, side, run_jobs)
+    asked_for = [way for way in ("paid", "placed") if way in request.fixturenames]
+    made.begin(shop, asked_for[0] if asked_for else "")
+    yield made
     side.stop()
     receiver.stop()
+
+
+@pytest.fixture
+def placed(scene: Scene) -> tuple[Order, Payment]:
+    """An order at this gateway, whose rows are copied."""
+    return scene.first()
+
+
+@pytest.fixture
+def paid(scene: Scene) -> tuple[Order, Payment]:
+    """One that was paid, whose rows are copied."""
+    return scene.first()
 
 
 def seen_afresh(*rows: Any) -> None:

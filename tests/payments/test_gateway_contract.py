@@ -270,15 +270,14 @@ def test_a_good_signature_passes_whatever_the_case_of_the_header(signing: Side) 
     signing.gateway.verify(body, {name.lower(): value})
 
 
-@pytest.mark.parametrize("age", [299, -299])
-def test_a_signature_may_be_five_minutes_off(dated: Side, age: int) -> None:
-    dated.gateway.verify(dated.body(), dated.signed(dated.body(), age=age))
-
-
-@pytest.mark.parametrize("age", [302, -302, 10**9])
-def test_a_signature_of_another_time_is_refused(dated: Side, age: int) -> None:
-    with pytest.raises(BadSignature):
+def test_a_signature_may_be_five_minutes_off(dated: Side) -> None:
+    for age in (299, -299):
         dated.gateway.verify(dated.body(), dated.signed(dated.body(), age=age))
+
+
+def test_a_signature_of_another_time_is_refused(dated: Side) -> None:
+    for age in (302, -302, 10**9):
+        assert not is_believed(dated, dated.signed(dated.body(), age=age)), age
 
 
 def test_an_altered_byte_is_refused(covering: Side) -> None:
@@ -294,40 +293,40 @@ def test_another_secret_is_refused(signing: Side) -> None:
             signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda value: value[:-1],
-        lambda value: value + "0",
-        lambda value: value[:-1] + "é",
-        lambda value: "",
-        lambda value: "nonsense",
-    ],
-)
-def test_a_spoilt_header_is_refused(signing: Side, spoil: Callable[[str], str]) -> None:
-    body = signing.body()
-    spoilt = {name: spoil(value) for name, value in signing.signed(body).items()}
-    with pytest.raises(BadSignature):
-        signing.gateway.verify(body, spoilt)
+def is_believed(side: Side, headers: dict[str, str]) -> bool:
+    """True when the body passes with these headers."""
+    try:
+        side.gateway.verify(side.body(), headers)
+    except BadSignature:
+        return False
+    return True
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda value: value.replace("v1=", "v0="),
-        lambda value: value.partition(",")[2],
-        lambda value: value.partition(",")[0],
-        lambda value: value.replace("t=", "t=1,t="),
-        lambda value: value.replace("t=", "t=+"),
-        lambda value: value.replace("t=", "t=٣"),
-        lambda value: value.partition("v1=")[0] + "v1=é",
-        lambda value: "t=,v1=",
-    ],
-)  # fmt: skip
-def test_a_spoilt_time_or_scheme_is_refused(dated: Side, spoil: Callable[[str], str]) -> None:
-    spoilt = {name: spoil(value) for name, value in dated.signed(dated.body()).items()}
-    with pytest.raises(BadSignature):
-        dated.gateway.verify(dated.body(), spoilt)
+def test_a_spoilt_header_is_refused(signing: Side) -> None:
+    good = signing.signed(signing.body())
+    for spoilt in (
+        {name: value[:-1] for name, value in good.items()},
+        {name: value + "0" for name, value in good.items()},
+        {name: value[:-1] + "é" for name, value in good.items()},
+        dict.fromkeys(good, ""),
+        dict.fromkeys(good, "nonsense"),
+    ):
+        assert not is_believed(signing, spoilt), spoilt
+
+
+def test_a_spoilt_time_or_scheme_is_refused(dated: Side) -> None:
+    ((name, good),) = dated.signed(dated.body()).items()
+    for spoilt in (
+        good.replace("v1=", "v0="),
+        good.partition(",")[2],
+        good.partition(",")[0],
+        good.replace("t=", "t=1,t="),
+        good.replace("t=", "t=+"),
+        good.replace("t=", "t=٣"),
+        good.partition("v1=")[0] + "v1=é",
+        "t=,v1=",
+    ):
+        assert not is_believed(dated, {name: spoilt}), spoilt
 
 
 def test_a_missing_header_is_refused(signing: Side) -> None:
@@ -348,18 +347,25 @@ def test_every_secret_in_force_is_accepted(signing: Side) -> None:
         signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"{", b"[]", b"{}", b"null", b"7", b'"text"', b"\xff\xfe", b'{"id": "evt_1"}',
-        b'{"id": "evt_1", "type": "payment.captured", "data": {}}',
-        b'{"id": "evt_1", "type": "payment.captured", "data": null}',
-        b'{"id": "evt_1", "object": "event", "type": "refund.created", "data": {"object": {}}}',
-    ],
+UNREADABLE = (
+    b"", b"{", b"[]", b"{}", b"null", b"7", b'"text"', b"\xff\xfe", b'{"id": "evt_1"}',
+    b'{"id": "evt_1", "type": "payment.captured", "data": {}}',
+    b'{"id": "evt_1", "type": "payment.captured", "data": null}',
+    b'{"id": "evt_1", "object": "event", "type": "refund.created", "data": {"object": {}}}',
 )  # fmt: skip
-def test_what_cannot_be_read_is_said_to_be_unreadable(side: Side, body: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  (any of its kinds: the inbox asks for no more)
+
+
+def is_readable(side: Side, body: bytes) -> bool:
+    """False where the gateway says that it cannot read it: any ValueError, the inbox asks no more."""
+    try:
         side.gateway.parse(body)
+    except ValueError:
+        return False
+    return True
+
+
+def test_what_cannot_be_read_is_said_to_be_unreadable(side: Side) -> None:
+    assert [body for body in UNREADABLE if is_readable(side, body)] == []
 
 
 def test_an_unknown_kind_changes_nothing(online: Side) -> None:

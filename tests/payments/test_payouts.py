@@ -20,10 +20,10 @@ from shop.payments.gateways.base import GatewayEvent, PaysOut
 from shop.payments.gateways.razorpay_reading import periods_of
 from shop.payments.models import AttemptStatus, Payment, PaymentDifference
 from shop.providers import ProviderRefused
-from tests.payments.scenes import LATER, Scene, scene, seen_afresh
+from tests.payments.scenes import Begun, Scene, paid, placed, scene, seen_afresh
 from tests.payments.test_planted import lines, unknown
 
-__all__ = ["scene"]
+__all__ = ["paid", "placed", "scene"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,17 @@ TILLS = {
 DONE = {"stripe": "paid", "razorpay": "processed", "paystack": "success", "flutterwave": "completed"}  # fmt: skip
 
 everywhere = pytest.mark.parametrize("scene", list(TILLS), indirect=True)
+#: What they tell is read without the database, and written alike for all of them.
+everywhere_and_once_on_postgresql = pytest.mark.parametrize(
+    ("engine", "scene"),
+    [
+        *(("sqlite", key) for key in TILLS),
+        pytest.param("postgresql", "razorpay", marks=pytest.mark.pg),
+    ],
+    indirect=True,
+)
 by_settlements = pytest.mark.parametrize("scene", ["razorpay", "paystack", "flutterwave"], indirect=True)  # fmt: skip
+HOUR = 3600
 on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
@@ -148,9 +158,9 @@ def test_every_gateway_that_pays_out_is_here():
     assert {key for key in GATEWAYS if isinstance(gateway(key), PaysOut)} == set(TILLS)
 
 
-@everywhere
-def test_a_payment_that_was_paid_out_learns_its_payout(scene: Scene) -> None:
-    _, payment = scene.paid()
+@everywhere_and_once_on_postgresql
+def test_a_payment_that_was_paid_out_learns_its_payout(scene: Scene, paid: Begun) -> None:
+    _, payment = paid
     payout = pay_out(scene)
     for _ in range(2):
         scene.compare()
@@ -160,8 +170,8 @@ def test_a_payment_that_was_paid_out_learns_its_payout(scene: Scene) -> None:
 
 @on_sqlite
 @everywhere
-def test_what_has_not_reached_the_bank_is_no_payout(scene: Scene) -> None:
-    _, payment = scene.paid()
+def test_what_has_not_reached_the_bank_is_no_payout(scene: Scene, paid: Begun) -> None:
+    _, payment = paid
     payout = pay_out(scene)
     for status in TILLS[scene.key].elsewhere:
         set_status(scene, payout, status)
@@ -174,9 +184,11 @@ def test_what_has_not_reached_the_bank_is_no_payout(scene: Scene) -> None:
 
 @on_sqlite
 @everywhere
-def test_one_made_on_friday_that_reaches_the_bank_after_the_weekend_is_learnt(scene: Scene) -> None:
+def test_one_made_on_friday_that_reaches_the_bank_after_the_weekend_is_learnt(
+    scene: Scene, paid: Begun
+) -> None:
     """Made before the days that are asked for: so is a line about it closed when it is over."""
-    _, payment = scene.paid()
+    _, payment = paid
     payout = pay_out(scene)
     set_back(scene, payout, 5)
     set_status(scene, payout, TILLS[scene.key].elsewhere[0])
@@ -197,9 +209,11 @@ def test_one_made_on_friday_that_reaches_the_bank_after_the_weekend_is_learnt(sc
 
 @on_sqlite
 @pytest.mark.parametrize("scene", ["flutterwave"], indirect=True)
-def test_a_line_is_opened_and_closed_only_by_a_list_that_reaches_back_to_it(scene: Scene) -> None:
+def test_a_line_is_opened_and_closed_only_by_a_list_that_reaches_back_to_it(
+    scene: Scene, paid: Begun
+) -> None:
     """Flutterwave lists whole days, so that some of what is older is told."""
-    _, payment = scene.paid()
+    _, payment = paid
     payout = pay_out(scene)
     set_back(scene, payout, 8)
     row, (name, units) = row_of(scene), TILLS[scene.key].less
@@ -237,8 +251,10 @@ def test_where_the_payer_bears_the_fee_the_shop_learns_none_from_the_payout(scen
 
 @on_sqlite
 @pytest.mark.parametrize("scene", ["razorpay", "paystack"], indirect=True)
-def test_what_no_fee_explains_is_a_line_and_never_learnt_as_the_fee(scene: Scene) -> None:
-    _, payment = scene.paid()
+def test_what_no_fee_explains_is_a_line_and_never_learnt_as_the_fee(
+    scene: Scene, paid: Begun
+) -> None:
+    _, payment = paid
     payout = pay_out(scene)
     row, (name, units) = row_of(scene), TILLS[scene.key].less
     with transaction() as session:
@@ -251,9 +267,11 @@ def test_what_no_fee_explains_is_a_line_and_never_learnt_as_the_fee(scene: Scene
 
 @on_sqlite
 @pytest.mark.parametrize("scene", ["flutterwave", "razorpay"], indirect=True)
-def test_money_that_came_once_more_for_the_same_reference_is_nobodys(scene: Scene) -> None:
+def test_money_that_came_once_more_for_the_same_reference_is_nobodys(
+    scene: Scene, paid: Begun
+) -> None:
     """Its payout has come and ours has not: nothing of it is learnt, and a person looks at it."""
-    _, payment = scene.paid()
+    _, payment = paid
     ours = dict(payment.gateway_refs)
     set_status(scene, pay_out(scene), TILLS[scene.key].elsewhere[0])
     again = paid_again(scene)
@@ -289,40 +307,43 @@ def paid_again(scene: Scene) -> str:
 @on_sqlite
 @everywhere
 def test_a_page_of_many_is_read_to_its_end(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, run_jobs: Any
+    scene: Scene, paid: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the command: two in one payout, and one in another."""
     monkeypatch.setattr(f"{scene.side.pages_in}.PAGE_ROWS", 1)
     monkeypatch.setattr("shop.payments.gateways.razorpay_calls.MOST_SETTLED", 1)
-    payments = [scene.paid()[1] for _ in range(2)]
+    payments = [paid[1], scene.paid()[1]]
     payouts = [str(pay_out(scene))] * 2
     payments.append(scene.paid()[1])
     payouts.append(str(pay_out(scene)))
     assert by_hand.reconcile(3)[f"payments.learn_payouts {scene.key}"] == "succeeded"
-    run_jobs()
+    scene.run_jobs()
     assert [payout_of(payment) for payment in payments] == payouts
 
 
 @on_sqlite
 @everywhere
-@pytest.mark.parametrize(
-    ("kind", "status", "is_inside"),
-    [("refuse", 500, False), ("refuse", 429, True), ("half_body", 200, True), ("garbage", 200, False)],
-)  # fmt: skip
 def test_when_payouts_are_not_told_the_comparison_goes_on_and_they_are_asked_for_again(
-    scene: Scene, kind: str, status: int, is_inside: bool
+    scene: Scene, placed: Begun
 ) -> None:
-    _, payment = scene.placed()
+    _, payment = placed
     scene.pay(payment)
     payout = pay_out(scene)
     till = TILLS[scene.key]
-    path = till.inside if is_inside else till.path
-    scene.server.fault(kind, method="GET", path=path, status=status)
-    scene.compare()
-    assert scene.server.faults == []
-    assert payout_of(payment) is None
-    assert payment.status == AttemptStatus.CAPTURED
-    scene.run_jobs(ahead=LATER)
+    faults = (
+        ("refuse", 500, till.path), ("refuse", 429, till.inside),
+        ("half_body", 200, till.inside), ("garbage", 200, till.path),
+    )  # fmt: skip
+    for number, (kind, status, path) in enumerate(faults):
+        scene.server.fault(kind, method="GET", path=path, status=status)
+        if number:
+            scene.run_jobs(ahead=HOUR * number)
+        else:
+            scene.compare()
+        assert scene.server.faults == [], kind
+        assert payout_of(payment) is None, kind
+        assert payment.status == AttemptStatus.CAPTURED
+    scene.run_jobs(ahead=HOUR * len(faults))
     assert payout_of(payment) == str(payout)
 
 
@@ -330,8 +351,9 @@ def test_when_payouts_are_not_told_the_comparison_goes_on_and_they_are_asked_for
 @everywhere
 def test_paid_out_and_not_captured_here_is_asked_about_and_never_taken_from_the_payout(
     scene: Scene,
+    placed: Begun,
 ) -> None:
-    order, payment = scene.placed()
+    order, payment = placed
     scene.pay(payment)
     payout = pay_out(scene)
     for _ in range(2):
@@ -343,8 +365,10 @@ def test_paid_out_and_not_captured_here_is_asked_about_and_never_taken_from_the_
 
 @on_sqlite
 @everywhere
-def test_a_payment_of_a_payout_that_we_never_saw_is_a_line_and_one_incident(scene: Scene) -> None:
-    _, ours = scene.paid()
+def test_a_payment_of_a_payout_that_we_never_saw_is_a_line_and_one_incident(
+    scene: Scene, paid: Begun
+) -> None:
+    _, ours = paid
     amount = scene.side.paid().amount_minor
     payout = pay_out(scene)
     for _ in range(2):
@@ -358,8 +382,9 @@ def test_a_payment_of_a_payout_that_we_never_saw_is_a_line_and_one_incident(scen
 @by_settlements
 def test_a_payout_that_brings_less_than_captured_less_fee_is_a_line_until_it_is_settled(
     scene: Scene,
+    paid: Begun,
 ) -> None:
-    _, payment = scene.paid()
+    _, payment = paid
     payout = pay_out(scene)
     row, (name, units) = row_of(scene), TILLS[scene.key].less
     whole = row[name]
@@ -379,8 +404,9 @@ def test_a_payout_that_brings_less_than_captured_less_fee_is_a_line_until_it_is_
 @by_settlements
 def test_a_row_that_tells_little_teaches_the_payout_and_one_that_names_nothing_none(
     scene: Scene,
+    paid: Begun,
 ) -> None:
-    _, payment = scene.paid()
+    _, payment = paid
     payout = pay_out(scene)
     row = row_of(scene)
     kept = {"entity_id", "type", "settlement_id", "settled_at", "id", "reference", "tx_ref", "created_at"}  # fmt: skip
@@ -397,8 +423,8 @@ def test_a_row_that_tells_little_teaches_the_payout_and_one_that_names_nothing_n
 
 @on_sqlite
 @pytest.mark.parametrize("scene", ["razorpay"], indirect=True)
-def test_a_payout_in_another_currency_teaches_no_amounts(scene: Scene) -> None:
-    _, payment = scene.paid()
+def test_a_payout_in_another_currency_teaches_no_amounts(scene: Scene, paid: Begun) -> None:
+    _, payment = paid
     payout = pay_out(scene)
     with transaction() as session:
         session.execute(sa.update(Payment).values(fee_minor=None))

@@ -18,9 +18,9 @@ from shop.incidents.models import Incident
 from shop.orders.models import OrderStatus
 from shop.payments import attempts, refunds
 from shop.payments.models import AttemptStatus, Dispute, PaymentDifference, Refund, RefundStatus
-from tests.payments.scenes import Scene, scene, seen_afresh
+from tests.payments.scenes import Begun, Scene, paid, placed, scene, seen_afresh
 
-__all__ = ["scene"]
+__all__ = ["paid", "placed", "scene"]
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ def unknown() -> int:
     )
 
 
-def test_ours_that_we_never_saw_are_taken_in(scene: Scene) -> None:
-    order, payment = scene.placed()
+def test_ours_that_we_never_saw_are_taken_in(scene: Scene, placed: Begun) -> None:
+    order, payment = placed
     scene.pay(payment)
     scene.compare()
     seen_afresh(order, payment)
@@ -112,9 +112,11 @@ def test_ours_that_we_never_saw_are_taken_in(scene: Scene) -> None:
     assert (lines(), unknown()) == ([], 0)
 
 
-def test_money_that_names_no_order_of_ours_is_a_line_and_an_incident(scene: Scene) -> None:
+def test_money_that_names_no_order_of_ours_is_a_line_and_an_incident(
+    scene: Scene, paid: Begun
+) -> None:
     """Somebody else's payment on the same account, given back in part and disputed."""
-    _, ours = scene.paid()
+    _, ours = paid
     elsewhere = scene.side.paid()
     PLANTINGS[scene.key].refund(scene, {**elsewhere.refs, "reference": elsewhere.reference}, 5_000)
     scene.side.dispute(elsewhere)
@@ -131,9 +133,11 @@ def test_money_that_names_no_order_of_ours_is_a_line_and_an_incident(scene: Scen
     assert (ours.refunded_minor, ours.status) == (0, AttemptStatus.CAPTURED)
 
 
-def test_another_amount_in_their_list_is_a_line_until_it_is_settled(scene: Scene) -> None:
+def test_another_amount_in_their_list_is_a_line_until_it_is_settled(
+    scene: Scene, paid: Begun
+) -> None:
     planting, server = PLANTINGS[scene.key], scene.server
-    _, payment = scene.paid()
+    _, payment = paid
     with transaction():
         refunds.request_refund(payment.id, 5_000, [], "scratched", "user:1")
     scene.run_jobs()

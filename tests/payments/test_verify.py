@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from shop.orders.models import Order
 from shop.payments import attempts
 from shop.payments.models import AttemptStatus, Payment
 from tests.factories import make_order, make_user, sign_in
-from tests.payments.scenes import Scene, scene, seen_afresh
+from tests.payments.scenes import Begun, Scene, placed, scene, seen_afresh
 
-__all__ = ["scene"]
+__all__ = ["placed", "scene"]
 
 ONLINE = ["stripe", "razorpay", "paystack", "flutterwave", "swish"]
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -22,18 +21,11 @@ def asked(client: Any, payment: Payment, token: str | None = None) -> Any:
     return client.get(f"/api/payments/verify/{payment.reference}{query}")
 
 
-def placed(scene: Scene, **more: Any) -> tuple[Order, Payment]:
-    order = make_order(method=scene.key, lines={scene.product: 1}, **more)
-    payment = attempts.latest(order.id)
-    assert payment
-    return order, payment
-
-
 @pytest.mark.parametrize("scene", ONLINE, indirect=True)
 def test_whoever_holds_the_orders_token_is_told_how_the_payment_stands(
-    scene: Scene, client: Any
+    scene: Scene, placed: Begun, client: Any
 ) -> None:
-    order, payment = placed(scene)
+    order, payment = placed
     open_, link = asked(client, payment, order.token), f"/orders/{order.token}"
     assert open_.json == {
         "reference": payment.reference, "status": "open", "paid": False, "order": link,
@@ -50,10 +42,10 @@ def test_whoever_holds_the_orders_token_is_told_how_the_payment_stands(
 
 @pytest.mark.parametrize("scene", ONLINE, indirect=True)
 def test_nobody_else_is_told_anything_and_the_gateway_is_not_asked(
-    scene: Scene, client: Any, new_client: Any
+    scene: Scene, placed: Begun, client: Any, new_client: Any
 ) -> None:
-    _, payment = placed(scene)
-    other, _ = placed(scene)
+    _, payment = placed
+    other, _ = scene.placed()
     stranger = new_client()
     sign_in(stranger, make_user())
     before = len(scene.server.requests)
@@ -67,7 +59,9 @@ def test_nobody_else_is_told_anything_and_the_gateway_is_not_asked(
 @pytest.mark.parametrize("scene", ["stripe"], indirect=True)
 def test_the_orders_owner_needs_no_token(scene: Scene, new_client: Any) -> None:
     owner = make_user()
-    order, payment = placed(scene, user=owner)
+    order = make_order(method=scene.key, lines={scene.product: 1}, user=owner)
+    payment = attempts.latest(order.id)
+    assert payment
     browser = new_client()
     sign_in(browser, owner)
     scene.pay(payment)
@@ -77,8 +71,10 @@ def test_the_orders_owner_needs_no_token(scene: Scene, new_client: Any) -> None:
 
 
 @pytest.mark.parametrize("scene", ["stripe"], indirect=True)
-def test_a_gateway_that_is_silent_leaves_the_last_known_state(scene: Scene, client: Any) -> None:
-    order, payment = placed(scene)
+def test_a_gateway_that_is_silent_leaves_the_last_known_state(
+    scene: Scene, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     scene.pay(payment)
     scene.server.fault("refuse", method="GET", path="/v1/checkout/sessions", status=503)
     answer = asked(client, payment, order.token)

@@ -1,5 +1,6 @@
 """What the stand-ins share: a server on loopback, faults on order, and webhooks repeated by their schedule."""
 
+import copy
 import ssl
 import threading
 import time
@@ -60,6 +61,8 @@ class Simulator:
 
     #: The status codes by which the shop says that it took a webhook.
     accepts: Container[int] = range(200, 300)
+    #: The fields that hold what it knows of money, for `known`.
+    KNOWS: tuple[str, ...] = ()
     #: The waits between the tries of a webhook that the shop does not take, in seconds; after the
     #: last one it is given up. Empty where the provider promises no second try.
     RETRIES: Sequence[float] = ()
@@ -100,6 +103,14 @@ class Simulator:
     def seen(self, method: str, path: str) -> list[dict[str, Any]]:
         """What was sent to addresses that begin so."""
         return [sent for m, p, sent in self.requests if m == method and p.startswith(path)]
+
+    def known(self) -> dict[str, Any]:
+        """A copy of what it knows of money: not how it is set, nor what it was asked and has told."""
+        return copy.deepcopy({name: getattr(self, name) for name in self.KNOWS})
+
+    def remember(self, known: dict[str, Any]) -> None:
+        """Know what another one knew."""
+        vars(self).update(copy.deepcopy(known))
 
     def handle(self, request: Request) -> Response:
         """Answer a request."""

@@ -59,6 +59,7 @@ class Page:
 class Flutterwave(Simulator):
     """One account in test mode. The API is below /v3, as Flutterwave's is."""
 
+    KNOWS = ("pages", "transactions", "refunds", "chargebacks", "settlements", "_last")
     #: A redirect counts as a failure.
     accepts = (200,)
     #: Three more tries, half an hour apart, then nothing.

@@ -44,6 +44,7 @@ DECLINES = ("Declined", "Insufficient Funds", "Timeout error", "Processor error"
 class Paystack(Simulator):
     """One account in test mode."""
 
+    KNOWS = ("transactions", "pages", "refunds", "disputes", "settlements", "events", "_last")
     #: Other codes than 200 count as failures.
     accepts = (200,)
     #: Live mode: four times every 3 minutes, then hourly until 72 hours are over.

@@ -42,6 +42,9 @@ KEY_FORM = re.compile(r"[A-Za-z0-9_-]{10,}")
 class Razorpay(Simulator):
     """One account in test mode."""
 
+    KNOWS = (
+        "links", "orders", "payments", "refunds", "disputes", "settlements", "events", "refund_keys",
+    )  # fmt: skip
     #: For 24 hours, with waits that grow. How they do is not published.
     RETRIES = doubling(60, 24 * 3600)
 

@@ -75,6 +75,10 @@ DECLINES = {
 class Stripe(Simulator):
     """One account in test mode."""
 
+    KNOWS = (
+        "sessions", "intents", "charges", "refunds", "disputes", "balance", "payouts",
+        "intent_data", "replays", "events",
+    )  # fmt: skip
     #: Live mode: for three days, with waits that grow. How they do is not published.
     RETRIES = doubling(5 * MINUTE, 3 * 24 * 60 * MINUTE)
 

@@ -65,6 +65,7 @@ class Refusal(Exception):
 class Swish(Simulator):
     """Swish on loopback, with an authority and a merchant of its own."""
 
+    KNOWS = ("payments", "refunds", "tokens", "identifiers")
     #: Ten more tries; the first waits are known, and that they grow no further is a guess.
     RETRIES = (5, 10, 20, 40) + (60,) * 6
 
