@@ -60,6 +60,23 @@ def the_order(app):
     return read
 
 
+#: What makes, cancels and follows parcels: neither mail nor papers nor money.
+OF_PARCELS = (
+    "delivery.cancel", "delivery.create", "delivery.follow", "delivery.poll", "delivery.track",
+    "orders.unstick", "webhooks.",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run_parcels(run_jobs) -> Callable[..., int]:
+    """`run_parcels()` runs the jobs of parcels that are due; all others stay in the queue."""
+
+    def run(ahead: float = 0) -> int:
+        return int(run_jobs(ahead=ahead, kinds=OF_PARCELS))
+
+    return run
+
+
 @pytest.fixture
 def make_paid(app, run_jobs) -> Callable[[], int]:
     """Makes a paid order of which everybody has been told; its parcel is to be booked. Returns its id."""

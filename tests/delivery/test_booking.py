@@ -32,16 +32,6 @@ def book_again(order, key=None):
         enqueue(CREATE, {"order_id": order.id}, key=key)
 
 
-@pytest.fixture
-def run_jobs(run_jobs):
-    """Parcels are made and cancelled; mail, papers and refunds have their own tests."""
-
-    def run(ahead=0, kinds=(CREATE, CANCEL)):
-        return run_jobs(ahead=ahead, kinds=kinds)
-
-    return run
-
-
 def test_a_paid_order_is_booked_step_by_step(paid, parcels, run_jobs, the_parcel, the_order):
     run_jobs(kinds="delivery.")
 
@@ -57,9 +47,9 @@ def test_a_paid_order_is_booked_step_by_step(paid, parcels, run_jobs, the_parcel
     assert [parcels.done(what) for what in ("order", "awb", "pickup")] == [[order.number]] * 3
 
 
-def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
+def test_the_courier_is_told_what_the_order_holds(parcels, run_parcels, the_order):
     make_order("paid", lines={make_product(weight_grams=400): 3})
-    run_jobs()
+    run_parcels()
 
     (wish,) = [order["wish"] for order in parcels.orders.values()]
     order = the_order()
@@ -75,13 +65,13 @@ def test_the_courier_is_told_what_the_order_holds(parcels, run_jobs, the_order):
 
 
 @pytest.mark.parametrize("kind", ["fail_after", "half_body"])
-def test_a_lost_answer_makes_nothing_twice(paid, parcels, run_jobs, the_parcel, the_order, kind):
+def test_a_lost_answer_makes_nothing_twice(paid, parcels, run_parcels, the_parcel, the_order, kind):
     for path in ("orders/create", "courier/assign", "courier/generate/pickup", "courier/generate/label"):  # fmt: skip
         parcels.fault(kind, path=f"/v1/external/{path}", status=500)
     for turn, step in enumerate(MADE):
-        run_jobs(ahead=7200 * turn)
+        run_parcels(ahead=7200 * turn)
         assert the_parcel().trying == step
-    run_jobs(ahead=7200 * len(MADE))
+    run_parcels(ahead=7200 * len(MADE))
 
     assert the_parcel().step == Step.LABELLED
     assert not parcels.faults
@@ -90,19 +80,19 @@ def test_a_lost_answer_makes_nothing_twice(paid, parcels, run_jobs, the_parcel, 
 
 
 def test_a_time_out_after_the_order_was_made_makes_one_order(
-    paid, parcels, run_jobs, the_parcel, monkeypatch
+    paid, parcels, run_parcels, the_parcel, monkeypatch
 ):
     monkeypatch.setattr("shop.delivery.couriers.shiprocket.STEP_SECONDS", 0.4)
     parcels.fault("hang_after", path="/v1/external/orders/create")
-    run_jobs()
+    run_parcels()
     assert the_parcel().trying == Step.ORDERED
-    run_jobs(ahead=120)
+    run_parcels(ahead=120)
 
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
 
 
-def test_a_busy_courier_is_asked_later(paid, parcels, run_jobs, the_parcel):
+def test_a_busy_courier_is_asked_later(paid, parcels, run_parcels, the_parcel):
     for status in (429, 503):
         parcels.fault(
             "refuse",
@@ -112,14 +102,14 @@ def test_a_busy_courier_is_asked_later(paid, parcels, run_jobs, the_parcel):
         )
     asked = []
     for ahead in (80, 150, 200, 270, 400):
-        run_jobs(ahead=ahead)
+        run_parcels(ahead=ahead)
         asked.append(len(parcels.seen("POST", "/v1/external/orders/create")))
         assert the_parcel().step == (Step.RESERVED if ahead < 400 else Step.LABELLED)
     assert asked == [1, 1, 2, 2, 3]
 
 
 def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another_finishes(
-    paid, parcels, run_jobs, the_parcel, monkeypatch
+    paid, parcels, run_parcels, the_parcel, monkeypatch
 ):
     from shop.delivery.booking import CreateShipment
 
@@ -137,18 +127,18 @@ def test_a_worker_that_dies_between_call_and_record_leaves_a_parcel_that_another
     monkeypatch.setattr(CreateShipment, "record", dying)
     for step in MADE:
         with pytest.raises(Killed):
-            run_jobs()
+            run_parcels()
         db.session.rollback()
         assert the_parcel().trying == step
         runner.release("test")
-    run_jobs()
+    run_parcels()
 
     assert died == [Step.RESERVED, *MADE[:3]]
     assert the_parcel().step == Step.LABELLED
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
 
-def test_two_parallel_bookings_make_one_parcel(paid, parcels, app, the_parcel, run_jobs):
+def test_two_parallel_bookings_make_one_parcel(paid, parcels, app, the_parcel, run_parcels):
     book_again(paid)
     job_ids = db.session.scalars(select(Job.id).where(Job.kind == CREATE)).all()
     db.session.rollback()
@@ -163,27 +153,27 @@ def test_two_parallel_bookings_make_one_parcel(paid, parcels, app, the_parcel, r
         thread.start()
     for thread in threads:
         thread.join(30)
-    run_jobs(ahead=120)
+    run_parcels(ahead=120)
 
     assert the_parcel().step == Step.LABELLED
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
 
 
-def test_a_second_asker_after_the_first_finds_the_parcel(shipped, parcels, run_jobs, the_parcel):
+def test_a_second_asker_after_the_first_finds_the_parcel(shipped, parcels, run_parcels, the_parcel):
     with transaction():
         enqueue(CREATE, {"order_id": shipped.order_id})
-    assert run_jobs() == 1
+    assert run_parcels() == 1
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
 
 
 def test_a_cancelled_record_leads_to_the_next_reference(
-    paid, parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_parcels, the_parcel, the_order
 ):
     parcels._make({"order_id": the_order().number})
     parcels.cancel_in_panel(the_order().number)
     parcels.effects.clear()
-    run_jobs()
+    run_parcels()
 
     number = the_order().number
     assert the_parcel().reference == f"{number}-R1"
@@ -192,25 +182,25 @@ def test_a_cancelled_record_leads_to_the_next_reference(
 
 
 def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
-    paid, parcels, run_jobs, the_parcel, the_order, monkeypatch
+    paid, parcels, run_parcels, the_parcel, the_order, monkeypatch
 ):
     from shop.delivery.couriers.shiprocket import Shiprocket
 
     parcels._make({"order_id": the_order().number})
     parcels.cancel_in_panel(the_order().number)
     monkeypatch.setattr(Shiprocket, "find", lambda self, reference: None)
-    run_jobs()
+    run_parcels()
     assert the_parcel().reference == f"{the_order().number}-R1"
     assert the_parcel().step == Step.LABELLED
 
 
 def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
-    paid, parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_parcels, the_parcel, the_order
 ):
     parcels.wallet_is_empty = True
     for turn, shape in enumerate(["top", "nested"], 1):
         parcels.wallet_shape = shape
-        run_jobs(ahead=7200)
+        run_parcels(ahead=7200)
         assert the_parcel().step == Step.ORDERED
         assert "wallet" in the_order().attention
         found = db.session.scalars(select(Incident).where(Incident.category == "delivery")).all()
@@ -220,41 +210,43 @@ def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
         book_again(paid)
 
     parcels.wallet_is_empty = False
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED
     assert the_order().attention is None
     assert len(parcels.done("order")) == 1
 
 
 def test_another_courier_is_tried_where_the_first_does_not_serve_and_none_is_asked_twice(
-    paid, parcels, run_jobs, the_parcel
+    paid, parcels, run_parcels, the_parcel
 ):
     parcels.refused_couriers = {None, 43, 51}
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED
     asked = parcels.seen("POST", "/v1/external/courier/assign/awb")
     assert [json.loads(one["body"]).get("courier_id") for one in asked] == [None, 51, 10]
 
 
-def test_where_no_courier_serves_a_person_is_told(paid, parcels, run_jobs, the_parcel, the_order):
+def test_where_no_courier_serves_a_person_is_told(
+    paid, parcels, run_parcels, the_parcel, the_order
+):
     parcels.awb_error = "Selected courier does not service this pincode pair"
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.ORDERED
     assert "does not service" in the_order().attention
 
 
-def test_a_wrong_pickup_location_is_refused_and_not_guessed(paid, parcels, run_jobs, the_order):
+def test_a_wrong_pickup_location_is_refused_and_not_guessed(paid, parcels, run_parcels, the_order):
     parcels.pickup_location = "main-warehouse"
-    run_jobs()
+    run_parcels()
     assert "Wrong Pickup location" in the_order().attention
     assert parcels.orders == {}
 
 
-def test_a_label_that_lags_is_fetched_later(paid, parcels, run_jobs, the_parcel):
+def test_a_label_that_lags_is_fetched_later(paid, parcels, run_parcels, the_parcel):
     parcels.label_lags = 1
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.PICKUP_SCHEDULED
-    run_jobs(ahead=120)
+    run_parcels(ahead=120)
     assert the_parcel().step == Step.LABELLED
 
 
@@ -285,14 +277,14 @@ def test_units_that_were_refunded_do_not_ship(app):
 
 
 @pytest.mark.parametrize("state", ["cancelled", "disputed"])
-def test_nothing_ships_once_the_order_may_not(paid, parcels, run_jobs, the_order, state):
+def test_nothing_ships_once_the_order_may_not(paid, parcels, run_parcels, the_order, state):
     with transaction():
         order = db.session.scalars(select(Order)).one()
         if state == "cancelled":
             advance(order, "cancelled", STAFF)
         else:
             advance(order, "dispute_opened", Actor(Who.GATEWAY, "gateway:sandbox"))
-    run_jobs()
+    run_parcels()
     db.session.rollback()
     assert db.session.scalar(select(func.count(Shipment.id))) == 0
     assert parcels.orders == {}
@@ -301,11 +293,11 @@ def test_nothing_ships_once_the_order_may_not(paid, parcels, run_jobs, the_order
 
 
 def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
-    shipped, parcels, run_jobs, the_parcel, the_order
+    shipped, parcels, run_parcels, the_parcel, the_order
 ):
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
-    run_jobs()
+    run_parcels()
 
     assert the_parcel().status == ShipmentStatus.CANCELLED
     assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
@@ -313,68 +305,70 @@ def test_a_cancelled_order_cancels_its_parcel_and_gives_the_units_back(
 
 
 def test_an_order_cancelled_while_the_outcome_is_unknown_is_cancelled_at_the_courier_too(
-    paid, parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_parcels, the_parcel, the_order
 ):
     parcels.fault("fail_after", path="/v1/external/orders/create")
-    run_jobs()
+    run_parcels()
     assert the_parcel().courier_order_id is None
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
-    run_jobs(ahead=300)
+    run_parcels(ahead=300)
     assert the_parcel().status == ShipmentStatus.CANCELLED
     assert parcels.done("cancel") == [the_order().number]
 
 
-def test_a_cancellation_of_unknown_outcome_is_asked_about(shipped, parcels, run_jobs, the_parcel):
+def test_a_cancellation_of_unknown_outcome_is_asked_about(
+    shipped, parcels, run_parcels, the_parcel
+):
     parcels.fault("fail_after", path="/v1/external/orders/cancel", times=1)
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
-    run_jobs()
-    run_jobs(ahead=300)
+    run_parcels()
+    run_parcels(ahead=300)
     assert the_parcel().status == ShipmentStatus.CANCELLED
 
 
 def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
-    shipped, parcels, run_jobs, the_parcel, the_order
+    shipped, parcels, run_parcels, the_parcel, the_order
 ):
     parcels.scan(42, in_future(minutes=-1))
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
-    run_jobs()
+    run_parcels()
     assert the_parcel().status == ShipmentStatus.PICKUP_SCHEDULED
     assert "could not be cancelled" in the_order().attention
 
 
-def test_a_failed_booking_is_gone_on_with_by_hand(paid, parcels, run_jobs, the_parcel):
+def test_a_failed_booking_is_gone_on_with_by_hand(paid, parcels, run_parcels, the_parcel):
     parcels.fault("refuse", path="/v1/external/courier/generate/pickup", status=400)
-    run_jobs()
+    run_parcels()
     failed = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
     assert failed.status == "failed"
     with transaction():
         runner.retry(failed.id)
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
 
 
-def test_a_breaker_does_not_use_up_tries(paid, parcels, run_jobs, the_parcel):
+def test_a_breaker_does_not_use_up_tries(paid, parcels, run_parcels, the_parcel):
     line = providers._lines.setdefault("shiprocket", providers._Line())
     import time
 
     line.closed_until = time.monotonic() + 60
-    run_jobs()
+    run_parcels()
     job = db.session.scalars(select(Job).where(Job.kind == CREATE)).one()
     assert (job.status, job.attempts) == ("queued", 0)
     providers.reset_lines()
-    run_jobs(ahead=60)
+    run_parcels(ahead=60)
     assert the_parcel().step == Step.LABELLED
 
 
 def test_the_dry_run_in_development_is_believable_and_asks_nobody(
-    paid, configure, parcels, run_jobs, the_parcel, the_order
+    paid, configure, parcels, run_parcels, the_parcel, the_order
 ):
     configure(shiprocket_dry_run=True)
-    run_jobs()
+    run_parcels()
     parcel = the_parcel()
     assert parcel.is_dry_run
     assert parcel.step == Step.LABELLED
@@ -385,11 +379,11 @@ def test_the_dry_run_in_development_is_believable_and_asks_nobody(
 
 
 def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
-    paid, configure, parcels, run_jobs, the_order, shop
+    paid, configure, parcels, run_parcels, the_order, shop
 ):
     configure(shiprocket_dry_run=True, shop_env="production")
     try:
-        run_jobs()
+        run_parcels()
     finally:
         configure(shop_env="development")
     assert the_order().attention == "Dry run: no parcel was booked"
@@ -400,14 +394,14 @@ def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
 
 
 def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
-    paid, configure, parcels, run_jobs, the_parcel
+    paid, configure, parcels, run_parcels, the_parcel
 ):
     configure(shiprocket_dry_run=True)
     with transaction():
         locked = lock_order(paid.id)
         shipping.reserve(locked, {locked.lines[0].id: 1})
     configure(shiprocket_dry_run=False)
-    run_jobs()
+    run_parcels()
     assert the_parcel(1).status == ShipmentStatus.CANCELLED
     assert the_parcel(2).step == Step.LABELLED
     held = [[(one.order_line_id, one.quantity) for one in the_parcel(n).lines] for n in (1, 2)]
@@ -416,7 +410,7 @@ def test_a_parcel_begun_in_a_dry_run_is_made_anew_for_real(
 
 
 def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
-    parcels, run_jobs, the_parcel, the_order, app
+    parcels, run_parcels, the_parcel, the_order, app
 ):
     order = make_order("paid", lines={make_product(): 3})
     with transaction():
@@ -424,13 +418,13 @@ def test_one_parcel_of_an_order_can_be_booked_and_cancelled_by_itself(
             db.session.delete(job)
         parcel = shipping.reserve(lock_order(order.id), quantities={the_order_line().id: 2})
         enqueue(CREATE, {"order_id": order.id, "shipment_id": parcel.id})
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED
     assert [line.shipped_quantity for line in the_order().lines] == [2]
     payload = {"order_id": the_order().id, "shipment_id": the_parcel().id}
     with transaction():
         enqueue(CANCEL, payload)
-    run_jobs()
+    run_parcels()
     assert the_parcel().status == ShipmentStatus.CANCELLED
     assert [line.shipped_quantity for line in the_order().lines] == [0]
 

@@ -151,26 +151,24 @@ def test_a_parcel_that_comes_back_returns_the_order_and_its_units(booked, the_pa
     assert db.session.scalars(select(Incident)).one().fingerprint.startswith("returned:")
 
 
-@pytest.mark.parametrize("end", ["lost", "damaged"])
 def test_a_parcel_that_is_gone_needs_a_person_and_may_be_sent_again(
-    booked, the_parcel, the_order, run_jobs, end
+    booked, the_parcel, the_order, run_parcels
 ):
-    news(booked, scan_of("picked_up", 1), scan_of(end, 2))
-    assert the_parcel().status == end
-    assert the_order().attention
-    assert db.session.scalars(select(Incident)).one().severity == "critical"
-    assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
-    with transaction():
-        enqueue("delivery.create_shipment", {"order_id": the_order_id()})
-    run_jobs()
-    second = the_parcel(2)
-    assert second.reference == f"{booked.reference}-R1"
-    news(second, scan_of("delivered", 4))
+    for number, end in enumerate(["lost", "damaged"], 1):
+        news(the_parcel(number), scan_of("picked_up", 1), scan_of(end, 2))
+        assert the_parcel(number).status == end
+        assert the_order().attention
+        severities = db.session.scalars(select(Incident.severity)).all()
+        assert severities == ["critical"] * number
+        assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
+        with transaction():
+            order = db.session.scalars(select(Order)).one()
+            order.attention = None
+            enqueue("delivery.create_shipment", {"order_id": order.id})
+        run_parcels()
+        assert the_parcel(number + 1).reference == f"{booked.reference}-R{number}"
+    news(the_parcel(3), scan_of("delivered", 4))
     assert the_order().status == "delivered"
-
-
-def the_order_id():
-    return db.session.scalar(select(Order.id))
 
 
 def test_a_cancellation_before_pickup_gives_the_units_back(booked, the_parcel, the_order):
@@ -185,16 +183,16 @@ def test_a_cancellation_after_pickup_is_not_believed(booked, the_parcel):
 
 
 def test_an_order_in_two_parcels_ships_with_the_last_line_and_arrives_with_the_last_parcel(
-    app, run_jobs, the_parcel, the_order, configure
+    app, run_parcels, the_parcel, the_order, configure
 ):
     order = make_order("paid", lines={make_product(): 2, make_product(): 1})
     with transaction():
         locked = lock_order(order.id)
         first = shipping.reserve(locked, quantities={locked.lines[0].id: 1})
-    run_jobs()
+    run_parcels()
     with transaction():
         enqueue("delivery.create_shipment", {"order_id": order.id})
-    run_jobs()
+    run_parcels()
     first, second = the_parcel(1), the_parcel(2)
     assert second.awb
     news(first, scan_of("in_transit", 1))
@@ -229,11 +227,21 @@ def test_a_cancelled_order_stays_cancelled_while_its_parcel_moves(booked, the_or
     assert the_order().fulfilment_status == "delivered"
 
 
-def test_cash_is_recorded_when_the_parcel_is_handed_over(app, run_jobs, the_parcel, the_order):
-    make_order("pending_payment", method="cod")
-    run_jobs()
+@pytest.fixture
+def cash(shop, run_parcels, the_parcel):
+    """A booked parcel that is paid for at the door."""
+
+    def book():
+        make_order("pending_payment", method="cod")
+        run_parcels()
+
+    shop.scene("cash_booked", book)
+    return the_parcel()
+
+
+def test_cash_is_recorded_when_the_parcel_is_handed_over(cash, the_parcel, the_order):
     assert the_order().payment_status != "paid"
-    news(the_parcel(), *[scan_of(status, hours) for status, hours in WAY.items()])
+    news(cash, *[scan_of(status, hours) for status, hours in WAY.items()])
     order = the_order()
     assert (order.status, order.payment_status) == ("delivered", "paid")
     payment = db.session.scalars(select(Payment)).one()
@@ -244,10 +252,8 @@ def test_cash_is_recorded_when_the_parcel_is_handed_over(app, run_jobs, the_parc
 
 
 def test_cash_taken_for_a_cancelled_order_is_recorded_and_a_person_told(
-    app, run_jobs, the_parcel, the_order
+    cash, the_parcel, the_order
 ):
-    make_order("pending_payment", method="cod")
-    run_jobs()
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", Actor(Who.ADMIN, "user:1"))
     for _ in range(2):
@@ -261,20 +267,20 @@ def test_cash_taken_for_a_cancelled_order_is_recorded_and_a_person_told(
 
 
 def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
-    app, run_jobs, the_parcel, the_order
+    app, run_parcels, the_parcel, the_order
 ):
     order = make_order("pending_payment", method="cod")
     with transaction():
         locked = lock_order(order.id)
         shipping.reserve(locked, quantities={locked.lines[0].id: 1})
         shipping.reserve(locked)
-    run_jobs()
+    run_parcels()
     collected = the_parcel(1).collect_minor
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", Actor(Who.ADMIN, "user:1"))
     news(the_parcel(1), *[scan_of(status, hours) for status, hours in WAY.items()])
     assert db.session.scalars(select(Payment)).one().captured_minor == 0
-    run_jobs()  # the second parcel, which was not handed over, is cancelled
+    run_parcels()  # the second parcel, which was not handed over, is cancelled
     assert the_parcel(2).status == "cancelled"
     assert db.session.scalars(select(Payment)).one().captured_minor == collected
     assert the_order().attention
@@ -283,93 +289,92 @@ def test_cash_for_a_part_of_a_cancelled_order_waits_for_its_last_parcel(
 # --- over HTTP: a hint is asked about ---
 
 
-def test_a_hint_is_asked_about_before_anything_changes(shipped, parcels, run_jobs, the_parcel):
+def test_a_hint_is_asked_about_before_anything_changes(shipped, parcels, run_parcels, the_parcel):
     parcels.tell(parcels.message(next(iter(parcels.orders.values())), 7, utcnow()))
-    run_jobs()
+    run_parcels()
     assert parcels.answers == [200]
     assert the_parcel().status == "pickup_scheduled"
     parcels.tell(parcels.scan(42, utcnow() - timedelta(minutes=5)))
-    run_jobs()
+    run_parcels()
     assert the_parcel().status == "picked_up"
     assert len(parcels.seen("GET", "/v1/external/courier/track")) == 2
 
 
-def test_the_whole_way_by_hints(shipped, parcels, run_jobs, the_order):
+def test_the_whole_way_by_hints(shipped, parcels, run_parcels, the_order):
     for number, code in enumerate([42, 18, 17, 21, 17, 7]):
         parcels.tell(parcels.scan(code, START + timedelta(hours=number)))
-        run_jobs()
+        run_parcels()
     assert the_order().status == "delivered"
     assert events()[-2:] == ["out_for_delivery", "delivered"]
 
 
-def test_hints_may_be_lost_doubled_and_reversed(shipped, parcels, run_jobs, the_order):
+def test_hints_may_be_lost_doubled_and_reversed(shipped, parcels, run_parcels, the_order):
     parcels.delivers, parcels.copies = False, 2
     for number, code in enumerate([42, 18, 17, 7]):
         parcels.tell(parcels.scan(code, START + timedelta(hours=number)))
     parcels.outbox = parcels.outbox[3:]
     parcels.deliver(backwards=True)
-    run_jobs()
+    run_parcels()
     assert the_order().status == "delivered"
     assert set(parcels.answers) == {200}
 
 
-def test_without_any_hint_the_poll_finds_out(shipped, parcels, run_jobs, the_order, turn_clock):
+def test_without_any_hint_the_poll_finds_out(shipped, parcels, run_parcels, the_order, turn_clock):
     parcels.scan(42, utcnow())
     with transaction():
         enqueue("delivery.poll")
-    run_jobs()
+    run_parcels()
     assert the_order().status == "ready_for_shipment"
     turn_clock(hours=13)
     with transaction():
         enqueue("delivery.poll")
-    run_jobs()
+    run_parcels()
     assert the_order().status == "shipped"
 
 
 @pytest.mark.forces("silent")
-def test_two_days_of_silence_open_an_incident_once(shipped, parcels, run_jobs, turn_clock):
+def test_two_days_of_silence_open_an_incident_once(shipped, parcels, run_parcels, turn_clock):
     turn_clock(hours=49)
     for _ in range(2):
         with transaction():
             enqueue("delivery.poll")
-        run_jobs()
+        run_parcels()
     silent = [
         row for row in db.session.scalars(select(Incident)) if row.fingerprint.startswith("silent")
     ]
     assert [row.severity for row in silent] == ["medium"]
 
 
-@pytest.mark.parametrize("code", [13, 20])
 def test_a_pickup_that_failed_needs_a_person_once(
-    shipped, parcels, run_jobs, the_parcel, the_order, code
+    shipped, parcels, run_parcels, the_parcel, the_order
 ):
-    for hours in (1, 2):
+    for hours, code in ((1, 13), (2, 20)):
         parcels.tell(parcels.scan(code, START + timedelta(hours=hours)))
-        run_jobs()
+        run_parcels()
+        assert the_order().attention == f"Parcel {shipped.awb} could not be picked up"
     assert the_parcel().status == "pickup_scheduled"
-    assert the_order().attention == f"Parcel {shipped.awb} could not be picked up"
     (told,) = db.session.scalars(select(Incident)).all()
     assert (told.category, told.severity) == ("delivery", "medium")
 
 
-def test_a_failed_pickup_that_is_over_flags_nobody(shipped, parcels, run_jobs, the_order):
+def test_a_failed_pickup_that_is_over_flags_nobody(shipped, parcels, run_parcels, the_order):
     parcels.scan(20, START)
     parcels.tell(parcels.scan(42, START + timedelta(hours=5)))
-    run_jobs()
+    run_parcels()
     assert the_order().attention is None
     assert not db.session.scalars(select(Incident)).all()
 
 
-def test_a_message_about_somebody_elses_parcel_is_taken_and_ignored(shipped, parcels, run_jobs):
+def test_a_message_about_somebody_elses_parcel_is_taken_and_ignored(shipped, parcels, run_parcels):
     strange = next(iter(parcels.orders.values())) | {"awb": "999", "reference": "OTHER-1", "id": 7}
     parcels.tell(parcels.message(strange, 7, utcnow()))
-    run_jobs()
+    run_parcels()
     assert parcels.answers == [200]
     assert db.session.scalars(select(WebhookEvent)).one().status == "ignored"
     assert not db.session.scalars(select(Incident)).all()
 
 
-def test_a_message_with_a_wrong_token_leaves_no_row(shipped, parcels, run_jobs):
+def test_a_message_with_a_wrong_token_leaves_no_row(shipped, parcels):
     for token in ("", "wrong"):
         parcels.tell(parcels.message(next(iter(parcels.orders.values())), 7, utcnow()), token)
         parcels.lose()
@@ -379,9 +384,9 @@ def test_a_message_with_a_wrong_token_leaves_no_row(shipped, parcels, run_jobs):
     assert db.session.scalars(select(WebhookRefusal.count)).all() == [2]
 
 
-def test_the_older_token_is_still_taken(shipped, parcels, run_jobs, the_parcel):
+def test_the_older_token_is_still_taken(shipped, parcels, run_parcels, the_parcel):
     parcels.tell(parcels.scan(42, utcnow()), "older-token")
-    run_jobs()
+    run_parcels()
     assert the_parcel().status == "picked_up"
 
 
@@ -400,9 +405,9 @@ def test_the_panels_empty_test_call_gets_200(shipped, live):
     assert answer.status_code == 200
 
 
-def test_a_parcel_knows_its_expected_day(shipped, parcels, run_jobs, the_parcel):
+def test_a_parcel_knows_its_expected_day(shipped, parcels, run_parcels, the_parcel):
     parcels.tell(parcels.scan(18, utcnow()))
-    run_jobs()
+    run_parcels()
     assert the_parcel().estimated_at.isoformat() == "2026-11-24T13:58:00+00:00"
 
 
