@@ -40,8 +40,11 @@ def as_text(page: str) -> str:
 
 
 @pytest.fixture
-def order(app) -> Order:
-    return factories.make_order(lines=2, method="bank_transfer")
+def order(shop) -> Order:
+    key = shop.scene(
+        "by transfer", lambda: factories.make_order(lines=2, method="bank_transfer").id
+    )
+    return db.session.get_one(Order, key)
 
 
 @pytest.fixture
@@ -132,20 +135,16 @@ def test_whatsapp_gets_every_parameter_in_its_order_and_none_empty(cases, langua
                 assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)
 
 
-@pytest.mark.parametrize(
-    ("template", "name", "parameters"),
-    [
+@ONLY_SQLITE
+def test_the_agreed_whatsapp_templates_have_their_names_and_parameters(order):
+    for template, name, parameters in (
         ("order_confirmed", "order_confirmation", "orderNumber orderAmount estimatedDelivery trackingUrl"),
         ("order_shipped", "shipment_created", "orderNumber awb courierName trackingLink"),
         ("out_for_delivery", "out_for_delivery", "orderNumber courierName trackingLink"),
         ("order_delivered", "delivered", "orderNumber orderUrl"),
-    ],
-)  # fmt: skip
-def test_the_agreed_whatsapp_templates_have_their_names_and_parameters(
-    order, template, name, parameters
-):
-    made = whatsapp(template, order.id, {})
-    assert (made.name, " ".join(key for key, _ in made.parameters)) == (name, parameters)
+    ):  # fmt: skip
+        made = whatsapp(template, order.id, {})
+        assert (made.name, " ".join(key for key, _ in made.parameters)) == (name, parameters)
 
 
 def test_a_parcel_without_a_day_is_expected_when_the_shop_says(order):
@@ -165,6 +164,7 @@ def test_a_parcel_without_a_day_is_expected_when_the_shop_says(order):
     assert re.fullmatch(r"\w+day \d+ \w+", expected())
 
 
+@ONLY_SQLITE
 def test_whatsapp_speaks_only_the_languages_that_are_approved(order):
     assert whatsapp("order_confirmed", order.id, {}, "sv").language == "en"
     with transaction():
@@ -173,24 +173,23 @@ def test_whatsapp_speaks_only_the_languages_that_are_approved(order):
     assert whatsapp("order_confirmed", order.id, {}, "fr").language == "hi"
 
 
-@pytest.mark.parametrize(
-    ("language", "subject", "amount", "day"),
-    [
+@ONLY_SQLITE
+def test_amounts_and_days_are_written_as_the_language_does(app):
+    order = factories.make_order(lines=1)
+    shipment = make_shipment(order, estimated_at=datetime(2026, 11, 24, 12, tzinfo=UTC))
+    for language, subject, amount, day in (
         ("en", "We have your order", "₹598.00", "Tuesday"),
         ("sv", "Vi har din beställning", "598,00\u00a0INR", "tisdag"),
         ("fr", "Nous avons votre commande", "598,00\u00a0₹", "mardi"),
         ("hi", "हमें आपका ऑर्डर", "₹598.00", "मंगलवार"),
-    ],
-)
-def test_amounts_and_days_are_written_as_the_language_does(app, language, subject, amount, day):
-    order = factories.make_order(lines=1)
-    shipment = make_shipment(order, estimated_at=datetime(2026, 11, 24, 12, tzinfo=UTC))
-    message = render("order_confirmed", order.id, {"shipment_id": shipment.id}, language)
-    assert message.subject.startswith(subject)
-    assert amount in message.text
-    assert day in message.text
+    ):
+        message = render("order_confirmed", order.id, {"shipment_id": shipment.id}, language)
+        assert message.subject.startswith(subject)
+        assert amount in message.text, language
+        assert day in message.text, language
 
 
+@ONLY_SQLITE
 def test_a_reader_of_another_language_gets_the_shops_own(app):
     assert language_of("sv_SE") == "sv"
     assert language_of("hi-IN") == "hi"
@@ -287,6 +286,7 @@ def test_the_length_of_an_sms_is_counted_as_operators_do(text, alphabet, places,
     assert (found.alphabet, found.places, found.parts) == (alphabet, places, parts)
 
 
+@ONLY_SQLITE
 def test_a_mail_beside_orders_has_tables_and_takes_braces_as_they_are(app):
     words = Words("Two {things}", "", "Two {things}", "Look <b>", "Open")
     wording = WORDINGS["order_link"].with_words(words)
@@ -303,6 +303,7 @@ def test_a_mail_beside_orders_has_tables_and_takes_braces_as_they_are(app):
     assert "From Halflong." in message.text
 
 
+@ONLY_SQLITE
 def test_the_texts_to_submit_name_every_template_and_parameter(app):
     page = (ROOT / "docs/whatsapp-templates.md").read_text(encoding="utf-8")
     for approved in WHATSAPP.values():
@@ -344,6 +345,7 @@ def test_a_bank_transfer_is_asked_for_with_the_rows_of_its_attempt(order):
     assert "Account: Example Bank" in message.text
 
 
+@ONLY_SQLITE
 def test_a_failed_payment_comes_with_a_link_to_try_again(app):
     order = factories.make_order()
     message = render("payment_failed", order.id, {})
@@ -363,12 +365,14 @@ def test_a_shipped_mail_names_the_parcel_and_what_is_in_it(order, app):
     assert message.text.count("\n- ") == 1
 
 
+@ONLY_SQLITE
 def test_links_come_from_the_public_address_whatever_the_request_says(order, app):
     with app.test_request_context(base_url="http://evil.example"):
         message = render("order_confirmed", order.id, {})
     assert "evil.example" not in message.text + message.html
 
 
+@ONLY_SQLITE
 def test_markup_and_placeholders_in_names_are_text(app):
     order = factories.make_order(
         lines={factories.make_product(NASTY): 1}, address={"recipient": NASTY, "line1": NASTY}
@@ -380,11 +384,13 @@ def test_markup_and_placeholders_in_names_are_text(app):
     assert message.html.count("&lt;script&gt;alert(1)&lt;/script&gt; {number} {{ 7*7 }}") >= 3
 
 
+@ONLY_SQLITE
 def test_a_name_of_the_other_direction_stands_apart_from_its_line(app):
     order = factories.make_order(address={"recipient": RIGHT_TO_LEFT})
     assert f"<bdi>{RIGHT_TO_LEFT}</bdi>" in render("order_confirmed", order.id, {}).html
 
 
+@ONLY_SQLITE
 def test_a_line_break_in_a_name_breaks_no_line(app):
     order = factories.make_order(address={"recipient": "Asha\r\nBcc: all@evil.example"})
     message = render("admin_new_order", order.id, {})
@@ -392,26 +398,25 @@ def test_a_line_break_in_a_name_breaks_no_line(app):
     assert "\nBcc:" not in message.text
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"recipient": "a@b.example\r\nBcc: all@evil.example"},
-        {"recipient": "a@b.example, c@d.example"},
-        {"recipient": "nobody"},
-        {"subject": "Hello\nBcc: all@evil.example"},
-        {"message_id": "<a@b>\r\nBcc: all@evil.example"},
-    ],
-)
-def test_a_header_that_could_carry_another_is_refused(app, change):
+@ONLY_SQLITE
+def test_a_header_that_could_carry_another_is_refused(app):
     good = {
         "recipient": "a@b.example", "message_id": "<a@b.example>", "subject": "Hello",
         "text": "Hello", "html": "<p>Hello",
     }  # fmt: skip
     compose(Outgoing(**good))
-    with pytest.raises(ProviderRefused):
-        compose(Outgoing(**{**good, **change}))
+    for spoilt in (
+        {"recipient": "a@b.example\r\nBcc: all@evil.example"},
+        {"recipient": "a@b.example, c@d.example"},
+        {"recipient": "nobody"},
+        {"subject": "Hello\nBcc: all@evil.example"},
+        {"message_id": "<a@b>\r\nBcc: all@evil.example"},
+    ):
+        with pytest.raises(ProviderRefused):
+            compose(Outgoing(**{**good, **spoilt}))
 
 
+@ONLY_SQLITE
 def test_the_link_to_a_number_that_staff_typed_leads_to_its_page(client, order):
     shipment = make_shipment(order, awb="No.55/7#3")
     message = render("order_shipped", order.id, {"shipment_id": shipment.id})
@@ -419,6 +424,7 @@ def test_the_link_to_a_number_that_staff_typed_leads_to_its_page(client, order):
     assert client.get(path).status_code == 200
 
 
+@ONLY_SQLITE
 def test_a_mail_carries_the_headers_of_an_order_mail(app):
     mail = compose(Outgoing("a@b.example", "<id@shop.example>", "Hello ₹1", "text", "<p>html"))
     assert mail["Auto-Submitted"] == "auto-generated"
