@@ -1,5 +1,6 @@
 """Staff, for the tests of money that look at the admin too; and the counterparts of the gateways."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,9 @@ from tests.simulators.receiver import Receiver
 
 __all__ = ["staff"]
 
+MONEY = ("payments.", "stock.", "orders.")
+"""How the kinds of jobs begin that move money, goods and orders."""
+
 
 def let_only_money_move() -> None:
     """From now on no parcel is booked and no message written."""
@@ -31,6 +35,12 @@ def let_only_money_move() -> None:
 def money_alone(app: Any) -> None:
     """For tests that look neither at parcels nor at messages. A scene has to do it by itself."""
     let_only_money_move()
+
+
+@pytest.fixture
+def run_money(run_jobs: Callable[..., int]) -> Callable[..., int]:
+    """Runs the jobs that move money, goods and orders: no mail, no parcel, no ticket, no webhook."""
+    return functools.partial(run_jobs, kinds=MONEY)
 
 
 @pytest.fixture

@@ -18,14 +18,12 @@ from shop.payments.gateways.base import Opened
 from shop.payments.models import Payment
 from tests.factories import make_order, make_product
 from tests.payments import sides
-from tests.payments.conftest import let_only_money_move
+from tests.payments.conftest import MONEY, let_only_money_move
 from tests.payments.sides import Bench, Side
 from tests.simulators.receiver import Receiver
 
 LATER = 300
 """Seconds until jobs that failed are due again."""
-JOBS = ("payments.", "stock.", "orders.")
-"""What is run of the queue: neither mail nor tickets."""
 
 
 Begun = tuple[Order, Payment]
@@ -37,7 +35,7 @@ class Scene:
 
     def __init__(self, key: str, side: Side, run_jobs: Callable[..., int]) -> None:
         self.key, self.side = key, side
-        self.run_jobs: Callable[..., int] = functools.partial(run_jobs, kinds=JOBS)
+        self.run_jobs: Callable[..., int] = functools.partial(run_jobs, kinds=MONEY)
         self.server: Any = side.server  # type: ignore[attr-defined]
         self.server.delivers = False
         self.product_id = 0

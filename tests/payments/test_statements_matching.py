@@ -22,18 +22,26 @@ from shop.payments.statements.storing import keep_statement
 from shop.preferences import change
 from shop.stock.models import Reservation, ReservationState
 from tests.factories import make_order, make_product
+from tests.payments.conftest import let_only_money_move
 from tests.payments.transfers import by_hand, csv_of
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 
 @pytest.fixture(autouse=True)
 def in_request(app):
-    """Attempts build addresses of pages; what is paid waits for a person, so that no job goes on."""
-    with transaction():
-        change("auto_ship", "false")
+    """Attempts build addresses of pages."""
     with app.test_request_context(base_url=app.extensions["settings"].public_url):
         yield
+
+
+@pytest.fixture
+def waiting(shop):
+    """What `awaited` returns, copied into the empty shop, where only money moves."""
+
+    def make():
+        let_only_money_move()
+        return awaited()
+
+    return shop.scene("awaited_transfer", make)
 
 
 def awaited(**more):
@@ -72,19 +80,19 @@ def fingerprints():
 @pytest.mark.parametrize("written", ["pmt {} thanks"])
 @pytest.mark.parametrize("form", [shown, str.lower, " ".join], ids=["hyphens", "small", "blanks"])
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_the_reference_is_found_however_it_is_written(app, written, form):
-    order_id, total, reference = awaited()
+def test_the_reference_is_found_however_it_is_written(waiting, written, form):
+    order_id, total, reference = waiting
     bring((total, written.format(form(reference)), "A1"))
     assert the(order_id).status == OrderStatus.PAID
     assert line()[0].reference == reference
 
 
-def test_an_exact_transfer_pays_by_its_job_and_says_which_line_did(app, run_jobs):
-    order_id, total, reference = awaited()
+def test_an_exact_transfer_pays_by_its_job_and_says_which_line_did(waiting, run_money):
+    order_id, total, reference = waiting
     data = csv_of((total, reference, "A1"))
     with transaction():
         keep_statement(read_statement(data, "INR"), "bank.csv", data, "user:1")
-    run_jobs()
+    run_money()
     order, found = the(order_id), line()[0]
     assert (order.status, order.payment_status) == (OrderStatus.PAID, PaymentStatus.PAID)
     assert found.state == LineState.MATCHED
@@ -92,8 +100,8 @@ def test_an_exact_transfer_pays_by_its_job_and_says_which_line_did(app, run_jobs
     assert found.payment.captured_minor == total
 
 
-def test_a_file_imported_twice_and_an_overlapping_one_change_nothing(app):
-    order_id, total, reference = awaited()
+def test_a_file_imported_twice_and_an_overlapping_one_change_nothing(waiting):
+    order_id, total, reference = waiting
     rows = [(total, reference, "A1"), (5_000, "somebody", ""), (5_000, "somebody", "")]
     assert bring(*rows).new_lines == 3
     again = bring(*rows)
@@ -106,8 +114,8 @@ def test_a_file_imported_twice_and_an_overlapping_one_change_nothing(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_one_bank_id_with_other_money_is_kept_for_a_person_and_credits_nothing(app):
-    _order, total, reference = awaited()
+def test_one_bank_id_with_other_money_is_kept_for_a_person_and_credits_nothing(waiting):
+    _order, total, reference = waiting
     bring((total, reference, "A1"))
     other_id, other_total, other_reference = awaited()
     bring((other_total + 1, other_reference, "A1"))
@@ -116,8 +124,8 @@ def test_one_bank_id_with_other_money_is_kept_for_a_person_and_credits_nothing(a
     assert "same bank id" in line()[1].remark
 
 
-def test_several_transfers_add_up_to_what_is_due(app):
-    order_id, total, reference = awaited()
+def test_several_transfers_add_up_to_what_is_due(waiting):
+    order_id, total, reference = waiting
     bring((30_000, reference, "A1"))
     order = the(order_id)
     assert (order.status, order.payment_status) == (
@@ -142,28 +150,28 @@ def test_several_transfers_add_up_to_what_is_due(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_rest_that_never_comes_sends_the_first_transfer_back(app, run_jobs):
-    order_id, _total, reference = awaited()
+def test_a_rest_that_never_comes_sends_the_first_transfer_back(waiting, run_money):
+    order_id, _total, reference = waiting
     bring((30_000, reference, "A1"))
     with transaction() as session:
         session.execute(sa.update(Reservation).values(expires_at=utcnow()))
         enqueue("stock.expire_holds")
-    run_jobs()
+    run_money()
     assert the(order_id).status == OrderStatus.CANCELLED
     assert db.session.scalars(sa.select(Refund.amount_minor)).all() == [30_000]
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_more_than_asked_pays_and_the_excess_can_go_back(app):
-    order_id, total, reference = awaited()
+def test_more_than_asked_pays_and_the_excess_can_go_back(waiting):
+    order_id, total, reference = waiting
     bring((total + 700, reference, "A1"))
     assert the(order_id).status == OrderStatus.PAID
     assert fingerprints() == ["overpaid"]
     assert line()[0].payment.refundable_minor == total + 700
 
 
-def test_another_currency_waits_until_a_person_says_what_it_is_worth(app):
-    order_id, total, reference = awaited()
+def test_another_currency_waits_until_a_person_says_what_it_is_worth(waiting):
+    order_id, total, reference = waiting
     bring((12_000, reference, "A1", "USD"))
     found = line()[0]
     assert (found.state, found.remark) == (LineState.UNMATCHED, matching.OTHER_CURRENCY)
@@ -179,9 +187,9 @@ def test_another_currency_waits_until_a_person_says_what_it_is_worth(app):
 
 
 @pytest.mark.forces("late_money")
-def test_money_after_the_hold_follows_the_late_money_policy(app, run_jobs):
-    order_id, total, reference = awaited()
-    _expire(run_jobs, order_id)
+def test_money_after_the_hold_follows_the_late_money_policy(waiting, run_money):
+    order_id, total, reference = waiting
+    _expire(run_money, order_id)
     assert the(order_id).status == OrderStatus.CANCELLED
     bring((total, reference, "A1"))
     assert the(order_id).status == OrderStatus.PAID
@@ -189,31 +197,31 @@ def test_money_after_the_hold_follows_the_late_money_policy(app, run_jobs):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_money_too_late_and_too_little_goes_back_at_once(app, run_jobs):
-    order_id, total, reference = awaited()
-    _expire(run_jobs, order_id)
+def test_money_too_late_and_too_little_goes_back_at_once(waiting, run_money):
+    order_id, total, reference = waiting
+    _expire(run_money, order_id)
     bring((total - 1, reference, "A1"))
     assert the(order_id).status == OrderStatus.CANCELLED
     assert db.session.scalars(sa.select(Refund.amount_minor)).all() == [total - 1]
 
 
-def _expire(run_jobs, order_id):
+def _expire(run_money, order_id):
     with transaction() as session:
         session.execute(sa.update(Reservation).values(expires_at=utcnow()))
         session.execute(sa.update(Order).values(expires_at=utcnow()))
         enqueue("stock.expire_holds")
-    run_jobs()
+    run_money()
     with transaction():
         enqueue("orders.cancel_unpaid")
-    run_jobs()
+    run_money()
     states = db.session.scalars(sa.select(Reservation.state)).all()
     assert set(states) == {ReservationState.EXPIRED}
 
 
 @pytest.mark.parametrize("part", [1.0, 0.4])
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_second_transfer_is_sent_back_whatever_its_amount(app, part):
-    order_id, total, reference = awaited()
+def test_a_second_transfer_is_sent_back_whatever_its_amount(waiting, part):
+    order_id, total, reference = waiting
     bring((total, reference, "A1"))
     again = int(total * part)
     bring((again, reference, "A2"))
@@ -223,8 +231,8 @@ def test_a_second_transfer_is_sent_back_whatever_its_amount(app, part):
     assert refund.status == "requested"
 
 
-def test_a_transfer_confirmed_by_hand_is_known_when_the_file_comes(app):
-    order_id, total, reference = awaited()
+def test_a_transfer_confirmed_by_hand_is_known_when_the_file_comes(waiting):
+    order_id, total, reference = waiting
     with transaction():
         matching.confirm(attempts.latest(order_id).id, by_hand(total, bank_id="a 1"), "user:1")
     assert bring((total, reference, "A1")).known_lines == 1
@@ -235,8 +243,8 @@ def test_a_transfer_confirmed_by_hand_is_known_when_the_file_comes(app):
     assert db.session.scalar(sa.select(sa.func.count(Refund.id))) == 0
 
 
-def test_one_transfer_never_counts_for_two_orders(app):
-    first, total, _reference = awaited()
+def test_one_transfer_never_counts_for_two_orders(waiting):
+    first, total, _reference = waiting
     second, _total, _reference = awaited()
     with transaction():
         matching.confirm(attempts.latest(first).id, by_hand(total, bank_id="A1"), "user:1")
@@ -249,8 +257,8 @@ def test_one_transfer_never_counts_for_two_orders(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_by_hand_takes_the_line_that_a_file_brought(app):
-    order_id, total, _reference = awaited()
+def test_by_hand_takes_the_line_that_a_file_brought(waiting):
+    order_id, total, _reference = waiting
     bring((total, "no reference", "A1"))
     with pytest.raises(Refused, match="The statement shows"), transaction():
         matching.confirm(attempts.latest(order_id).id, by_hand(total + 1, bank_id="A1"), "user:1")
@@ -261,20 +269,21 @@ def test_by_hand_takes_the_line_that_a_file_brought(app):
     assert the(order_id).status == OrderStatus.PAID
 
 
-@pytest.mark.parametrize("bank_id", ["", "  ", "NONREF", "000"])
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_transfer_by_hand_needs_the_banks_id_and_an_amount(app, bank_id):
-    order_id, total, _reference = awaited()
+def test_a_transfer_by_hand_needs_the_banks_id_and_an_amount(waiting):
+    order_id, total, _reference = waiting
     payment_id = attempts.latest(order_id).id
     seen = by_hand(total)
-    with pytest.raises(Refused, match="bank's id"), transaction():
-        matching.confirm(payment_id, type(seen)(total, "INR", seen.booked_on, bank_id), "user:1")
+    for bank_id in ("", "  ", "NONREF", "000"):
+        named = type(seen)(total, "INR", seen.booked_on, bank_id)
+        with pytest.raises(Refused, match="bank's id"), transaction():
+            matching.confirm(payment_id, named, "user:1")
     with pytest.raises(Refused, match="above zero"), transaction():
         matching.confirm(payment_id, by_hand(0), "user:1")
 
 
-def test_a_line_without_reference_is_only_suggested_and_a_person_matches_it(app):
-    order_id, total, _reference = awaited()
+def test_a_line_without_reference_is_only_suggested_and_a_person_matches_it(waiting):
+    order_id, total, _reference = waiting
     awaited(lines={make_product(price=77_700): 1})
     bring((total, "for the bats", "A1"))
     [found] = line()
@@ -291,7 +300,7 @@ def test_a_line_without_reference_is_only_suggested_and_a_person_matches_it(app)
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_line_matched_to_an_order_paid_by_card_goes_back(app):
+def test_a_line_matched_to_an_order_paid_by_card_goes_back(money_alone):
     order = make_order("paid")
     total, number = order.total_minor, order.number
     bring((total, "again by bank", "A1"))
@@ -302,7 +311,7 @@ def test_a_line_matched_to_an_order_paid_by_card_goes_back(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_transfer_for_an_order_that_waits_for_a_card_pays_it(app):
+def test_a_transfer_for_an_order_that_waits_for_a_card_pays_it(money_alone):
     order = make_order()
     bring((order.total_minor, "by bank after all", "A1"))
     with transaction():
@@ -316,7 +325,7 @@ def test_a_transfer_for_an_order_that_waits_for_a_card_pays_it(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_setting_a_line_aside_needs_a_reason_and_can_be_taken_back(app):
+def test_setting_a_line_aside_needs_a_reason_and_can_be_taken_back(money_alone):
     bring((5_000, "interest", "A1"))
     line_id = line()[0].id
     with pytest.raises(Refused, match="Say why"), transaction():
@@ -332,23 +341,23 @@ def test_setting_a_line_aside_needs_a_reason_and_can_be_taken_back(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_money_going_out_is_kept_and_waits_for_nobody(app):
-    order_id, _total, reference = awaited()
+def test_money_going_out_is_kept_and_waits_for_nobody(waiting):
+    order_id, _total, reference = waiting
     bring((-5_000, reference, "A1"))
     assert line()[0].state == LineState.IGNORED
     assert the(order_id).status == OrderStatus.PENDING_PAYMENT
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_two_references_in_one_text_are_for_a_person(app):
-    first, total, reference = awaited()
+def test_two_references_in_one_text_are_for_a_person(waiting):
+    first, total, reference = waiting
     _second, _total, other = awaited()
     bring((2 * total, f"{reference} and {other}", "A1"))
     assert line()[0].state == LineState.UNMATCHED
     assert the(first).status == OrderStatus.PENDING_PAYMENT
 
 
-def test_money_that_nobody_looked_at_becomes_an_incident_once(app, run_jobs):
+def test_money_that_nobody_looked_at_becomes_an_incident_once(money_alone, run_money):
     bring((5_000, "who is it", "A1"))
     with transaction() as session:
         change("unmatched_money_days", "1")
@@ -356,13 +365,13 @@ def test_money_that_nobody_looked_at_becomes_an_incident_once(app, run_jobs):
     for _ in range(2):
         with transaction():
             enqueue("payments.forgotten_money")
-        run_jobs()
+        run_money()
     assert fingerprints() == ["unmatched_line"]
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_transfer_that_is_turned_down_tells_the_customer_why(app):
-    order_id, _total, _reference = awaited()
+def test_a_transfer_that_is_turned_down_tells_the_customer_why(waiting):
+    order_id, _total, _reference = waiting
     payment_id = attempts.latest(order_id).id
     with pytest.raises(Refused, match="customer should read"), transaction():
         transfers.reject(payment_id, "", "user:1")
@@ -375,8 +384,8 @@ def test_a_transfer_that_is_turned_down_tells_the_customer_why(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_the_parts_of_an_order_paid_by_several_transfers_sum_to_its_total(app):
-    order_id, total, reference = awaited()
+def test_the_parts_of_an_order_paid_by_several_transfers_sum_to_its_total(waiting):
+    order_id, total, reference = waiting
     for number, amount in enumerate((100, 200, 300), start=1):
         bring((amount, reference, f"A{number}"))
     parts = db.session.scalars(sa.select(PaymentPart).where(PaymentPart.order_id == order_id)).all()
@@ -385,8 +394,8 @@ def test_the_parts_of_an_order_paid_by_several_transfers_sum_to_its_total(app):
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_transfer_that_was_replaced_is_not_asked_about_for_ever(app, run_jobs):
-    _order, _total, reference = awaited()
+def test_a_transfer_that_was_replaced_is_not_asked_about_for_ever(waiting, run_money):
+    _order, _total, reference = waiting
     bring((100, reference, "A1"))
-    run_jobs()
+    run_money()
     assert db.session.scalars(sa.select(Payment.ask_at)).all() == [None, None, None]
