@@ -14,6 +14,8 @@ from shop.promotions import gift_cards
 from tests.checkout.shopping import hidden_fields, open_form, put_in_cart, send
 from tests.factories import make_product
 
+ONLY_SQLITE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def code(app: Any) -> str:
@@ -41,6 +43,7 @@ def test_a_card_that_pays_all_needs_no_way_to_pay(client, code):
     assert db.session.scalars(sa.select(Order.status)).one() == OrderStatus.PAID
 
 
+@ONLY_SQLITE
 def test_the_card_can_be_taken_off_again(client, code):
     put_in_cart(client, make_product(price=80_000))
     shown = send(client, open_form(client), gift_code=code, update="1")
@@ -49,15 +52,16 @@ def test_the_card_can_be_taken_off_again(client, code):
     assert "Have a gift card?" in without.text
 
 
-@pytest.mark.parametrize("typed", ["AAAA-BBBB-CCCC-DDDD", "x", "<b>" * 13, "٣" * 16, "9" * 100_000])
-def test_a_wrong_code_is_said_beside_its_field_and_buys_nothing(client, typed):
+@ONLY_SQLITE
+def test_a_wrong_code_is_said_beside_its_field_and_buys_nothing(client):
     put_in_cart(client, make_product())
     fields = open_form(client)
-    for more in ({"update": "1"}, {}):
-        answer = send(client, fields, gift_code=typed, **more)
-        assert answer.status_code in {200, 422}
-        assert "gift_code-error" in answer.text
-        assert "<b><b>" not in answer.text
+    for typed in ("AAAA-BBBB-CCCC-DDDD", "x", "<b>" * 13, "٣" * 16, "9" * 100_000):
+        for more in ({"update": "1"}, {}):
+            answer = send(client, fields, gift_code=typed, **more)
+            assert answer.status_code in {200, 422}, typed[:20]
+            assert "gift_code-error" in answer.text, typed[:20]
+            assert "<b><b>" not in answer.text
     assert not db.session.scalars(sa.select(Order)).all()
 
 
