@@ -1,5 +1,7 @@
 """A dispute, a refund and a late payment that cross: money goes out once, and what stays has a desk."""
 
+import copy
+
 import pytest
 import sqlalchemy as sa
 
@@ -19,9 +21,8 @@ from shop.preferences import change
 from shop.promotions import gift_cards
 from tests.factories import make_order, make_product
 from tests.payments import memory_gateway
+from tests.payments.conftest import let_only_money_move
 from tests.payments.histories import hold_ends
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 ADMIN = Actor(Who.ADMIN, "user:1")
 
@@ -34,13 +35,31 @@ def provider(app, monkeypatch):
         yield memory_gateway.fresh()
 
 
+@pytest.fixture
+def begin(shop, provider):
+    """`begin("paid", make)` copies the order and payment that `make()` returns, and the provider's pages."""
+
+    def begun(name, make):
+        def made():
+            let_only_money_move()
+            order, payment = make()
+            return order.id, payment.id, copy.deepcopy(provider.pages)
+
+        order_id, payment_id, pages = shop.scene(f"crossing-{name}", made)
+        provider.pages = copy.deepcopy(pages)
+        return db.session.get_one(Order, order_id), db.session.get_one(Payment, payment_id)
+
+    return begun
+
+
 def fresh(order):
     return db.session.get_one(Order, order.id, populate_existing=True)
 
 
 def placed(**more):
-    """An order with its page open at the provider."""
-    return make_order(lines={make_product(price=100_000, stock=1): 1}, **more)
+    """An order with its page open at the provider, and that payment."""
+    order = make_order(lines={make_product(price=100_000, stock=1): 1}, **more)
+    return order, attempts.latest(order.id)
 
 
 def paid_at(provider, payment, amount=None):
@@ -57,10 +76,21 @@ def tell(event):
 
 def paid(provider, **more):
     """A paid order and its payment."""
-    order = placed(**more)
-    payment = attempts.latest(order.id)
+    order, payment = placed(**more)
     paid_at(provider, payment)
     return fresh(order), payment
+
+
+@pytest.fixture
+def the_paid(begin, provider):
+    """A paid order and its payment, copied."""
+    return begin("paid", lambda: paid(provider))
+
+
+@pytest.fixture
+def the_placed(begin):
+    """An order whose page is open, and its payment, copied."""
+    return begin("placed", placed)
 
 
 def disputed(provider, payment, stands):
@@ -83,17 +113,17 @@ def the(refund_id):
 
 
 @pytest.mark.parametrize("outcome", ["won", "lost"])
-def test_a_refund_waits_while_its_payment_is_disputed(provider, run_jobs, outcome):
-    order, payment = paid(provider)
+def test_a_refund_waits_while_its_payment_is_disputed(provider, the_paid, run_money, outcome):
+    order, payment = the_paid
     refund = refund_asked(payment, 30_000)
     disputed(provider, payment, "open")
-    run_jobs()
+    run_money()
     assert the(refund).status == RefundStatus.REQUESTED
     assert provider.pages[payment.reference].refunds == {}
     failed = sa.select(Job.id).where(Job.kind == "payments.refund", Job.status == "failed")
     assert db.session.scalar(failed) is None
     disputed(provider, payment, outcome)
-    run_jobs()
+    run_money()
     db.session.refresh(payment)
     if outcome == "won":
         assert the(refund).status == RefundStatus.SUCCEEDED
@@ -105,26 +135,25 @@ def test_a_refund_waits_while_its_payment_is_disputed(provider, run_jobs, outcom
 
 
 def test_a_refund_that_may_have_left_is_asked_for_after_a_lost_dispute_and_not_made(
-    provider, run_jobs
+    provider, the_paid, run_money
 ):
-    order, payment = paid(provider)
+    order, payment = the_paid
     refund = refund_asked(payment, 30_000)
     provider.moods = ["later"]
-    run_jobs()
+    run_money()
     assert the(refund).sent_at is not None
     disputed(provider, payment, "open")
-    run_jobs(ahead=300)
+    run_money(ahead=300)
     disputed(provider, payment, "lost")
-    run_jobs(ahead=600)
+    run_money(ahead=600)
     assert (the(refund).status, the(refund).failure_words) == (RefundStatus.FAILED, LOST_WORDS)
     assert provider.pages[payment.reference].refunds == {}
     assert fresh(order).status == OrderStatus.REFUNDED
     assert [line.refunded_quantity for line in order.lines] == [1]
 
 
-def test_what_is_lost_is_not_given_back_as_excess(provider):
-    order = placed()
-    payment = attempts.latest(order.id)
+def test_what_is_lost_is_not_given_back_as_excess(provider, the_placed):
+    order, payment = the_placed
     paid_at(provider, payment, 150_000)
     assert excess_minor(fresh(order)) > 0
     disputed(provider, payment, "open")
@@ -134,7 +163,7 @@ def test_what_is_lost_is_not_given_back_as_excess(provider):
     assert excess_minor(fresh(order)) == 0
 
 
-def test_one_of_two_payments_lost_leaves_the_other_for_a_person(provider, configure):
+def test_one_of_two_payments_lost_leaves_the_other_for_a_person(provider, money_alone, configure):
     configure(payment_gateways=("sandbox", "bank_transfer", "cod", "gift_card"))
     with transaction():
         code = gift_cards.issue(50_000, "INR", "user:1")[1]
@@ -148,22 +177,26 @@ def test_one_of_two_payments_lost_leaves_the_other_for_a_person(provider, config
 
 @pytest.mark.parametrize("outcome", ["won", "lost"])
 def test_late_money_that_was_disputed_does_not_stay_with_a_cancelled_order(
-    provider, run_jobs, outcome
+    provider, begin, run_money, outcome
 ):
-    ball = make_product(price=100_000, stock=1)
-    order = make_order(lines={ball: 1})
-    payment = attempts.latest(order.id)
-    hold_ends(order.id, run_jobs)
-    with transaction():
-        advance(fresh(order), "cancelled", ADMIN)
-    paid_at(provider, attempts.latest(make_order(lines={ball: 1}).id))
-    run_jobs()
-    paid_at(provider, payment)
+    def make():
+        ball = make_product(price=100_000, stock=1)
+        order = make_order(lines={ball: 1})
+        payment = attempts.latest(order.id)
+        hold_ends(order.id, run_money)
+        with transaction():
+            advance(fresh(order), "cancelled", ADMIN)
+        paid_at(provider, attempts.latest(make_order(lines={ball: 1}).id))
+        run_money()
+        paid_at(provider, payment)
+        return order, payment
+
+    order, payment = begin("late", make)
     assert fresh(order).late_money_due_at is not None
     disputed(provider, payment, "open")
     assert fresh(order).late_money_due_at is None
     disputed(provider, payment, outcome)
-    run_jobs()
+    run_money()
     db.session.refresh(payment)
     assert payment.refunded_minor == (payment.captured_minor if outcome == "won" else 0)
     ends = {"won": OrderStatus.CANCELLED, "lost": OrderStatus.REFUNDED}
@@ -173,60 +206,68 @@ def test_late_money_that_was_disputed_does_not_stay_with_a_cancelled_order(
 # --- money that comes for nothing -------------------------------------------------------------
 
 
-def on_deposit(provider, ships):
-    """An order of which 20 % are paid, the rest later."""
-    chosen = {"deposit_percent": 20, "deposit_minimum_minor": 50_000, "deposit_ships": ships}
-    with transaction():
-        for key, value in chosen.items():
-            change(key, str(value))
-    return paid(provider, by_deposit=True)
+@pytest.fixture
+def on_deposit(begin, provider):
+    """An order that leaves once 20 % are paid, that payment, and the open one of the next part."""
+    chosen = {
+        "deposit_percent": 20,
+        "deposit_minimum_minor": 50_000,
+        "deposit_ships": "deposit_paid",
+    }
+
+    def make():
+        with transaction():
+            for key, value in chosen.items():
+                change(key, str(value))
+        order, deposit = paid(provider, by_deposit=True)
+        attempts.pay(order.id, "sandbox")
+        return order, deposit
+
+    order, deposit = begin("deposit", make)
+    return order, deposit, attempts.latest(order.id)
 
 
-def test_an_instalment_for_a_refunded_order_goes_back(provider, run_jobs):
-    order, deposit = on_deposit(provider, "deposit_paid")
-    attempts.pay(order.id, "sandbox")
-    instalment = attempts.latest(order.id)
+def test_an_instalment_for_a_refunded_order_goes_back(provider, on_deposit, run_money):
+    order, deposit, instalment = on_deposit
     refund_asked(deposit, deposit.amount_minor)
-    run_jobs()
+    run_money()
     assert fresh(order).status == OrderStatus.REFUNDED
     assert paid_at(provider, instalment) == "late"
-    run_jobs()
+    run_money()
     db.session.refresh(instalment)
     assert instalment.refunded_minor == instalment.captured_minor
     assert (fresh(order).status, order.attention) == (OrderStatus.REFUNDED, None)
 
 
-def test_cancelling_what_is_being_packed_ends_the_page_of_an_instalment(provider, run_jobs):
-    order, _ = on_deposit(provider, "deposit_paid")
-    attempts.pay(order.id, "sandbox")
-    instalment = attempts.latest(order.id)
+def test_cancelling_what_is_being_packed_ends_the_page_of_an_instalment(
+    provider, on_deposit, run_money
+):
+    order, _, instalment = on_deposit
     with transaction():
         advance(fresh(order), "cancelled", ADMIN)
-    run_jobs()
+    run_money()
     db.session.refresh(instalment)
     assert instalment.status == AttemptStatus.SUPERSEDED
     assert provider.pages[instalment.reference].state == "cancelled"
 
 
-def test_too_little_for_a_cancelled_order_goes_back_by_itself(provider, run_jobs):
-    order = placed()
-    payment = attempts.latest(order.id)
+def test_too_little_for_a_cancelled_order_goes_back_by_itself(provider, the_placed, run_money):
+    order, payment = the_placed
     with transaction():
         advance(fresh(order), "cancelled", ADMIN)
     assert paid_at(provider, payment, 100) == "late"
-    run_jobs()
+    run_money()
     db.session.refresh(payment)
     assert payment.refunded_minor == 100
     assert (fresh(order).status, order.attention) == (OrderStatus.CANCELLED, None)
 
 
-def test_a_part_that_is_paid_beyond_itself_says_when_the_rest_can_go_back(provider):
+def test_a_part_that_is_paid_beyond_itself_says_when_the_rest_can_go_back(provider, money_alone):
     chosen = {"deposit_percent": 20, "deposit_minimum_minor": 50_000}
     with transaction():
         for key, value in chosen.items():
             change(key, str(value))
-    order = placed(by_deposit=True)
-    deposit = attempts.latest(order.id)
+    order, deposit = placed(by_deposit=True)
     paid_at(provider, deposit, deposit.amount_minor + 100)
     assert excess_minor(fresh(order)) == 0
     assert "once the order is paid in full" in order.attention
@@ -240,9 +281,8 @@ def test_a_part_that_is_paid_beyond_itself_says_when_the_rest_can_go_back(provid
 # --- pages ------------------------------------------------------------------------------------
 
 
-def test_nobody_is_sent_to_a_page_whose_time_is_over(provider):
-    order = placed()
-    earlier = attempts.latest(order.id)
+def test_nobody_is_sent_to_a_page_whose_time_is_over(the_placed):
+    order, earlier = the_placed
     assert attempts.has_open_page(earlier)
     with transaction() as session:
         session.execute(sa.update(Payment).values(expires_at=utcnow()))
@@ -256,7 +296,7 @@ def test_nobody_is_sent_to_a_page_whose_time_is_over(provider):
 # --- locks ------------------------------------------------------------------------------------
 
 
-def test_a_refund_locks_stock_before_sellers_as_a_sale_does(provider, sql_count):
+def test_a_refund_locks_stock_before_sellers_as_a_sale_does(provider, money_alone, sql_count):
     with sql_count() as sold:
         order, payment = paid(provider)
     line = order.lines[0]
