@@ -97,7 +97,7 @@ def test_what_was_heard_and_how_messages_fared_stands_on_the_card(staff, configu
 
 
 def ask(browser, kind: str, key: str):
-    return browser.post_form(f"{PAGE}/{kind}/{key}/test", {}, page=PAGE)
+    return browser.send(f"{PAGE}/{kind}/{key}/test", {})
 
 
 def tests() -> list[AuditEntry]:

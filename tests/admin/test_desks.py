@@ -28,6 +28,7 @@ from tests.shops import counting
 
 DESKS = "/admin/desks"
 FILES = f"{DESKS}/statements"
+PAYMENTS = "payments."
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +39,11 @@ def unshipped(app):
 
 
 def awaited():
-    order = make_order(method="bank_transfer")
+    order = make_order(lines=1, method="bank_transfer")
     return order, transfer_reference(attempts.latest(order.id).reference)
 
 
 def bring(browser, data, name="bank.csv"):
-    page = browser.get(FILES)
-    assert page.status_code == 200
     return browser.post(
         FILES,
         data={"csrf_token": browser.csrf_token(), "file": (io.BytesIO(data), name)},
@@ -54,9 +53,7 @@ def bring(browser, data, name="bank.csv"):
 
 
 def act(browser, path, desk="unmatched", **fields):
-    return browser.post_form(
-        f"{DESKS}/{path}", {"desk": desk, **fields}, page=f"{DESKS}?desk={desk}"
-    )
+    return browser.send(f"{DESKS}/{path}", {"desk": desk, **fields})
 
 
 def desk(browser, name):
@@ -87,7 +84,7 @@ def test_a_statement_is_brought_read_and_credited(staff, run_jobs):
     data = csv_of((total, f"pmt {reference}", "A1"), (5_000, "who is it", "A2")) + b"x;1.00;INR;;\n"
     answer = bring(browser, data)
     assert answer.status_code == 303
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     page = browser.get(answer.location).text
     assert "2 new lines" in page
     assert "Could not be read" in page
@@ -148,7 +145,7 @@ def test_a_line_that_needs_nothing_is_set_aside_with_a_reason_and_put_back(staff
     assert act(browser, f"lines/{line_id}/ignore", reason="Interest").status_code == 303
     assert "interest" not in desk(browser, "unmatched")
     assert "Interest" in browser.get(FILES).text
-    answer = browser.post_form(f"{DESKS}/lines/{line_id}/put-back", page=FILES)
+    answer = browser.send(f"{DESKS}/lines/{line_id}/put-back")
     assert answer.status_code == 303
     assert "interest" in desk(browser, "unmatched")
     assert actions()[-2:] == ["statement.ignored", "statement.put_back"]
@@ -159,7 +156,7 @@ def test_another_currency_stands_on_its_own_desk_until_it_is_worth_something(sta
     order, reference = awaited()
     browser = staff("manager")
     bring(browser, csv_of((12_000, reference, "A1", "USD")))
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     assert "$120.00" not in desk(browser, "unmatched")
     page = desk(browser, "currency")
     assert "$120.00" in page
@@ -213,7 +210,7 @@ def test_what_was_paid_too_much_goes_back_once_at_the_amount_that_was_seen(staff
     order, reference = awaited()
     browser = staff("manager")
     bring(browser, csv_of((order.total_minor + 700, reference, "A1")))
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     assert "₹7.00 too much" in desk(browser, "over")
     way = f"over/{order.number}"
     assert "another by now" in act(browser, way, desk="over", seen="701", password=PASSWORD).text
@@ -222,7 +219,7 @@ def test_what_was_paid_too_much_goes_back_once_at_the_amount_that_was_seen(staff
     assert act(browser, way, desk="over", seen="700", password=PASSWORD).status_code == 422
     assert db.session.scalars(sa.select(Refund.amount_minor)).all() == [700]
     assert "too much" not in desk(browser, "over").split("Nothing waits here")[-1]
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     assert "₹7.00" in desk(browser, "refunds")
 
 
@@ -231,7 +228,7 @@ def test_without_the_password_nothing_goes_back(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")
     bring(browser, csv_of((order.total_minor + 700, reference, "A1")))
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     with transaction() as session:
         from shop.accounts.models import SignIn
 
@@ -255,7 +252,7 @@ def test_a_refund_by_hand_waits_for_the_banks_reference_which_stands_for_one_ref
             refunds.append(
                 request_refund(attempts.latest(order.id).id, 1_000, [], "x", "user:1").id
             )
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     browser = staff("manager")
     assert desk(browser, "refunds").count("It was sent") == 2
     assert act(browser, f"refunds/{refunds[0]}", desk="refunds").status_code == 422
@@ -317,7 +314,7 @@ def test_what_nobody_decides_comes_to_its_default(staff, run_jobs):
     order, reference = awaited()
     browser = staff("manager")
     bring(browser, csv_of((order.total_minor + 700, reference, "A1"), (5_000, "who", "A2")))
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     with transaction() as session:
         for key in ("unmatched_money_days", "overpaid_days", "refund_by_hand_days"):
             change(key, "1")
@@ -325,12 +322,12 @@ def test_what_nobody_decides_comes_to_its_default(staff, run_jobs):
         session.execute(sa.update(BankStatementLine).values(booked_on=in_future(hours=-60).date()))
     with transaction():
         enqueue("payments.forgotten_money")
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     assert db.session.scalars(sa.select(Refund.amount_minor)).all() == [700]
     with transaction() as session:
         session.execute(sa.update(Refund).values(created_at=in_future(hours=-30)))
         enqueue("payments.forgotten_money", key="again")
-    run_jobs()
+    run_jobs(kinds=PAYMENTS)
     found = {one.split(":")[0] for one in db.session.scalars(sa.select(Incident.fingerprint))}
     assert {"unmatched_line", "refund_by_hand"} <= found
 
@@ -344,7 +341,7 @@ def test_who_may_not_record_money_looks_or_stays_out(staff):
     assert "who is it" in desk(support, "unmatched")
     assert "Match</button>" not in desk(support, "unmatched")
     for way in (f"lines/{line_id}/match", f"lines/{line_id}/ignore", "statements"):
-        assert support.post_form(f"{DESKS}/{way}", page=DESKS).status_code == 403
+        assert support.send(f"{DESKS}/{way}").status_code == 403
     assert support.get(FILES).status_code == 403
     packer = staff("fulfilment")
     assert packer.get(DESKS).status_code == 403

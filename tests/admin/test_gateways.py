@@ -41,7 +41,7 @@ def look(browser):
 
 
 def test(browser, key):
-    return browser.post_form(f"{GATEWAYS_PAGE}/{key}/test", {}, page=GATEWAYS_PAGE)
+    return browser.send(f"{GATEWAYS_PAGE}/{key}/test", {})
 
 
 test.__test__ = False

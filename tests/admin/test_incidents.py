@@ -56,7 +56,7 @@ def test_the_page_says_what_to_do_and_keeps_how_it_was_dealt_with(staff, run_job
     browser, page = staff("manager"), f"/admin/incidents/{incident_id}"
     assert "Ask the courier where it is." in browser.get(page).text
     note = "It lay in Pune.\n<b>Sent on.</b>"
-    assert browser.post_form(f"{page}/resolve", {"note": note}, page=page).status_code == 303
+    assert browser.send(f"{page}/resolve", {"note": note}).status_code == 303
     db.session.rollback()
     found = db.session.get_one(Incident, incident_id)
     assert (found.status, found.note) == (IncidentStatus.RESOLVED, note)
@@ -66,14 +66,14 @@ def test_the_page_says_what_to_do_and_keeps_how_it_was_dealt_with(staff, run_job
         later = db.session.scalar(db.select(db.func.max(Incident.id)))
     assert again
     assert "It lay in Pune." in browser.get(f"/admin/incidents/{later}").text
-    answer = browser.post_form(f"{page}/resolve", {"note": "twice"}, page=page)
+    answer = browser.send(f"{page}/resolve", {"note": "twice"})
     assert answer.status_code == 409
     assert "twice" not in db.session.get_one(Incident, incident_id).note
 
 
 def press(browser, incident_id):
     page = f"/admin/incidents/{incident_id}"
-    return browser.post_form(f"{page}/again", {}, page=page)
+    return browser.send(f"{page}/again", {})
 
 
 def test_a_job_is_retried_from_there(staff):

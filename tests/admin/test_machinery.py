@@ -73,12 +73,12 @@ def test_a_dead_job_is_shown_with_its_error_and_tried_again(job, staff):
     assert "&lt;b&gt;[redacted]" in shown
     assert "x@y.example" not in shown
     assert "notification_id" in shown
-    answer = browser.post_form(f"/admin/jobs/{job.id}/retry", {}, page=f"/admin/jobs/{job.id}")
+    answer = browser.send(f"/admin/jobs/{job.id}/retry", {})
     assert answer.status_code == 303
     db.session.rollback()
     assert db.session.get(Job, job.id).status == "queued"
     assert audited("job.retried") == [f"job:{job.id}"]
-    again = browser.post_form(f"/admin/jobs/{job.id}/retry", {}, page=f"/admin/jobs/{job.id}")
+    again = browser.send(f"/admin/jobs/{job.id}/retry", {})
     assert again.status_code == 422
 
 
@@ -87,15 +87,13 @@ def test_a_waiting_job_is_cancelled_once(app, staff):
     job_id = db.session.scalar(db.select(Job.id).filter_by(kind="delivery.create_shipment"))
     browser = staff("owner")
     page = f"/admin/jobs/{job_id}"
-    assert browser.post_form(f"{page}/cancel", {}, page=page).status_code == 303
-    assert browser.post_form(f"{page}/cancel", {}, page=page).status_code == 422
+    assert browser.send(f"{page}/cancel", {}).status_code == 303
+    assert browser.send(f"{page}/cancel", {}).status_code == 422
     assert audited("job.cancelled") == [f"job:{job_id}"]
 
 
 def test_all_dead_jobs_are_queued_at_once(job, staff):
-    answer = staff("manager").post_form(
-        "/admin/jobs/retry-dead", {}, page="/admin/jobs", follow_redirects=True
-    )
+    answer = staff("manager").send("/admin/jobs/retry-dead", {}, follow_redirects=True)
     assert "1 jobs are queued again" in answer.text
     db.session.rollback()
     assert db.session.get(Job, job.id).status == "queued"
@@ -136,6 +134,7 @@ def test_the_figures_are_polled_and_count_what_there_is(job, staff, turn_clock):
     assert "payments.ask_due" in browser.get("/admin/jobs/schedule").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_payload_is_shown_without_what_is_private(staff):
     made = event(repeats=1)
     shown = staff("manager").get(f"/admin/webhooks/{made.id}").text
@@ -150,7 +149,7 @@ def test_replaying_processes_again_and_is_audited(staff):
     made = event()
     browser = staff("manager")
     page = f"/admin/webhooks/{made.id}"
-    answer = browser.post_form(f"{page}/replay", {}, page=page, follow_redirects=True)
+    answer = browser.send(f"{page}/replay", {}, follow_redirects=True)
     assert "Replaying evt_payment.captured" in answer.text
     db.session.rollback()
     assert db.session.get(WebhookEvent, made.id).status == "received"
@@ -158,31 +157,31 @@ def test_replaying_processes_again_and_is_audited(staff):
     assert audited("webhook.replayed") == ["webhook:sandbox:evt_payment.captured"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_could_not_be_read_is_inspected_only(staff):
     made = event(kind="unreadable")
     browser = staff("manager")
     page = f"/admin/webhooks/{made.id}"
     assert "/replay" not in browser.get(page).text.split('id="event"')[1]
-    assert browser.post_form(f"{page}/replay", {}, page=page).status_code == 422
-    assert browser.post_form("/admin/webhooks/replay-failed", {}, page=page).status_code == 422
+    assert browser.send(f"{page}/replay", {}).status_code == 422
+    assert browser.send("/admin/webhooks/replay-failed", {}).status_code == 422
 
 
 def test_all_failed_messages_are_replayed_at_once(staff):
     event("a")
     event("b")
     event("c", WebhookStatus.IGNORED)
-    answer = staff("owner").post_form(
-        "/admin/webhooks/replay-failed", {}, page="/admin/webhooks", follow_redirects=True
-    )
+    answer = staff("owner").send("/admin/webhooks/replay-failed", {}, follow_redirects=True)
     assert "Replaying 2 failed" in answer.text
 
 
-@pytest.mark.parametrize("role", ["support", "fulfilment"])
-def test_the_machinery_is_the_managers(role, job, staff):
-    browser = staff(role)
-    for page in ("/admin/jobs", "/admin/webhooks", "/admin/settings"):
-        assert browser.get(page).status_code == 403
-    assert browser.post_form(f"/admin/jobs/{job.id}/retry", {}, page="/admin/").status_code == 403
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_machinery_is_the_managers(job, staff):
+    for role in ("support", "fulfilment"):
+        browser = staff(role)
+        for page in ("/admin/jobs", "/admin/webhooks", "/admin/settings"):
+            assert browser.get(page).status_code == 403, (role, page)
+        assert browser.send(f"/admin/jobs/{job.id}/retry", {}).status_code == 403, role
 
 
 def test_an_incident_is_taken_on_and_dealt_with(job, staff):
@@ -193,9 +192,9 @@ def test_an_incident_is_taken_on_and_dealt_with(job, staff):
     assert "A job failed for good" in shown
     assert "x@y.example" not in shown
     assert "Retry the job" in shown
-    assert browser.post_form(f"{page}/acknowledge", {}, page=page).status_code == 303
-    assert browser.post_form(f"{page}/acknowledge", {}, page=page).status_code == 409
-    assert browser.post_form(f"{page}/resolve", {}, page=page).status_code == 303
+    assert browser.send(f"{page}/acknowledge", {}).status_code == 303
+    assert browser.send(f"{page}/acknowledge", {}).status_code == 409
+    assert browser.send(f"{page}/resolve", {}).status_code == 303
     db.session.rollback()
     assert db.session.get(Incident, incident_id).status == IncidentStatus.RESOLVED
     assert "Nothing to deal with" in browser.get("/admin/incidents").text
@@ -223,12 +222,11 @@ def test_incidents_are_filtered_and_shown_to_whom_they_concern(job, staff):
 def test_the_job_is_retried_from_its_incident(job, staff):
     incident_id = db.session.scalar(db.select(Incident.id))
     page = f"/admin/incidents/{incident_id}"
-    answer = staff("manager").post_form(
-        f"/admin/jobs/{job.id}/retry", {"incident": incident_id}, page=page
-    )
+    answer = staff("manager").send(f"/admin/jobs/{job.id}/retry", {"incident": incident_id})
     assert answer.headers["Location"].endswith(page)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_statements_of_lists_do_not_grow(job, staff, sql_count):
     browser = staff("manager")
     event("first")

@@ -64,6 +64,7 @@ def test_a_refund_by_units_is_counted_and_restocked(order, staff):
     assert entry.subject == f"order:{order.number}"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_figures_come_from_the_shop_and_not_from_the_form(order, staff):
     line = order.lines[0]
     browser = staff("manager")
@@ -76,6 +77,7 @@ def test_the_figures_come_from_the_shop_and_not_from_the_form(order, staff):
     assert refunds() == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_amount_on_the_button_is_the_amount_refunded(order, staff):
     line = order.lines[0]
     browser = staff("manager")
@@ -87,6 +89,7 @@ def test_the_amount_on_the_button_is_the_amount_refunded(order, staff):
     assert refund(browser, order, seen=seen, **{f"qty-{line.id}": "2"}).status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_javascript_the_form_works_out_its_figures(order, staff):
     line = order.lines[0]
     answer = staff("manager").send(
@@ -98,6 +101,7 @@ def test_without_javascript_the_form_works_out_its_figures(order, staff):
     assert "<html" in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_more_units_than_are_left_and_no_numbers_are_refused(order, staff):
     line_id = order.lines[0].id
     browser = staff("manager")
@@ -152,6 +156,7 @@ def test_a_line_paid_by_two_payments_goes_back_in_one_step(by_card, staff):
     assert browser.get(f"{page_of(order)}/refund?payment=987654").status_code == 404
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_disputed_money_is_neither_offered_nor_chosen(by_card, staff):
     payment = {one.gateway: one for one in db.session.scalars(db.select(Payment))}
     disputed, card = payment["sandbox"], payment["gift_card"]
@@ -191,6 +196,7 @@ def test_delivery_goes_back_up_to_what_was_paid_for_it(shop, staff):
     assert len(refunds()) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_support_refunds_up_to_its_limit(order, staff):
     with transaction():
         change("support_refund_minor", "150000")
@@ -215,6 +221,7 @@ def test_supports_refunds_of_an_order_come_together_to_no_more_than_its_limit(or
     assert refund(staff("manager"), order, **one).status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_those_who_may_not_refund_are_refused(order, staff):
     line = order.lines[0]
     browser = staff("fulfilment")
@@ -223,6 +230,7 @@ def test_those_who_may_not_refund_are_refused(order, staff):
     assert refunds() == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s40_after_ten_minutes_the_password_is_asked_for(order, staff):
     browser, line = staff("manager"), order.lines[0]
     with transaction() as session:
@@ -318,6 +326,7 @@ def test_cash_on_delivery_is_paid_when_it_is_delivered_by_hand(staff):
     assert (delivered.status, delivered.payment_status) == ("delivered", "paid")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s18_a_field_given_twice_is_refused(order, staff):
     browser = staff("manager")
     fields = {"seen": "100000", f"qty-{order.lines[0].id}": "1", "reason": REASON}
@@ -327,6 +336,7 @@ def test_s18_a_field_given_twice_is_refused(order, staff):
         assert refunds() == [], named
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_recording_money_by_hand_is_the_managers(by_bank, staff):
     order = by_bank
     payment = attempts.latest(order.id)

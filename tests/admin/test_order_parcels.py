@@ -131,6 +131,7 @@ def test_the_carriers_are_shown_with_price_and_days_and_one_is_booked(
     assert actions() == {"shipment.carrier"}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, staff):
     parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
     answer = staff("fulfilment").get(of(parked, the_parcel().id, "carriers"))
@@ -163,6 +164,7 @@ def test_a_number_is_typed_and_the_parcel_handed_over(by_hand, staff):
     assert actions() == {"shipment.number", "shipment.picked_up", "shipment.delivered"}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_number_of_several_carriers_is_asked_about(by_hand, staff):
     browser, parcel_id = staff("fulfilment"), the_parcel().id
     asked = browser.send(of(by_hand, parcel_id, "number"), {"number": "986578788855"})
@@ -177,6 +179,7 @@ def test_a_number_of_several_carriers_is_asked_about(by_hand, staff):
     assert "Type the tracking number" in empty.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_where_staff_carry_all_parcels_no_carrier_is_asked(order_in, staff, configure):
     configure(courier="manual")
     order = order_in("paid")
@@ -249,6 +252,7 @@ def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 422
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_papers_are_kept_here_and_handed_to_staff_who_ship(with_papers, staff, client):
     order, other = with_papers
     browser, parcel_id = staff("fulfilment"), the_parcel().id
@@ -282,6 +286,7 @@ def test_papers_that_are_lacking_are_fetched(with_papers, staff, run_jobs):
     assert len(jobs) == 4
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_another_orders_parcel_is_nowhere(staff):
     by_hand, other = (db.session.get_one(Order, key) for key in reserve_beside_another())
     parcel_id = the_parcel().id
@@ -325,6 +330,7 @@ def test_what_came_back_unpaid_goes_on_the_shelf_once(come_back, staff):
     assert "shipment.restocked" in actions()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_parcel_that_did_not_come_back_is_not_restocked(by_hand, staff):
     browser = staff("owner")
     assert "Put back in stock" not in browser.get(page_of(by_hand)).text

@@ -19,7 +19,7 @@ def level_of(product):
 
 
 def save(browser, product, **fields):
-    return browser.post_form(f"/admin/stock/{product.variants[0].id}", fields, page="/admin/stock")
+    return browser.send(f"/admin/stock/{product.variants[0].id}", fields)
 
 
 def test_receiving_counting_and_writing_off_are_movements(staff):
@@ -57,22 +57,23 @@ def test_never_below_what_is_held(staff):
     assert level_of(ball).on_hand == 3
 
 
-@pytest.mark.parametrize("typed", ["-1", "1.5", "", "1e3", "٣", "1000000000", "ten"])
-def test_what_is_no_number_is_refused(typed, staff):
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_what_is_no_number_is_refused(staff):
     ball = make_product(stock=5)
-    answer = save(staff("manager"), ball, reason="receive", units=typed)
-    assert answer.status_code == 422
-    assert "whole number" in answer.text
+    browser = staff("manager")
+    for typed in ("-1", "1.5", "", "1e3", "٣", "1000000000", "ten"):
+        answer = save(browser, ball, reason="receive", units=typed)
+        assert answer.status_code == 422, typed
+        assert "whole number" in answer.text, typed
     assert level_of(ball).on_hand == 5
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_reason_or_variant_is_refused(staff):
     ball = make_product(stock=5)
     browser = staff("manager")
     assert save(browser, ball, reason="sale", units="1").status_code == 422
-    answer = browser.post_form(
-        "/admin/stock/999999", {"reason": "receive", "units": "1"}, page="/admin/stock"
-    )
+    answer = browser.send("/admin/stock/999999", {"reason": "receive", "units": "1"})
     assert answer.status_code == 404
 
 
@@ -90,7 +91,7 @@ def test_a_manager_releases_a_hold_that_nobody_is_paying(staff):
     order = make_order("pending_payment", lines={ball: 3})
     browser = staff("manager")
     way = f"/admin/stock/holds/{order.number}/release"
-    refused = browser.post_form(way, {}, page="/admin/stock")
+    refused = browser.send(way, {})
     assert refused.status_code == 422
     assert "may be paying now" in refused.text
     assert level_of(ball).reserved == 3
@@ -99,14 +100,14 @@ def test_a_manager_releases_a_hold_that_nobody_is_paying(staff):
         recording.record(
             GatewayEvent(EventKind.EXPIRED, reference=payment.reference), "sandbox", "webhook"
         )
-    assert browser.post_form(way, {}, page="/admin/stock").status_code == 303
+    assert browser.send(way, {}).status_code == 303
     assert level_of(ball).reserved == 0
     assert (
         db.session.scalar(db.select(AuditEntry.subject).filter_by(action="stock.hold_released"))
         == f"order:{order.number}"
     )
-    assert browser.post_form(way, {}, page="/admin/stock").status_code == 422
-    assert staff("fulfilment").post_form(way, {}, page="/admin/stock").status_code == 403
+    assert browser.send(way, {}).status_code == 422
+    assert staff("fulfilment").send(way, {}).status_code == 403
 
 
 def test_search_and_what_runs_out_first(staff):
@@ -123,6 +124,7 @@ def test_search_and_what_runs_out_first(staff):
     )
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_number_of_statements_does_not_grow_with_the_rows(staff, sql_count):
     make_order("pending_payment", lines={make_product(stock=5): 1})
     browser = staff("manager")
