@@ -8,11 +8,13 @@ import itertools
 import re
 import secrets
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from flask import current_app
 
+from shop.accounts import signing_in
 from shop.accounts.models import Role, User
 from shop.accounts.people import tell_of_new
 from shop.cart.models import Cart, CartLine
@@ -87,6 +89,15 @@ def sign_in(client: Any, user: User, password: str = PASSWORD) -> Any:
     answer = client.post_form("/account/sign-in", {"email": user.email, "password": password})
     assert answer.status_code == 303, answer.text
     return answer
+
+
+def let_in(client: Any, user: User) -> Any:
+    """The person has just signed in with this browser: the row and the cookie, without the form."""
+    with current_app.test_request_context(), transaction():
+        name, token = signing_in.cookie_name(), signing_in.start_row(user)
+    public_url = current_app.extensions["settings"].public_url
+    client.set_cookie(name, token, domain=urlsplit(public_url).hostname)
+    return client
 
 
 def make_product(
