@@ -63,16 +63,16 @@ def the_order(app):
 #: What makes, cancels and follows parcels: neither mail nor papers nor money.
 OF_PARCELS = (
     "delivery.cancel", "delivery.create", "delivery.follow", "delivery.poll", "delivery.track",
-    "orders.unstick", "webhooks.",
+    "orders.unstick", "sandbox.", "webhooks.",
 )  # fmt: skip
 
 
 @pytest.fixture
 def run_parcels(run_jobs) -> Callable[..., int]:
-    """`run_parcels()` runs the jobs of parcels that are due; all others stay in the queue."""
+    """`run_parcels()` runs the jobs of parcels that are due; but for kinds in `also`, others wait."""
 
-    def run(ahead: float = 0) -> int:
-        return int(run_jobs(ahead=ahead, kinds=OF_PARCELS))
+    def run(ahead: float = 0, also: tuple[str, ...] = ()) -> int:
+        return int(run_jobs(ahead=ahead, kinds=OF_PARCELS + also))
 
     return run
 

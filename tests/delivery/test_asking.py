@@ -29,11 +29,11 @@ def asked_about():
     return db.session.scalars(select(Job.id).where(Job.kind == "delivery.track")).all()
 
 
-def poll(run_jobs=None):
+def poll(run_parcels=None):
     with transaction():
         enqueue("delivery.poll")
-    if run_jobs:
-        run_jobs()
+    if run_parcels:
+        run_parcels()
 
 
 @pytest.fixture
@@ -50,30 +50,33 @@ def quiet(booked):
     return make
 
 
-@pytest.mark.parametrize(("status", "hours"), [
-    ("pickup_scheduled", 12), ("picked_up", 6), ("in_transit", 6), ("out_for_delivery", 2), ("rto_in_transit", 12),
-])  # fmt: skip
-def test_the_nearer_to_the_door_the_sooner_it_is_asked_about(quiet, run_jobs, status, hours):
-    quiet(status, hours - 0.5)
-    poll(run_jobs)
-    assert not asked_about()
-    quiet(status, hours + 0.5)
-    poll(run_jobs)
-    assert len(asked_about()) == 1
+HOURS = {
+    "pickup_scheduled": 12, "picked_up": 6, "in_transit": 6, "out_for_delivery": 2, "rto_in_transit": 12,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("status", ["delivered", "cancelled", "lost", "damaged", "rto_delivered"])
-def test_a_parcel_that_has_come_to_its_end_is_left_alone(quiet, run_jobs, status):
-    quiet(status, 400)
-    poll(run_jobs)
-    assert not asked_about()
+def test_the_nearer_to_the_door_the_sooner_it_is_asked_about(quiet, run_parcels):
+    for times, (status, hours) in enumerate(HOURS.items()):
+        quiet(status, hours - 0.5)
+        poll(run_parcels)
+        assert len(asked_about()) == times, status
+        quiet(status, hours + 0.5)
+        poll(run_parcels)
+        assert len(asked_about()) == times + 1, status
 
 
-def test_who_was_asked_just_now_is_not_asked_again_at_once(quiet, run_jobs, the_parcel):
+def test_a_parcel_that_has_come_to_its_end_is_left_alone(quiet, run_parcels):
+    for status in ("delivered", "cancelled", "lost", "damaged", "rto_delivered"):
+        quiet(status, 400)
+        poll(run_parcels)
+        assert not asked_about(), status
+
+
+def test_who_was_asked_just_now_is_not_asked_again_at_once(quiet, run_parcels, the_parcel):
     quiet("out_for_delivery", 3)
-    poll(run_jobs)
+    poll(run_parcels)
     assert the_parcel().asked_at is not None
-    poll(run_jobs)
+    poll(run_parcels)
     assert len(asked_about()) == 1
 
 
@@ -100,10 +103,10 @@ def test_a_parcel_is_found_by_the_couriers_own_number_of_the_order(booked, the_p
     assert the_parcel().status == "picked_up"
 
 
-def test_the_customer_is_told_once_that_it_comes_back(booked, run_jobs):
+def test_the_customer_is_told_once_that_it_comes_back(booked, run_parcels):
     for status, minutes in (("picked_up", -9), ("rto_initiated", -8), ("rto_in_transit", -7)):
         news(booked, status, minutes=minutes)
-        run_jobs()
+        run_parcels(also=("messaging.tell",))
     db.session.rollback()
     told = select(Notification.channel).where(Notification.template == "coming_back")
     assert db.session.scalars(told).all().count("email") == 1

@@ -21,7 +21,7 @@ UPS = "1Z5R89390357567127"
 
 
 @pytest.fixture
-def by_staff(configure, run_jobs):
+def by_staff(configure):
     """Staff book every parcel themselves."""
     configure(courier="manual")
 
@@ -44,16 +44,16 @@ def moved(shipment_id, seen):
 
 
 def test_a_paid_order_gets_a_parcel_that_waits_for_its_number(
-    paid, by_staff, run_jobs, the_parcel, the_order, turn_clock
+    paid, by_staff, run_parcels, the_parcel, the_order, turn_clock
 ):
-    run_jobs()
+    run_parcels()
     parcel = the_parcel()
     assert (parcel.courier, parcel.step, parcel.awb) == ("manual", Step.RESERVED, None)
     assert the_order().status == OrderStatus.PAID
     turn_clock(minutes=40)
     with transaction():
         enqueue("orders.unstick")
-    run_jobs()
+    run_parcels()
     assert db.session.scalar(select(func.count(Shipment.id))) == 1
     assert db.session.scalars(select(Incident)).all() == []
     kinds = set(db.session.scalars(select(Job.kind).where(Job.status == "failed")))
@@ -126,17 +126,19 @@ def test_cash_at_the_door_is_the_orders_when_it_has_arrived(app, the_order):
     assert the_order().paid_at is not None
 
 
-def test_a_cancelled_order_takes_its_parcel_back(paid, by_staff, run_jobs, the_parcel, the_order):
-    run_jobs()
+def test_a_cancelled_order_takes_its_parcel_back(
+    paid, by_staff, run_parcels, the_parcel, the_order
+):
+    run_parcels()
     named(the_parcel().id, UPS)
     with transaction():
         advance(db.session.scalars(select(Order)).one(), "cancelled", STAFF)
-    run_jobs()
+    run_parcels()
     assert the_parcel().status == ShipmentStatus.CANCELLED
     assert [line.shipped_quantity for line in the_order().lines] == [0, 0]
 
 
-def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(paid, parcels, app, run_jobs):
+def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(paid, parcels, app, run_parcels):
     with transaction():
         parcel = shipping.reserve(lock_order(paid.id))
     with pytest.raises(Refused, match="tells the number"):
@@ -148,7 +150,7 @@ def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(paid, parcels
             job.status = "cancelled"
         by_hand.take_over(db.session.get_one(Shipment, parcel.id), held)
     assert named(parcel.id, UPS).courier == "manual"
-    run_jobs()
+    run_parcels()
     assert parcels.orders == {}
 
 
@@ -158,9 +160,9 @@ def test_a_parcel_that_a_courier_knows_is_cancelled_there_first(booked_at, the_p
 
 
 @pytest.fixture
-def booked_at(paid, parcels, run_jobs):
+def booked_at(paid, parcels, run_parcels):
     """A parcel that Shiprocket knows."""
-    run_jobs()
+    run_parcels()
 
 
 def test_nobody_sends_messages_about_such_parcels(app, client):
@@ -168,22 +170,22 @@ def test_nobody_sends_messages_about_such_parcels(app, client):
     assert answer.status_code in {400, 401, 404}
 
 
-def test_where_staff_book_nothing_is_booked_by_itself(parcels, run_jobs, turn_clock, the_parcel):
+def test_where_staff_book_nothing_is_booked_by_itself(parcels, run_parcels, turn_clock, the_parcel):
     with transaction():
         change("auto_ship", "false")
     paid = make_order("paid")
-    run_jobs()
+    run_parcels()
     assert db.session.scalar(select(func.count(Shipment.id))) == 0
     with transaction():
         shipping.reserve(lock_order(paid.id))
     turn_clock(minutes=40)
     with transaction():
         enqueue("orders.unstick")
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.RESERVED
     assert parcels.orders == {}
     with transaction():
         change("auto_ship", "true")
         enqueue("orders.unstick")
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED

@@ -16,14 +16,14 @@ from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from shop.payments.models import Payment
 from shop.preferences import change
-from tests.factories import STAFF, make_order, make_product, make_user, sign_in
+from tests.factories import STAFF, let_in, make_order, make_product, make_user
 
 CREATE = "delivery.create_shipment"
 
 
-def test_cash_to_be_collected_is_the_orders_total(parcels, run_jobs, the_parcel, the_order):
+def test_cash_to_be_collected_is_the_orders_total(parcels, run_parcels, the_parcel, the_order):
     make_order("pending_payment", method="cod")
-    run_jobs()
+    run_parcels()
     parcel, order = the_parcel(), the_order()
     (wish,) = [one["wish"] for one in parcels.orders.values()]
     assert parcel.collect_minor == order.total_minor
@@ -31,7 +31,7 @@ def test_cash_to_be_collected_is_the_orders_total(parcels, run_jobs, the_parcel,
     assert round(100 * (wish["sub_total"] + wish["shipping_charges"])) == order.total_minor
 
 
-def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
+def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_parcels):
     order = make_order(
         "pending_payment", method="cod", lines={make_product(): 3, make_product(): 2}
     )
@@ -45,7 +45,7 @@ def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_jobs):
 
 
 def test_the_courier_collects_at_all_doors_together_what_the_order_costs(
-    parcels, run_jobs, the_order
+    parcels, run_parcels, the_order
 ):
     order = make_order(
         "pending_payment", method="cod", lines={make_product(): 3, make_product(): 2}
@@ -56,7 +56,7 @@ def test_the_courier_collects_at_all_doors_together_what_the_order_costs(
         made.append(shipping.reserve(locked))
         for one in made:
             enqueue(CREATE, {"order_id": order.id, "shipment_id": one.id})
-    run_jobs()
+    run_parcels()
     wishes = [one["wish"] for one in parcels.orders.values()]
     assert {wish["payment_method"] for wish in wishes} == {"COD"}
     paise = sum(round(100 * (wish["sub_total"] + wish["shipping_charges"])) for wish in wishes)
@@ -113,7 +113,7 @@ def test_where_one_parcel_came_back_the_cash_of_the_other_is_recorded_and_no_mor
 def test_marking_delivered_records_only_what_was_collected(split, the_parcel, new_client):
     told(0, "lost", 2)
     browser, page = new_client(), f"/admin/orders/{split.number}"
-    sign_in(browser, make_user("fulfilment"))
+    let_in(browser, make_user("fulfilment"))
     answer = browser.post_form(f"{page}/transition", {"event": "delivered"}, page=page)
     assert answer.status_code == 303
     assert the_parcel(2).status == "delivered"
@@ -146,12 +146,12 @@ def test_cash_for_a_parcel_sent_again_is_for_a_person_to_record(split, the_parce
     assert "record it as a payment" in the_order().attention
 
 
-def test_an_order_that_was_cancelled_before_any_parcel_brought_no_cash(app, run_jobs, the_order):
+def test_an_order_that_was_cancelled_before_any_parcel_brought_no_cash(app, run_parcels, the_order):
     with transaction():
         change("auto_ship", "false")
     order = make_order("pending_payment", method="cod")
     with transaction():
         advance(lock_order(order.id), "cancelled", STAFF)
-    run_jobs()
+    run_parcels()
     assert captured() == 0
     assert the_order().paid_at is None

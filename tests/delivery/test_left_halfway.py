@@ -33,10 +33,10 @@ def jobs(kind=CREATE):
     return db.session.scalars(select(Job).where(Job.kind == kind).order_by(Job.id)).all()
 
 
-def unstick(run_jobs):
+def unstick(run_parcels):
     with transaction():
         enqueue("orders.unstick")
-    run_jobs()
+    run_parcels()
 
 
 def in_two_parcels(order):
@@ -56,101 +56,101 @@ def half_made_incidents():
 
 
 @pytest.fixture
-def half_made(paid, parcels, run_jobs, the_parcel):
+def half_made(paid, parcels, run_parcels, the_parcel):
     """A parcel that the courier knows, of an order that was disputed before its waybill was there."""
     parcels.fault("refuse", path="/v1/external/courier/assign", status=503)
-    run_jobs()
+    run_parcels()
     move("dispute_opened", GATEWAY)
-    run_jobs(ahead=120)
+    run_parcels(ahead=120)
     assert the_parcel().step == Step.ORDERED
     assert the_parcel().booked_by_job is None
 
 
 @pytest.mark.forces("half_made")
 def test_a_parcel_half_made_when_its_order_was_disputed_is_finished_when_the_dispute_is_won(
-    half_made, parcels, run_jobs, the_parcel, turn_clock
+    half_made, parcels, run_parcels, the_parcel, turn_clock
 ):
     move("dispute_won", GATEWAY)
     turn_clock(minutes=14)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert the_parcel().step == Step.ORDERED
 
     turn_clock(minutes=4)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert the_parcel().step == Step.LABELLED
     assert len(parcels.done("order")) == 1
     assert half_made_incidents() == [("delivery", "medium")]
 
     turn_clock(minutes=20)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert len(jobs()) == 2
 
 
 def test_a_half_made_parcel_is_left_alone_while_its_order_is_disputed(
-    half_made, run_jobs, the_parcel, turn_clock
+    half_made, run_parcels, the_parcel, turn_clock
 ):
     turn_clock(minutes=20)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert len(jobs()) == 1
     assert half_made_incidents() == []
 
 
 def test_a_label_that_was_forgotten_is_asked_for_again(
-    paid, parcels, run_jobs, the_parcel, turn_clock
+    paid, parcels, run_parcels, the_parcel, turn_clock
 ):
     parcels.label_lags = 1
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.PICKUP_SCHEDULED
     with transaction():
         cancel(jobs()[0].id)
     turn_clock(minutes=16)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert the_parcel().step == Step.LABELLED
 
 
 def test_each_half_made_parcel_of_an_order_is_finished(
-    paid, parcels, run_jobs, the_parcel, turn_clock
+    paid, parcels, run_parcels, the_parcel, turn_clock
 ):
     in_two_parcels(paid)
     turn_clock(minutes=16)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert the_parcel(1).step == the_parcel(2).step == Step.LABELLED
     assert half_made_incidents() == [("delivery", "medium")]
 
 
 def test_a_parcel_whose_job_waits_for_its_next_try_is_not_asked_for_twice(
-    paid, parcels, run_jobs, turn_clock
+    paid, parcels, run_parcels, turn_clock
 ):
     parcels.fault(
         "refuse", path="/v1/external/orders/create", status=503, headers={"Retry-After": "3600"}
     )
-    run_jobs()
+    run_parcels()
     turn_clock(minutes=16)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert len(jobs()) == 1
     assert half_made_incidents() == []
 
 
-def test_a_booking_that_gave_up_is_left_to_a_person(paid, parcels, run_jobs, turn_clock):
+def test_a_booking_that_gave_up_is_left_to_a_person(paid, parcels, run_parcels, turn_clock):
     parcels.wallet_is_empty = True
-    run_jobs()
+    run_parcels()
     turn_clock(minutes=16)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert [job.status for job in jobs()] == ["failed"]
 
 
 @pytest.mark.parametrize(("method", "minutes"), [("sandbox", 15), ("cod", 30)])
 def test_an_order_without_a_parcel_is_asked_for_again(
-    app, run_jobs, the_parcel, turn_clock, method, minutes
+    app, run_parcels, the_parcel, turn_clock, method, minutes
 ):
     make_order("paid" if method == "sandbox" else "pending_payment", method=method)
     with transaction():
         cancel(jobs()[0].id)
     turn_clock(minutes=minutes - 1)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert len(jobs()) == 1
     turn_clock(minutes=2)
-    unstick(run_jobs)
+    unstick(run_parcels)
     assert the_parcel().step == Step.LABELLED
     assert half_made_incidents() == []
 
@@ -161,9 +161,9 @@ def ship_by_hand():
         by_hand.follow(order, "shipped", "Post", "RR123")
 
 
-def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(paid, parcels, run_jobs, the_parcel):
+def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(paid, parcels, run_parcels, the_parcel):
     parcels.fault("refuse", path="/v1/external/orders/create", status=503)
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.RESERVED
     with pytest.raises(Refused, match="is being booked just now"):
         ship_by_hand()
@@ -172,22 +172,22 @@ def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(paid, parcels, run_j
 
 
 def test_a_parcel_whose_booking_gave_up_is_cancelled_there_before_it_is_sent_by_hand(
-    paid, parcels, run_jobs, the_parcel
+    paid, parcels, run_parcels, the_parcel
 ):
     parcels.wallet_is_empty = True
-    run_jobs()
+    run_parcels()
     with pytest.raises(Refused, match="Cancel it there first"):
         ship_by_hand()
     assert the_parcel().status == ShipmentStatus.PENDING
     assert the_parcel().courier == "parcel"
 
 
-def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_jobs):
+def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_parcels):
     first, second = in_two_parcels(paid)
     parcels.wallet_is_empty = True
     with transaction():
         enqueue(CREATE, {"order_id": paid.id, "shipment_id": second})
-    run_jobs()
+    run_parcels()
     assert jobs()[-1].status == "failed"
     assert [db.session.get_one(Shipment, one).booked_by_job for one in (first, second)] == [
         None,
@@ -196,16 +196,16 @@ def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_jobs):
 
 
 def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
-    paid, parcels, run_jobs, the_parcel, the_order
+    paid, parcels, run_parcels, the_parcel, the_order
 ):
     for shipment_id in in_two_parcels(paid):
         with transaction():
             enqueue(CREATE, {"order_id": paid.id, "shipment_id": shipment_id})
-    run_jobs()
+    run_parcels()
     assert the_parcel(2).step == Step.LABELLED
     parcels.fault("refuse", path="/v1/external/orders/cancel", status=400)
     move("cancelled")
-    run_jobs()
+    run_parcels()
 
     assert the_parcel(1).status == ShipmentStatus.PICKUP_SCHEDULED
     assert the_parcel(2).status == ShipmentStatus.CANCELLED

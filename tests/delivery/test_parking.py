@@ -30,7 +30,7 @@ def the_incident():
 
 
 @pytest.fixture(params=["wallet", "not_served"])
-def parked(request, shop, make_paid, parcels, run_jobs):
+def parked(request, shop, make_paid, parcels, run_parcels):
     """A parcel for which nobody pays, or nobody goes."""
 
     def make():
@@ -39,7 +39,7 @@ def parked(request, shop, make_paid, parcels, run_jobs):
         else:
             parcels.awb_error = "Selected courier does not service this pincode pair"
         make_paid()
-        run_jobs()
+        run_parcels()
         return parcels.memory()
 
     parcels.remember(shop.scene(f"parked_{request.param}", make))
@@ -62,7 +62,7 @@ def test_the_parcel_says_why_and_the_incident_what_to_do(parked, the_parcel):
     )  # fmt: skip
 
 
-def test_nothing_tries_it_again_by_itself(parked, parcels, run_jobs, turn_clock):
+def test_nothing_tries_it_again_by_itself(parked, parcels, run_parcels, turn_clock):
     asked = len(parcels.seen("POST", ASSIGN))
     with transaction():
         db.session.scalars(select(Order)).one().attention = None
@@ -70,20 +70,20 @@ def test_nothing_tries_it_again_by_itself(parked, parcels, run_jobs, turn_clock)
         turn_clock(minutes=30)
         with transaction():
             enqueue("orders.unstick")
-        run_jobs()
+        run_parcels()
     assert len(parcels.seen("POST", ASSIGN)) == asked
     assert (the_job().status, the_job().attempts) == ("failed", 1)
 
 
 def test_one_press_goes_on_with_the_same_job_and_all_its_tries(
-    parked, parcels, run_jobs, the_parcel, the_order
+    parked, parcels, run_parcels, the_parcel, the_order
 ):
     mend(parcels)
     with transaction():
         lock_order(the_order().id)
         parking.try_again(the_parcel())
     assert (the_job().status, the_job().attempts) == ("queued", 0)
-    run_jobs()
+    run_parcels()
     assert (the_parcel().step, the_parcel().parked) == (Step.LABELLED, None)
     assert the_order().attention is None
     assert [len(parcels.done(what)) for what in ("order", "awb", "pickup")] == [1, 1, 1]
@@ -91,43 +91,45 @@ def test_one_press_goes_on_with_the_same_job_and_all_its_tries(
         parking.try_again(the_parcel())
 
 
-def test_it_is_gone_on_with_from_the_incident_too(parked, parcels, run_jobs, the_parcel):
+@pytest.mark.parametrize("parked", ["wallet"], indirect=True)
+def test_it_is_gone_on_with_from_the_incident_too(parked, parcels, run_parcels, the_parcel):
     mend(parcels)
     with transaction():
         assert runner.retry(the_incident().job_id)
-    run_jobs()
+    run_parcels()
     assert (the_parcel().step, the_parcel().parked) == (Step.LABELLED, None)
     assert len(parcels.done("order")) == 1
 
 
-def test_it_is_parked_again_while_nothing_was_mended(parked, run_jobs, the_parcel):
+def test_it_is_parked_again_while_nothing_was_mended(parked, run_parcels, the_parcel):
     with transaction():
         parking.try_again(the_parcel())
-    run_jobs()
+    run_parcels()
     assert the_parcel().parked == parked
     assert the_incident().repeats == 1
 
 
-def test_a_parcel_whose_job_is_forgotten_gets_a_new_one(parked, parcels, run_jobs, the_parcel):
+@pytest.mark.parametrize("parked", ["wallet"], indirect=True)
+def test_a_parcel_whose_job_is_forgotten_gets_a_new_one(parked, parcels, run_parcels, the_parcel):
     mend(parcels)
     with transaction():
         db.session.delete(the_job())
     with transaction():
         parking.try_again(the_parcel())
-    run_jobs()
+    run_parcels()
     assert the_parcel().step == Step.LABELLED
 
 
-def test_another_carrier_is_chosen_and_paid_at_its_price(paid, parcels, run_jobs, the_parcel):
+def test_another_carrier_is_chosen_and_paid_at_its_price(paid, parcels, run_parcels, the_parcel):
     parcels.refused_couriers = {None, 43, 51, 10}
-    run_jobs()
+    run_parcels()
     assert the_parcel().parked == Parked.NOT_SERVED
     offers = choosing.offers_for(the_parcel())
     assert [one.courier_id for one in offers] == ["43", "51", "10"]
     parcels.refused_couriers.remove(10)
     with transaction():
         choosing.choose(the_parcel(), offers[2])
-    run_jobs()
+    run_parcels()
     parcel = the_parcel()
     assert (parcel.step, parcel.courier_name, parcel.carrier_id) == (
         Step.LABELLED, "Delhivery Air", "10",
@@ -138,20 +140,23 @@ def test_another_carrier_is_chosen_and_paid_at_its_price(paid, parcels, run_jobs
         choosing.offers_for(parcel)
 
 
-def test_a_carrier_that_does_not_collect_is_not_offered_for_cash(parcels, run_jobs, the_parcel):
+def test_a_carrier_that_does_not_collect_is_not_offered_for_cash(parcels, run_parcels, the_parcel):
     parcels.awb_error = "Busy"
     make_order("pending_payment", method="cod")
-    run_jobs()
+    run_parcels()
     assert [one.courier_id for one in choosing.offers_for(the_parcel())] == ["43", "10"]
 
 
+@pytest.mark.parametrize("parked", ["wallet"], indirect=True)
 def test_a_courier_that_does_not_answer_says_so(parked, parcels, the_parcel):
     parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
     with pytest.raises(choosing.NoOffers, match="gave no answer"):
         choosing.offers_for(the_parcel())
 
 
-def test_a_second_parcel_is_booked_while_the_first_is_parked(paid, parcels, run_jobs, the_parcel):
+def test_a_second_parcel_is_booked_while_the_first_is_parked(
+    paid, parcels, run_parcels, the_parcel
+):
     from shop.delivery import shipping
 
     with transaction():
@@ -165,9 +170,9 @@ def test_a_second_parcel_is_booked_while_the_first_is_parked(paid, parcels, run_
             enqueue(CREATE, wish, key=f"{paid.id}:{one.id}")
     parcels.fault("refuse", path=ASSIGN, status=503)
     parcels.wallet_is_empty = True
-    run_jobs()
+    run_parcels()
     assert the_parcel(2).parked == Parked.WALLET
     parcels.wallet_is_empty = False
-    run_jobs(ahead=120)
+    run_parcels(ahead=120)
     assert db.session.get_one(Shipment, first.id).step == Step.LABELLED
     assert the_parcel(2).parked == Parked.WALLET

@@ -20,7 +20,7 @@ from shop.orders.models import Order, OrderLine
 from shop.preferences import change
 from shop.stock import ledger
 from shop.stock.models import MovementReason, StockLevel, StockMovement
-from tests.factories import STAFF, make_order, make_product, make_user, sign_in
+from tests.factories import STAFF, let_in, make_order, make_product, make_user
 
 CREATE = "delivery.create_shipment"
 
@@ -95,7 +95,7 @@ def test_what_came_back_is_sent_again_without_the_shelf(order):
 
 
 def test_an_empty_shelf_refuses_politely_and_a_job_asks_a_person(
-    order, new_client, run_jobs, the_order
+    order, new_client, run_parcels, the_order
 ):
     told(reserved(order, 3), "picked_up", "lost")
     empty_shelf()
@@ -103,13 +103,13 @@ def test_an_empty_shelf_refuses_politely_and_a_job_asks_a_person(
         reserved(order, 3)
     db.session.rollback()
     browser, page = new_client(), f"/admin/orders/{order.number}"
-    sign_in(browser, make_user("fulfilment"))
+    let_in(browser, make_user("fulfilment"))
     answer = browser.post_form(f"{page}/shipments/put-together", page=page)
     assert answer.status_code == 422
     assert "The shelf has no" in answer.text
     with transaction():
         enqueue(CREATE, {"order_id": order.id})
-    run_jobs()
+    run_parcels()
     assert "The shelf has no" in the_order().attention
     assert db.session.scalars(select(Shipment)).one().status == "lost"
     assert not [one for one in db.session.scalars(select(Incident)) if "job:" in one.fingerprint]
@@ -133,11 +133,11 @@ def test_cancelling_before_the_replacement_left_puts_the_replacement_back(order)
     assert db.session.scalars(select(OrderLine.lost_quantity)).one() == 1
 
 
-def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_jobs, the_order):
+def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_parcels, the_order):
     told(reserved(order, 3), "picked_up", "rto_delivered")
     assert the_order().status == "returned"
     browser, page = new_client(), f"/admin/orders/{order.number}"
-    sign_in(browser, make_user("fulfilment"))
+    let_in(browser, make_user("fulfilment"))
     assert "Send again" in browser.get(page).text
     answer = browser.post_form(f"{page}/transition", {"event": "sent_again"}, page=page)
     assert answer.status_code == 303
