@@ -405,6 +405,10 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     arguments = [
         "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        # Nothing is asked of the outside.
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+        # No page lives long enough for optimising its script, axe above all, to pay.
+        "--js-flags=--no-opt,--no-maglev",
     ]  # fmt: skip
     return {
         **browser_type_launch_args,

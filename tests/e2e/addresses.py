@@ -104,6 +104,17 @@ REST = {
 
 AREAS = {"shop": SHOP, "doors": DOORS, "account": ACCOUNT, "orders": ORDERS, "rest": REST}
 
+IN_BOTH_COLOURS = {
+    "/admin/orders",
+    "/admin/orders/{arrived_number}",
+    "/admin/orders/{arrived_number}/refund",
+    "/admin/orders/{arrived_number}/steps/returned",
+    "/admin/stock",
+    "/admin/webhooks",
+}
+"""Half of all pages are looked at in light colours, half in dark ones. These hold the parts and colours
+of the admin's others. Those of the shop and the account: tests/cart, tests/accounts."""
+
 EXEMPT = {
     "/static/<path:filename>": "files",
     "/healthz": "a line for machines",
