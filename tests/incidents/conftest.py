@@ -10,7 +10,10 @@ from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Category, Incident, Severity
 from shop.incidents.opening import About, open_incident
+from tests.orders.scenes import order_in
 from tests.simulators import jira as simulator
+
+__all__ = ["jira", "opened", "order_in", "site"]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import PartStatus, PaymentPart
 from shop.returns import parcels
 from shop.returns.models import ReturnShipment
-from tests.factories import STAFF, make_order
+from tests.factories import STAFF
 from tests.returns.conftest import make_asked
 
 CREATE = "delivery.create_shipment"
@@ -41,33 +41,33 @@ def take(kind: EventKind, **more) -> str:
 
 
 @pytest.mark.forces("in_doubt")
-def test_a_gateway_that_does_not_know(app):
-    make_order()
+def test_a_gateway_that_does_not_know(order_in):
+    order_in("pending_payment")
     assert take(EventKind.IN_DOUBT, failure_code="DS24") == "unknown"
 
 
 @pytest.mark.forces("open_refused")
-def test_a_gateway_that_does_not_open(app):
-    payment_id = attempts.latest(make_order().id).id
+def test_a_gateway_that_does_not_open(order_in):
+    payment_id = attempts.latest(order_in("pending_payment").id).id
     with transaction():
         recording.opening_refused(payment_id, "the key has no right to this")
 
 
 @pytest.mark.forces("dispute")
-def test_a_disputed_payment(app):
-    make_order("paid")
+def test_a_disputed_payment(order_in):
+    order_in("paid")
     take(EventKind.DISPUTE_OPENED, dispute_gateway_id="dp_1")
 
 
 @pytest.mark.forces("instalment")
-def test_an_instalment_that_is_missed_after_the_goods_have_left(app, run_jobs):
-    order = make_order("paid")
+def test_an_instalment_that_is_missed_after_the_goods_have_left(order_in, run_jobs):
+    order = order_in("paid")
     with transaction():
         part = db.session.scalars(db.select(PaymentPart).filter_by(order_id=order.id)).first()
         part.status, part.due_at = PartStatus.DUE, utcnow() - timedelta(days=30)
         order_id, part_id = order.id, part.id
         enqueue("payments.miss_instalment", {"part_id": part_id})
-    run_jobs(limit=20)
+    run_jobs(kinds="payments.")
     with transaction():
         part = db.session.get_one(PaymentPart, part_id)
         part.status = PartStatus.PAID
@@ -75,8 +75,8 @@ def test_an_instalment_that_is_missed_after_the_goods_have_left(app, run_jobs):
 
 
 @pytest.mark.forces("duplicate_shipment")
-def test_two_jobs_that_book_the_same_parcel(app, run_jobs):
-    order = make_order("paid")
+def test_two_jobs_that_book_the_same_parcel(order_in, run_jobs):
+    order = order_in("paid")
     with transaction():
         locked = lock_order(order.id)
         parcel = shipping.reserve(locked)
@@ -85,13 +85,13 @@ def test_two_jobs_that_book_the_same_parcel(app, run_jobs):
         first.lease_until = utcnow() + timedelta(days=1)
         parcel.booked_by_job, parcel.trying = first.id, STEPS[1].value
         enqueue(CREATE, {"order_id": order.id, "shipment_id": parcel.id}, key="the second")
-    run_jobs()
+    run_jobs(kinds=CREATE)
 
 
 @pytest.mark.breaks_books  # the parcel itself is left out
 @pytest.mark.forces("count_after_cancel")
-def test_an_order_that_is_cancelled_after_a_part_of_it_left(app):
-    order = make_order("paid", lines=2)
+def test_an_order_that_is_cancelled_after_a_part_of_it_left(order_in):
+    order = order_in("paid")
     with transaction():
         locked = lock_order(order.id)
         locked.fulfilment_status = FulfilmentStatus.PARTLY_SHIPPED
@@ -105,7 +105,7 @@ def test_a_return_that_nobody_answers(app, shop, turn_clock, run_jobs):
     turn_clock(days=4)
     with transaction():
         enqueue("returns.sweep")
-    run_jobs()
+    run_jobs(kinds="returns.")
 
 
 @pytest.mark.forces("return_parcel")

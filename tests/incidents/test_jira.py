@@ -34,7 +34,7 @@ def creates(jira) -> int:
 
 
 def test_the_issue_says_all_that_a_person_needs(jira, opened, run_jobs):
-    order = factories.make_order()
+    order = factories.make_order(lines=1)
     number = order.number
     incident = opened(
         "refund_failed:7", "A refund failed\nfor certain", severity=Severity.CRITICAL,
@@ -70,6 +70,7 @@ def test_priority_and_label_follow_the_severity(jira, opened, run_jobs, severity
     assert f"shop-severity-{severity}" in only(jira)["fields"]["labels"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_project_without_priorities_gets_the_issue_without_one(jira, opened, run_jobs):
     jira.takes_priority = False
     opened()
@@ -115,6 +116,7 @@ def test_a_create_whose_answer_is_lost_is_found_again_although_the_search_lags(
     assert incident.ticket_state == TicketState.OPEN
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_after_a_time_out_nothing_is_asked_for_a_minute(jira, opened, run_jobs, monkeypatch):
     monkeypatch.setattr(tracker, "READ_SECONDS", 0.2)
     jira.fault("hang_after", **CREATE)
@@ -133,6 +135,7 @@ def test_a_create_that_was_lost_on_the_way_is_made_once_more_in_the_end(jira, op
     assert creates(jira) == 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("status", [429, 503])
 def test_what_jira_puts_off_is_done_later_without_a_search(jira, opened, run_jobs, status):
     jira.fault("refuse", status=status, headers={"Retry-After": "90"}, **CREATE)
@@ -174,6 +177,7 @@ def test_what_got_graver_is_told_at_once(jira, opened, run_jobs):
     assert "Severity: critical" in text_of(comment)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("takes_priority", [True, False])
 def test_what_got_graver_gets_its_priority_and_label(jira, opened, run_jobs, takes_priority):
     jira.takes_priority = takes_priority
@@ -242,6 +246,7 @@ def test_that_its_own_ticket_goes_through_does_not_hide_that_others_do_not(jira,
     assert (incident.status, incident.ticket_state) == ("open", TicketState.OPEN)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", ["fail_after", "half_body", "garbage"])
 def test_a_comment_whose_answer_is_lost_is_not_made_twice(jira, opened, run_jobs, kind):
     opened(severity=Severity.MEDIUM)
@@ -253,6 +258,7 @@ def test_a_comment_whose_answer_is_lost_is_not_made_twice(jira, opened, run_jobs
     assert len(jira.comments[only(jira)["key"]]) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_comment_that_was_put_off_comes_later(jira, opened, run_jobs):
     opened(severity=Severity.MEDIUM)
     run_jobs()
@@ -291,6 +297,7 @@ def test_what_a_person_closed_or_deleted_in_jira_is_left_alone(jira, opened, run
     assert not db.session.scalars(db.select(Job).filter_by(status=JobStatus.FAILED)).all()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_workflow_without_a_way_to_done_gets_a_comment(jira, opened, run_jobs):
     jira.transitions = jira.transitions[:2]
     incident = opened()
@@ -338,12 +345,14 @@ def test_while_jira_is_down_incidents_stay_here_and_follow_when_it_is_back(
     assert incidents[-1].status == "resolved", "the tracker works again"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_long_error_is_cut_to_what_jira_takes(jira, opened, run_jobs):
     opened(error="x" * 50_000, stack="y" * 50_000, note="₹" * 9_000)
     run_jobs()
     assert only(jira)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_markup_of_people_is_text_in_the_issue(jira, opened, run_jobs):
     opened(issue="<img src=x onerror=alert(1)> {code} [x|javascript:1]")
     run_jobs()
@@ -362,6 +371,7 @@ def sample(name: str):
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_asked_for_has_the_shape_of_the_sample(jira, opened, run_jobs):
     opened()
     run_jobs()
@@ -377,6 +387,7 @@ def test_what_is_asked_for_has_the_shape_of_the_sample(jira, opened, run_jobs):
     check_adf(sample("add_comment_request")["body"], "comment")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_searched_for_has_the_shape_of_the_sample(jira, opened):
     tracker.Jira().find(ticket_of(opened()))
     sent = json.loads(jira.seen("POST", "/rest/api/3/search/jql")[0]["body"])
@@ -397,6 +408,7 @@ def answering(jira, monkeypatch):
     return say
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_samples_of_answers_are_read(answering, opened):
     ticket = ticket_of(opened())
     answering(201, "create_issue_success_201")
@@ -422,6 +434,7 @@ def test_the_samples_of_refusals_are_final(answering, opened, status, name, word
         tracker.Jira().file(ticket_of(opened()))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_stand_in_refuses_what_the_samples_show_refused(jira):
     wish = sample("create_issue_request")
     login = ("shop@halflong.example", "jira-token-simulator")

@@ -70,16 +70,18 @@ sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def ordered(app):
+def ordered(shop):
     """Makes an order of somebody who wants news by that kind."""
 
-    def made(kind: str) -> Order:
-        order = make_order(lines=1)
-        with transaction():
-            order = db.session.get_one(Order, order.id)
-            order.phone = NUMBER
+    def make(kind: str) -> int:
+        order_id = make_order(lines=1).id
+        with transaction() as session:
+            session.get_one(Order, order_id).phone = NUMBER
             consents.grant(kind, NUMBER, Purpose.TRANSACTIONAL, "checkout")
-        return order
+        return order_id
+
+    def made(kind: str) -> Order:
+        return db.session.get_one(Order, shop.scene(f"wants {kind} at noon", lambda: make(kind)))
 
     return made
 

@@ -52,7 +52,7 @@ def alert():
 
 
 def trial(channel="email"):
-    order = factories.make_order()
+    order = factories.make_order(lines=1)
     return "messaging.try_out", {
         "template": "order_confirmed", "channel": channel, "language": "en", "kind": "order",
         "id": order.id, "context": {}, "user_id": person(),
@@ -112,6 +112,7 @@ def test_a_mail_that_was_certainly_refused_goes_when_its_job_is_tried_again(
     assert the_row().status == NotificationStatus.SENT
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_both_links_of_a_mail_that_may_have_come_twice_are_good(app, start_server, run_jobs):
     server = start_server()
     server.cut_after_message = True
@@ -125,6 +126,7 @@ def test_both_links_of_a_mail_that_may_have_come_twice_are_good(app, start_serve
     assert all(links.owner(token, LinkPurpose.RESET) for token in tokens)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("make", [account_mail, staff_mail, alert])
 def test_they_outlast_a_changed_password_of_the_mail_server(app, start_server, run_jobs, make):
     server = start_server()
