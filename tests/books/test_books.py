@@ -32,7 +32,7 @@ from tests.books.breaks import BREAKS, step
 from tests.books.silence import all_of
 from tests.factories import make_order, make_product, make_user
 
-AUDITS = int(os.environ.get("AUDITS", "8"))
+AUDITS = int(os.environ.get("AUDITS", "5"))
 """How often the books are proved while the shop is busy."""
 
 
@@ -143,6 +143,12 @@ def untied() -> Iterator[Callable[[str], object]]:
         raw.close()
 
 
+def faults_of(line: str) -> list[str]:
+    """What the proofs of this line find."""
+    with snapshot() as connection:
+        return [fault for proof in PROOFS if proof.line == line for fault in proof.find(connection)]
+
+
 def test_the_books_of_a_usual_order_are_right(names):
     assert faults() == []
     assert db.session.scalar(sa.select(sa.func.count(Refund.id))) == 1
@@ -158,8 +164,7 @@ def test_a_row_broken_by_sql_is_named(names, loosen, branch):
         for statement in broken.statements:
             execute(statement.format(**names))
     last = db.session.scalar(sa.select(sa.func.max(OrderEvent.id)))
-    expected = f"{branch.split('-')[0]} {broken.told.format(**names, last=last)}"
-    found = faults()
+    found, expected = faults_of(branch.split("-")[0]), broken.told.format(**names, last=last)
     assert any(fault.startswith(expected) for fault in found), found
 
 
@@ -382,13 +387,14 @@ def test_the_database_itself_refuses_more_held_than_there_is(app):
         session.execute(sa.update(StockLevel).values(reserved=3))
 
 
-@pytest.mark.parametrize("change", ["UPDATE {} SET created_at = created_at", "DELETE FROM {}"])
-@pytest.mark.parametrize("table", ["stock_movements", "audit_entries", "payment_events"])
-def test_ledgers_refuse_to_be_changed(paid, table, change):
-    with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction() as session:
-        if table == "audit_entries" and change.startswith("UPDATE"):
-            change = "UPDATE {} SET action = 'x'"
-        session.execute(sa.text(change.format(table)))
+def test_ledgers_refuse_to_be_changed(paid):
+    for statement in (
+        "UPDATE stock_movements SET created_at = created_at", "DELETE FROM stock_movements",
+        "UPDATE audit_entries SET action = 'x'", "DELETE FROM audit_entries",
+        "UPDATE payment_events SET created_at = created_at", "DELETE FROM payment_events",
+    ):  # fmt: skip
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction() as session:
+            session.execute(sa.text(statement))
 
 
 def test_movements_are_the_only_way_to_change_the_count(paid):
