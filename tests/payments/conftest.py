@@ -44,6 +44,12 @@ def run_money(run_jobs: Callable[..., int]) -> Callable[..., int]:
 
 
 @pytest.fixture
+def run_news(run_jobs: Callable[..., int]) -> Callable[..., int]:
+    """Runs the jobs that `run_money` runs, and takes in the webhooks that have come."""
+    return functools.partial(run_jobs, kinds=(*MONEY, "webhooks."))
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """Where the counterparts send their webhooks."""
     made = Receiver()

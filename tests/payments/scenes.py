@@ -129,6 +129,23 @@ def scene(
     receiver.stop()
 
 
+def copied(shop: Any, server: Any, name: str, make: Callable[[], Order]) -> Begun:
+    """The order that `make()` brings about where only money moves, in the empty shop and the stand-in.
+
+    The next stand-in is at another port than the one that the order's page was made by.
+    """
+
+    def made() -> tuple[int, dict[str, Any]]:
+        let_only_money_move()
+        return make().id, server.known()
+
+    order_id, known = shop.scene(name, made)
+    server.remember(known)
+    payment = attempts.latest(order_id)
+    assert payment
+    return db.session.get_one(Order, order_id), payment
+
+
 @pytest.fixture
 def placed(scene: Scene) -> tuple[Order, Payment]:
     """An order at this gateway, whose rows are copied."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -11,16 +12,15 @@ from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.queue import enqueue
-from shop.orders.models import Order, OrderStatus, PaymentStatus
+from shop.orders.models import OrderStatus, PaymentStatus
 from shop.payments import attempts, refunds
 from shop.payments.models import AttemptStatus, Dispute, Payment, Refund, RefundStatus
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.factories import make_order
+from tests.payments.scenes import Begun, copied
 from tests.payments.sides.flutterwave import FLUTTERWAVE_HASHES
 from tests.simulators.flutterwave import SECRET_HASH, SECRET_KEY, Flutterwave
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 #: What the second database proves nothing more of.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -39,11 +39,17 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Flutterwave]:
     made.stop()
 
 
-def placed() -> tuple[Order, Payment]:
+def place() -> Begun:
     order = make_order(method="flutterwave")
     payment = attempts.latest(order.id)
     assert payment
     return order, payment
+
+
+@pytest.fixture
+def placed(shop: Any, server: Flutterwave) -> Begun:
+    """An order whose page is open, and that payment; they are copied."""
+    return copied(shop, server, "placed-by-flutterwave", lambda: place()[0])
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -52,10 +58,15 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
-def choose(payment: Payment, choice: str, **more: str) -> requests.Response:
+def page_of(server: Flutterwave, payment: Payment) -> str:
+    """Where the payment's page is answered; the order may be older than the stand-in."""
+    return server.url + urlsplit(payment.next_step["url"]).path
+
+
+def choose(server: Flutterwave, payment: Payment, choice: str, **more: str) -> requests.Response:
     """What a person does on Flutterwave's page; the answer leads back to the shop."""
     wish = {"choice": choice, **more}
-    return requests.post(payment.next_step["url"], data=wish, allow_redirects=False, timeout=5)
+    return requests.post(page_of(server, payment), data=wish, allow_redirects=False, timeout=5)
 
 
 def way_back(answer: requests.Response) -> str:
@@ -74,10 +85,10 @@ def pay_elsewhere(server: Flutterwave, reference: str) -> None:
     server.pay(server.token(reference))
 
 
-def sweep(run_jobs: Callable[..., int], kind: str) -> None:
+def sweep(run_news: Callable[..., int], kind: str) -> None:
     with transaction():
         enqueue(kind)
-    run_jobs()
+    run_news()
 
 
 def issues() -> list[str]:
@@ -85,13 +96,13 @@ def issues() -> list[str]:
 
 
 def test_a_paid_page_makes_a_paid_order(
-    server: Flutterwave, client: Any, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, client: Any, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     assert (payment.status, payment.gateway_id) == (AttemptStatus.OPEN, payment.reference)
-    back = choose(payment, "card")
+    back = choose(server, payment, "card")
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
@@ -102,14 +113,14 @@ def test_a_paid_page_makes_a_paid_order(
 
 
 def test_news_that_comes_twice_and_backwards_pays_once(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers, server.copies = False, 3
-    choose(payment, "5258585922666506")
-    choose(payment, "card")
+    choose(server, payment, "5258585922666506")
+    choose(server, payment, "card")
     server.deliver(backwards=True)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.captured_minor == order.total_minor
     stored = db.session.scalars(sa.select(WebhookEvent)).all()
@@ -120,60 +131,67 @@ def test_news_that_comes_twice_and_backwards_pays_once(
 
 @on_one
 def test_what_a_message_says_of_money_is_not_believed(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
     """The secret hash leaks once it is logged: whoever has it can say anything."""
-    order, payment = placed()
+    order, payment = placed
     forged = {
         "id": 1, "tx_ref": payment.reference, "status": "successful", "currency": "NGN",
         "amount": order.total_minor // 100, "payment_type": "card",
     }  # fmt: skip
     server.tell({"event": "charge.completed", "data": forged})
     assert server.answers == [200]
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert (order.paid_at, payment.status) == (None, AttemptStatus.OPEN)
 
 
 @on_one
-def test_a_message_without_the_secret_leaves_no_row(server: Flutterwave) -> None:
-    _, payment = placed()
+def test_a_message_without_the_secret_leaves_no_row(server: Flutterwave, placed: Begun) -> None:
+    _, payment = placed
     server.endpoints[0] = (server.endpoints[0][0], "shop-flw-secret-hash-9999")
-    choose(payment, "card")
+    choose(server, payment, "card")
     assert set(server.answers) == {400}
     assert db.session.scalars(sa.select(WebhookEvent)).all() == []
 
 
 def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
-    server: Flutterwave, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Flutterwave,
+    placed: Begun,
+    run_news: Callable[..., int],
+    turn_clock: Callable[..., None],
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
-    choose(payment, "card")
+    choose(server, payment, "card")
     server.lose()
     turn_clock(minutes=3)
-    sweep(run_jobs, "payments.ask_due")
+    sweep(run_news, "payments.ask_due")
     seen_afresh(order)
     assert order.paid_at
 
 
 @on_one
-def test_coming_back_asks_and_believes_nothing_else(server: Flutterwave, client: Any) -> None:
-    order, payment = placed()
+def test_coming_back_asks_and_believes_nothing_else(
+    server: Flutterwave, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     address = f"/pay/flutterwave/return?reference={payment.reference}"
     client.get(f"{address}&status=successful&tx_ref={payment.reference}&transaction_id=9418820")
     seen_afresh(order)
     assert order.paid_at is None
     server.delivers = False
-    assert client.get(way_back(choose(payment, "card"))).status_code == 303
+    assert client.get(way_back(choose(server, payment, "card"))).status_code == 303
     seen_afresh(order)
     assert order.paid_at
 
 
 @on_one
-def test_who_cancels_chooses_anew_and_may_go_on(server: Flutterwave, client: Any) -> None:
-    order, payment = placed()
-    back = client.get(way_back(choose(payment, "cancel")))
+def test_who_cancels_chooses_anew_and_may_go_on(
+    server: Flutterwave, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
+    back = client.get(way_back(choose(server, payment, "cancel")))
     assert back.headers["Location"].endswith(f"/orders/{order.token}/pay?left=1")
     seen_afresh(payment)
     assert payment.status == AttemptStatus.OPEN
@@ -182,17 +200,17 @@ def test_who_cancels_chooses_anew_and_may_go_on(server: Flutterwave, client: Any
 
 @on_one
 def test_who_comes_back_declined_gets_a_new_page(
-    server: Flutterwave, client: Any, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, client: Any, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
-    first = payment.next_step["url"]
-    back = client.get(way_back(choose(payment, "5258585922666506", give_up="1")))
+    order, payment = placed
+    first = page_of(server, payment)
+    back = client.get(way_back(choose(server, payment, "5258585922666506", give_up="1")))
     assert back.headers["Location"].endswith(f"/orders/{order.token}/pay")
     seen_afresh(order, payment)
     assert order.status == OrderStatus.PAYMENT_FAILED
     assert payment.status == AttemptStatus.CANCELLED
     assert payment.failure_words == "There was not enough money in the account."
-    run_jobs()
+    run_news()
     second = attempts.pay(order.id, "flutterwave").url
     assert second != first
     assert requests.get(first, timeout=5).status_code == 410
@@ -200,11 +218,11 @@ def test_who_comes_back_declined_gets_a_new_page(
 
 @on_one
 def test_a_transfer_of_too_little_leaves_the_order_unpaid(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
-    choose(payment, "transfer", amount=str(order.total_minor // 100 - 500))
-    run_jobs()
+    order, payment = placed
+    choose(server, payment, "transfer", amount=str(order.total_minor // 100 - 500))
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at is None
     assert payment.captured_minor < order.total_minor
@@ -212,16 +230,16 @@ def test_a_transfer_of_too_little_leaves_the_order_unpaid(
 
 
 def test_a_refund_goes_out_once_and_comes_back_as_made(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
-    choose(payment, "card")
-    run_jobs()
+    order, payment = placed
+    choose(server, payment, "card")
+    run_news()
     server.fault("half_body", path="/v3/transactions")
     with transaction():
         refunds.request_refund(payment.id, 10_050, [], "scratched", "user:1")
-    run_jobs()
-    run_jobs(ahead=60)
+    run_news()
+    run_news(ahead=60)
     seen_afresh(order, payment)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert refund.status == RefundStatus.SUCCEEDED
@@ -230,56 +248,60 @@ def test_a_refund_goes_out_once_and_comes_back_as_made(
 
 
 @on_one
+@pytest.mark.usefixtures("money_alone")
 def test_an_opening_that_timed_out_gets_a_page_by_the_sweep(
-    server: Flutterwave, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Flutterwave, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     server.fault("half_body", path="/v3/payments")
-    order, payment = placed()
+    order, payment = place()
     assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
-    sweep(run_jobs, "payments.ask_due")
+    sweep(run_news, "payments.ask_due")
     seen_afresh(payment)
     assert payment.status == AttemptStatus.OPEN
-    choose(payment, "card")
-    run_jobs()
+    choose(server, payment, "card")
+    run_news()
     seen_afresh(order, payment)
     assert payment.captured_minor == order.total_minor
 
 
 def test_when_the_hold_ends_the_page_is_ended_first_and_later_money_is_late(
-    server: Flutterwave, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Flutterwave,
+    placed: Begun,
+    run_news: Callable[..., int],
+    turn_clock: Callable[..., None],
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     transfer = server.begin(server.token(payment.reference), method="bank_transfer")
     turn_clock(minutes=11)
-    sweep(run_jobs, "stock.expire_holds")
+    sweep(run_news, "stock.expire_holds")
     seen_afresh(order, payment)
-    assert requests.get(payment.next_step["url"], timeout=5).status_code == 410
+    assert requests.get(page_of(server, payment), timeout=5).status_code == 410
     assert payment.status == AttemptStatus.CANCELLED
     assert order.status == OrderStatus.PAYMENT_FAILED
     assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 0
     server.succeed(transfer)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.status == AttemptStatus.CAPTURED
     assert order.paid_at
 
 
 def test_the_daily_comparison_takes_in_what_nobody_told(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
     """A payment, a refund and a chargeback that no message told of; money that names no order of ours."""
     server.delivers = False
-    order, payment = placed()
-    choose(payment, "card")
+    order, payment = placed
+    choose(server, payment, "card")
     (paid,) = server.transactions
-    _, twice = placed()
-    choose(twice, "card")
+    _, twice = place()
+    choose(server, twice, "card")
     second = server.pay(server.token(twice.reference))
     pay_elsewhere(server, "SOMEBODY-ELSE")
     server.refund_from_dashboard(paid, "50")
-    run_jobs()
-    sweep(run_jobs, "payments.reconcile")
+    run_news()
+    sweep(run_news, "payments.reconcile")
     seen_afresh(order, payment, twice)
     assert (order.payment_status, payment.refunded_minor) == (PaymentStatus.PARTIALLY_REFUNDED, 5_000)  # fmt: skip
     assert twice.status == AttemptStatus.CAPTURED
@@ -290,7 +312,7 @@ def test_the_daily_comparison_takes_in_what_nobody_told(
         "SOMEBODY-ELSE", f"{twice.reference}/{second}",
     }  # fmt: skip
     server.charge_back(paid)
-    sweep(run_jobs, "payments.reconcile")
+    sweep(run_news, "payments.reconcile")
     seen_afresh(order)
     (dispute,) = db.session.scalars(sa.select(Dispute))
     assert order.status == OrderStatus.DISPUTED
@@ -299,18 +321,18 @@ def test_the_daily_comparison_takes_in_what_nobody_told(
 
 @on_one
 def test_a_chargeback_that_is_hinted_at_is_asked_about(
-    server: Flutterwave, run_jobs: Callable[..., int]
+    server: Flutterwave, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
-    choose(payment, "card")
-    run_jobs()
+    order, payment = placed
+    choose(server, payment, "card")
+    run_news()
     seen_afresh(payment)
     name = server.charge_back(int(payment.gateway_refs["transaction"]))
     server.tell({"event": "chargeback.initiated", "data": {"id": name, "tx_ref": payment.reference}})  # fmt: skip
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
     server.set_chargeback(name, "won")
-    sweep(run_jobs, "payments.reconcile")
+    sweep(run_news, "payments.reconcile")
     seen_afresh(order)
     assert order.status != OrderStatus.DISPUTED

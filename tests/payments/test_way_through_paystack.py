@@ -26,9 +26,8 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.checkout.shopping import open_form, put_in_cart, send
 from tests.factories import make_order, make_product
+from tests.payments.scenes import Begun, copied
 from tests.simulators.paystack import SECRET_KEY, Paystack
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 #: The second database proves nothing more.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -50,7 +49,7 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Paystack]:
     made.stop()
 
 
-def placed() -> tuple[Order, Payment]:
+def place() -> Begun:
     order = make_order(method="paystack", lines={make_product(stock=3): 1})
     return order, latest(order)
 
@@ -61,10 +60,22 @@ def latest(order: Order) -> Payment:
     return payment
 
 
-def run(kind: str, run_jobs: Callable[..., int], **payload: Any) -> None:
+def run(kind: str, run_news: Callable[..., int], **payload: Any) -> None:
     with transaction():
         enqueue(kind, payload)
-    run_jobs()
+    run_news()
+
+
+@pytest.fixture
+def placed(shop: Any, server: Paystack) -> Begun:
+    """An order whose page is open, and that payment; they are copied."""
+    return copied(shop, server, "placed-by-paystack", lambda: place()[0])
+
+
+@pytest.fixture
+def paid(shop: Any, server: Paystack, run_news: Callable[..., int]) -> Begun:
+    """An order that was paid, and that payment; they are copied."""
+    return copied(shop, server, "paid-by-paystack", lambda: pay_one(server, run_news)[0])
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -73,10 +84,10 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
-def paid(server: Paystack, run_jobs: Callable[..., int]) -> tuple[Order, Payment]:
-    order, payment = placed()
+def pay_one(server: Paystack, run_news: Callable[..., int]) -> tuple[Order, Payment]:
+    order, payment = place()
     server.pay(payment.reference)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     return order, payment
@@ -93,8 +104,9 @@ def reserved() -> int:
 # --- paying ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("money_alone")
 def test_from_the_checkout_by_paystacks_page_to_a_paid_order(
-    server: Paystack, client: Any, run_jobs: Callable[..., int]
+    server: Paystack, client: Any, run_news: Callable[..., int]
 ) -> None:
     put_in_cart(client, make_product(price=1_850_000))
     answer = send(client, open_form(client), method="paystack", **LAGOS)
@@ -103,7 +115,7 @@ def test_from_the_checkout_by_paystacks_page_to_a_paid_order(
     assert page.startswith(server.url)
     back = requests.post(page, data={"choice": "pay"}, allow_redirects=False, timeout=5)
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     order = db.session.scalars(sa.select(Order)).one()
     payment = latest(order)
     assert order.payment_status == PaymentStatus.PAID
@@ -115,30 +127,33 @@ def test_from_the_checkout_by_paystacks_page_to_a_paid_order(
 
 
 def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.pay(payment.reference)
     server.lose()
     turn_clock(minutes=3)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order)
     assert order.paid_at
 
 
 @on_one
-def test_news_that_comes_thrice_pays_once(server: Paystack, run_jobs: Callable[..., int]) -> None:
+@pytest.mark.usefixtures("money_alone")
+def test_news_that_comes_thrice_pays_once(server: Paystack, run_news: Callable[..., int]) -> None:
     server.copies = 3
-    order, payment = paid(server, run_jobs)
+    order, payment = pay_one(server, run_news)
     assert payment.captured_minor == order.total_minor
     assert len(db.session.scalars(sa.select(WebhookEvent)).all()) == 1
     assert reserved() == 0
 
 
 @on_one
-def test_coming_back_asks_paystack_and_believes_nothing_else(server: Paystack, client: Any) -> None:
-    order, payment = placed()
+def test_coming_back_asks_paystack_and_believes_nothing_else(
+    server: Paystack, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     address = f"/pay/paystack/return?trxref={payment.reference}&reference={payment.reference}"
     assert client.get(address).headers["Location"] == f"/orders/{order.token}"
     seen_afresh(order)
@@ -152,9 +167,9 @@ def test_coming_back_asks_paystack_and_believes_nothing_else(server: Paystack, c
 
 @on_one
 def test_who_cancels_on_the_page_chooses_again_and_may_go_on_there(
-    server: Paystack, client: Any
+    server: Paystack, placed: Begun, client: Any
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     leave = server.transactions[payment.reference]["metadata"]["cancel_action"]
     shown = client.get(leave)
     assert shown.headers["Location"] == f"/orders/{order.token}/pay?left=1"
@@ -163,13 +178,13 @@ def test_who_cancels_on_the_page_chooses_again_and_may_go_on_there(
 
 @on_one
 def test_a_declined_try_is_one_line_however_often_it_is_asked_about(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.decline(payment.reference, "Insufficient Funds")
     for _ in range(2):
         turn_clock(minutes=4)
-        run("payments.ask_due", run_jobs)
+        run("payments.ask_due", run_news)
     seen_afresh(order, payment)
     assert (payment.status, payment.failure_code) == (AttemptStatus.OPEN, "insufficient_funds")
     assert payment.asks == 2
@@ -180,42 +195,43 @@ def test_a_declined_try_is_one_line_however_often_it_is_asked_about(
 
 @on_one
 def test_a_forged_message_leaves_no_row_and_the_key_before_still_counts(
-    server: Paystack, configure: Callable[..., None], run_jobs: Callable[..., int]
+    server: Paystack, placed: Begun, configure: Callable[..., None], run_news: Callable[..., int]
 ) -> None:
-    _, first = placed()
+    _, first = placed
     server.signs_with = "sk_test_forged"
     server.pay(first.reference)
     assert server.answers == [400]
     assert db.session.scalars(sa.select(WebhookEvent)).all() == []
     configure(paystack_previous_secret_key="sk_test_forged")
     assert server.deliver() == [200]
-    run_jobs()
+    run_news()
     seen_afresh(first)
     assert first.status == AttemptStatus.CAPTURED
 
 
 @on_one
+@pytest.mark.usefixtures("money_alone")
 def test_an_opening_whose_answer_was_lost_is_replaced_and_stays_under_watch(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     server.fault("half_body", path="/transaction/initialize")
-    order, first = placed()
+    order, first = place()
     assert (first.status, first.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(first)
     assert (first.status, first.next_step) == (AttemptStatus.OPEN, {})
     attempts.pay(order.id, "paystack")
-    run_jobs()
+    run_news()
     second = latest(order)
     assert second.next_step["url"].startswith(server.url)
     server.pay(second.reference)
-    run_jobs()
+    run_news()
     # The page nobody has the address of is paid all the same, and its webhook is lost.
     server.delivers = False
     server.pay(first.reference)
     turn_clock(minutes=9)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order, first, second)
     assert (first.status, second.status) == (AttemptStatus.CAPTURED, AttemptStatus.CAPTURED)
     assert (first.refundable_minor, second.refundable_minor) == (0, order.total_minor)
@@ -225,24 +241,25 @@ def test_an_opening_whose_answer_was_lost_is_replaced_and_stays_under_watch(
 # --- late money ------------------------------------------------------------------------------
 
 
-def held_out(run_jobs: Callable[..., int], turn_clock: Callable[..., None]) -> tuple[Order, Payment]:  # fmt: skip
-    """An order whose hold has ended; its page cannot be ended with it."""
-    order, payment = placed()
+def hold_out(placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]) -> Begun:
+    """The order's hold ends; its page cannot be ended with it."""
+    order, payment = placed
     turn_clock(minutes=11)
-    run("stock.expire_holds", run_jobs)
+    run("stock.expire_holds", run_news)
     seen_afresh(order, payment)
     return order, payment
 
 
 def test_when_the_hold_ends_no_call_is_made_and_money_that_comes_is_late_money(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = held_out(run_jobs, turn_clock)
+    asked = len(server.requests)
+    order, payment = hold_out(placed, run_news, turn_clock)
     assert (payment.status, order.status) == (AttemptStatus.EXPIRED, OrderStatus.PAYMENT_FAILED)
     assert reserved() == 0
-    assert len(server.requests) == 1
+    assert len(server.requests) == asked
     server.pay(payment.reference)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     assert payment.status == AttemptStatus.CAPTURED
@@ -251,17 +268,17 @@ def test_when_the_hold_ends_no_call_is_made_and_money_that_comes_is_late_money(
 
 @on_one
 def test_the_page_is_watched_after_the_hold_and_late_money_goes_back_by_the_policy(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     with transaction():
         change("late_policy", "refund")
-    order, payment = held_out(run_jobs, turn_clock)
+    order, payment = hold_out(placed, run_news, turn_clock)
     server.delivers = False
     server.pay(payment.reference)
     server.lose()
     server.delivers = True
     turn_clock(minutes=9)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order, payment)
     assert payment.refunded_minor == payment.captured_minor == order.total_minor
     assert order.payment_status == PaymentStatus.REFUNDED
@@ -269,12 +286,12 @@ def test_the_page_is_watched_after_the_hold_and_late_money_goes_back_by_the_poli
 
 @on_one
 def test_a_page_that_is_never_paid_is_asked_about_for_three_days_and_no_longer(
-    server: Paystack, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Paystack, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    _, payment = held_out(run_jobs, turn_clock)
+    _, payment = hold_out(placed, run_news, turn_clock)
     assert payment.ask_at
     turn_clock(hours=73)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(payment)
     assert (payment.status, payment.ask_at) == (AttemptStatus.EXPIRED, None)
 
@@ -283,34 +300,36 @@ def test_a_page_that_is_never_paid_is_asked_about_for_three_days_and_no_longer(
 
 
 def test_a_refund_goes_out_once_and_its_news_comes_back(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     server.refunds_go = ()
     server.fault("half_body", path="/refund")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
-    run_jobs(ahead=60)
+    run_news()
+    run_news(ahead=60)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert refund.status == RefundStatus.SENT
     (number,) = server.refunds
     assert refund.gateway_id == str(number)
     for status in ("processing", "processed"):
         server.move_refund(number, status)
-        run_jobs()
+        run_news()
     seen_afresh(refund, payment, order)
     assert refund.status == RefundStatus.SUCCEEDED
     assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
 
 
 @on_one
-def test_two_equal_part_refunds_are_two(server: Paystack, run_jobs: Callable[..., int]) -> None:
-    _, payment = paid(server, run_jobs)
+def test_two_equal_part_refunds_are_two(
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
+) -> None:
+    _, payment = paid
     for _ in range(2):
         with transaction():
             refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-        run_jobs()
+        run_news()
     seen_afresh(payment)
     assert payment.refunded_minor == 20_000
     assert len(server.refunds) == 2
@@ -320,32 +339,32 @@ def test_two_equal_part_refunds_are_two(server: Paystack, run_jobs: Callable[...
 
 @on_one
 def test_a_refund_that_needs_attention_is_told_to_a_person_and_goes_on(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     server.refunds_go = ("processing", "needs-attention")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert "bank details" in str(order.attention)
     assert any("waits for a person" in issue for issue in issues())
     (number,) = server.refunds
     server.move_refund(number, "processed")
-    run_jobs()
+    run_news()
     (refund,) = db.session.scalars(sa.select(Refund).execution_options(populate_existing=True))
     assert (refund.status, refund.failure_words) == (RefundStatus.SUCCEEDED, None)
 
 
 @on_one
 def test_a_refund_that_fails_gives_its_hold_back(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    _, payment = paid(server, run_jobs)
+    _, payment = paid
     server.refunds_go = ("processing", "failed")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert (payment.refund_held_minor, payment.refunded_minor) == (0, 0)
     assert any("failed: Paystack could not pay" in issue for issue in issues())
@@ -353,20 +372,20 @@ def test_a_refund_that_fails_gives_its_hold_back(
 
 @on_one
 def test_a_dispute_stops_the_order_until_it_is_decided(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     number = server.dispute(payment.reference)
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
     server.remind_dispute(number, "2040-01-02T03:04:05.000Z")
-    run_jobs()
+    run_news()
     (dispute,) = db.session.scalars(sa.select(Dispute).execution_options(populate_existing=True))
     assert dispute.evidence_due_at
     assert dispute.evidence_due_at.year == 2040
     server.resolve_dispute(number, "declined")
-    run_jobs()
+    run_news()
     seen_afresh(order, dispute)
     assert (order.status == OrderStatus.DISPUTED, dispute.status) == (False, DisputeStatus.WON)
 
@@ -376,17 +395,17 @@ def test_a_dispute_stops_the_order_until_it_is_decided(
 
 @on_one
 def test_what_no_webhook_told_of_our_orders_is_taken_in(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    refunded, disputed = paid(server, run_jobs), paid(server, run_jobs)
-    unseen, short = placed(), placed()
+    refunded, disputed = paid, pay_one(server, run_news)
+    unseen, short = place(), place()
     server.delivers = False
     server.pay(unseen[1].reference)
     server.pay(short[1].reference, amount=100)
     server.refund_from_dashboard(refunded[1].reference, 5_000)
     server.dispute(disputed[1].reference)
     server.lose()
-    run("payments.reconcile", run_jobs)
+    run("payments.reconcile", run_news)
     seen_afresh(*unseen, *short, *refunded, *disputed)
     assert unseen[0].paid_at
     assert refunded[1].refunded_minor == 5_000
@@ -396,8 +415,9 @@ def test_what_no_webhook_told_of_our_orders_is_taken_in(
 
 
 @on_one
+@pytest.mark.usefixtures("money_alone")
 def test_money_that_names_no_order_of_ours_is_told_once(
-    server: Paystack, run_jobs: Callable[..., int]
+    server: Paystack, run_news: Callable[..., int]
 ) -> None:
     server.delivers = False
     reference = server.plant(1_000_000)
@@ -405,6 +425,6 @@ def test_money_that_names_no_order_of_ours_is_told_once(
     server.refund_from_dashboard(reference, 5_000)
     server.dispute(reference)
     for _ in range(2):
-        run("payments.reconcile", run_jobs)
+        run("payments.reconcile", run_news)
     told = [issue for issue in issues() if "names no order of ours" in issue]
     assert len(told) == 3

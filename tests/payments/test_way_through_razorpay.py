@@ -19,11 +19,10 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.checkout.shopping import open_form, put_in_cart, send
 from tests.factories import make_order, make_product
+from tests.payments.scenes import Begun, copied
 from tests.payments.sides.razorpay import RAZORPAY_SECRETS
 from tests.simulators.razorpay import KEY_ID, KEY_SECRET, WEBHOOK_SECRET, Razorpay
 from tests.simulators.razorpay_objects import hexed
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 #: The second database proves nothing more.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -48,18 +47,30 @@ def latest(order: Order) -> Payment:
     return payment
 
 
-def placed() -> tuple[Order, Payment]:
+def place() -> Begun:
     order = make_order(method="razorpay", lines={make_product(stock=3): 1})
     return order, latest(order)
 
 
-def paid(server: Razorpay, run_jobs: Callable[..., int]) -> tuple[Order, Payment]:
-    order, payment = placed()
+def pay_one(server: Razorpay, run_news: Callable[..., int]) -> tuple[Order, Payment]:
+    order, payment = place()
     server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     return order, payment
+
+
+@pytest.fixture
+def placed(shop: Any, server: Razorpay) -> Begun:
+    """An order whose page is open, and that payment; they are copied."""
+    return copied(shop, server, "placed-by-razorpay", lambda: place()[0])
+
+
+@pytest.fixture
+def paid(shop: Any, server: Razorpay, run_news: Callable[..., int]) -> Begun:
+    """An order that was paid, and that payment; they are copied."""
+    return copied(shop, server, "paid-by-razorpay", lambda: pay_one(server, run_news)[0])
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -68,10 +79,10 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
-def run(kind: str, run_jobs: Callable[..., int]) -> None:
+def run(kind: str, run_news: Callable[..., int]) -> None:
     with transaction():
         enqueue(kind)
-    run_jobs()
+    run_news()
 
 
 def stored() -> list[WebhookEvent]:
@@ -85,8 +96,9 @@ def issues() -> list[str]:
 # --- paying by a link ------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("money_alone")
 def test_from_the_checkout_by_razorpays_page_to_a_paid_order(
-    server: Razorpay, client: Any, run_jobs: Callable[..., int]
+    server: Razorpay, client: Any, run_news: Callable[..., int]
 ) -> None:
     put_in_cart(client, make_product(price=129_900))
     answer = send(client, open_form(client), method="razorpay")
@@ -97,7 +109,7 @@ def test_from_the_checkout_by_razorpays_page_to_a_paid_order(
     assert "declined" in declined.text
     back = requests.post(page, data={"choice": "pay"}, allow_redirects=False, timeout=5)
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     order = db.session.scalars(sa.select(Order)).one()
     payment = latest(order)
     assert order.payment_status == PaymentStatus.PAID
@@ -110,13 +122,13 @@ def test_from_the_checkout_by_razorpays_page_to_a_paid_order(
 
 
 def test_four_messages_that_come_thrice_and_backwards_pay_once(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers, server.copies = False, 3
     server.pay(str(payment.gateway_id))
     server.deliver(backwards=True)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.captured_minor == order.total_minor
     assert [event.repeats for event in stored()] == [2] * 4
@@ -130,22 +142,22 @@ def test_four_messages_that_come_thrice_and_backwards_pay_once(
 @on_one
 @pytest.mark.parametrize("address", ["/payment/webhook", "/api/webhooks/razorpay"])
 def test_older_addresses_take_the_messages_too(
-    server: Razorpay, live: str, run_jobs: Callable[..., int], address: str
+    server: Razorpay, placed: Begun, live: str, run_news: Callable[..., int], address: str
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     server.endpoints[:] = [(live + address, WEBHOOK_SECRET)]
     server.expire(str(payment.gateway_id))
     assert server.answers == [200]
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert payment.status == AttemptStatus.EXPIRED
 
 
 @on_one
 def test_without_the_header_a_message_is_told_apart_by_what_it_is_about(
-    server: Razorpay, client: Any
+    server: Razorpay, placed: Begun, client: Any
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     server.delivers = False
     server.pay(str(payment.gateway_id))
     hook = server.outbox[1]
@@ -160,22 +172,22 @@ def test_without_the_header_a_message_is_told_apart_by_what_it_is_about(
 
 @on_one
 def test_a_signed_message_under_a_new_id_changes_nothing(
-    server: Razorpay, client: Any, run_jobs: Callable[..., int]
+    server: Razorpay, paid: Begun, client: Any, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     body = next(one for one in stored() if one.kind == "payment.captured").raw_body
     signature = hexed(WEBHOOK_SECRET, body)
     again = {"X-Razorpay-Signature": signature, "x-razorpay-event-id": "made-up"}
     assert client.post("/webhooks/razorpay", data=body, headers=again).status_code == 200
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.captured_minor == order.total_minor
     assert db.session.scalars(sa.select(PaymentEvent.changed)).all().count("captured") == 1
 
 
 @on_one
-def test_a_forged_message_leaves_no_row(server: Razorpay) -> None:
-    _, payment = placed()
+def test_a_forged_message_leaves_no_row(server: Razorpay, placed: Begun) -> None:
+    _, payment = placed
     server.endpoints[0] = (server.endpoints[0][0], "forged")
     server.pay(str(payment.gateway_id))
     assert set(server.answers) == {400}
@@ -184,21 +196,23 @@ def test_a_forged_message_leaves_no_row(server: Razorpay) -> None:
 
 @on_one
 def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.pay(str(payment.gateway_id))
     server.lose()
     turn_clock(minutes=3)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order)
     assert order.paid_at
 
 
 @on_one
-def test_coming_back_asks_razorpay_and_believes_nothing_else(server: Razorpay, client: Any) -> None:
-    order, payment = placed()
+def test_coming_back_asks_razorpay_and_believes_nothing_else(
+    server: Razorpay, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     name = str(payment.gateway_id)
     signed = "&razorpay_payment_link_status=paid&razorpay_signature=0"
     address = f"/pay/razorpay/return?reference={payment.reference}"
@@ -214,20 +228,20 @@ def test_coming_back_asks_razorpay_and_believes_nothing_else(server: Razorpay, c
 
 
 def test_when_the_hold_ends_the_link_is_cancelled_first_and_late_money_is_late(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     with transaction():
         change("late_policy", "refund")
-    order, payment = placed()
+    order, payment = placed
     name = str(payment.gateway_id)
     turn_clock(minutes=11)
-    run("stock.expire_holds", run_jobs)
+    run("stock.expire_holds", run_news)
     seen_afresh(order, payment)
     assert server.links[name]["status"] == "cancelled"
     assert (payment.status, order.status) == (AttemptStatus.CANCELLED, OrderStatus.PAYMENT_FAILED)
     # The bank confirms long after.
     server.capture(server.authorize(name, late=True))
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.refunded_minor == payment.captured_minor == order.total_minor
     assert order.payment_status == PaymentStatus.REFUNDED
@@ -238,16 +252,16 @@ def test_when_the_hold_ends_the_link_is_cancelled_first_and_late_money_is_late(
 
 @on_one
 def test_promised_money_holds_the_order_and_is_taken_within_a_minute(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     server.captures_itself = False
-    order, payment = placed()
+    order, payment = placed
     payment_id = server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert (payment.status, order.paid_at) == (AttemptStatus.AUTHORIZED, None)
     turn_clock(seconds=31)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order, payment)
     assert server.payments[payment_id]["status"] == "captured"
     assert payment.status == AttemptStatus.CAPTURED
@@ -256,29 +270,29 @@ def test_promised_money_holds_the_order_and_is_taken_within_a_minute(
 
 @on_one
 def test_a_promise_that_was_not_kept_leaves_the_page_open(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     server.captures_itself = False
-    order, payment = placed()
+    order, payment = placed
     payment_id = server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.payments[payment_id]["status"] = "failed"
     turn_clock(seconds=31)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order, payment)
     assert (payment.status, order.paid_at) == (AttemptStatus.OPEN, None)
 
 
 @on_one
 def test_when_the_hold_ends_promised_money_is_taken_instead(
-    server: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     server.captures_itself = False
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.pay(str(payment.gateway_id))
     turn_clock(minutes=11)
-    run("stock.expire_holds", run_jobs)
+    run("stock.expire_holds", run_news)
     seen_afresh(order, payment)
     assert order.paid_at
     assert payment.status == AttemptStatus.CAPTURED
@@ -288,20 +302,20 @@ def test_when_the_hold_ends_promised_money_is_taken_instead(
 
 
 def test_a_refund_goes_out_once_and_its_news_comes_back(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     server.keeps_refund_keys = False
     server.refunds_begin = "pending"
     server.fault("half_body", path="/v1/payments/")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
-    run_jobs(ahead=60)
+    run_news()
+    run_news(ahead=60)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert (refund.status, len(server.refunds)) == (RefundStatus.SENT, 1)
     server.process_refund(next(iter(server.refunds)))
-    run_jobs()
+    run_news()
     seen_afresh(order, payment, refund)
     assert refund.status == RefundStatus.SUCCEEDED
     assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
@@ -309,14 +323,14 @@ def test_a_refund_goes_out_once_and_its_news_comes_back(
 
 @on_one
 def test_a_refund_that_overtakes_the_payment_waits_for_it(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.refund_from_dashboard(server.pay(str(payment.gateway_id)), 5_000)
     server.deliver(backwards=True)
     for ahead in (0, 60, 120, 240):
-        run_jobs(ahead=ahead)
+        run_news(ahead=ahead)
     seen_afresh(order, payment)
     assert (payment.captured_minor, payment.refunded_minor) == (order.total_minor, 5_000)
     assert order.paid_at
@@ -324,17 +338,17 @@ def test_a_refund_that_overtakes_the_payment_waits_for_it(
 
 @on_one
 def test_a_dispute_stops_the_order_until_it_is_decided(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = paid(server, run_jobs)
+    order, payment = paid
     dispute_id = server.dispute(payment.gateway_refs["payment"])
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
     assert any("disputed" in issue for issue in issues())
     server.move_dispute(dispute_id, "under_review")
     server.move_dispute(dispute_id, "won")
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status != OrderStatus.DISPUTED
 
@@ -344,17 +358,17 @@ def test_a_dispute_stops_the_order_until_it_is_decided(
 
 @on_one
 def test_what_no_webhook_told_of_our_orders_is_taken_in(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    refunded, disputed = paid(server, run_jobs), paid(server, run_jobs)
-    unseen, short = placed(), placed()
+    refunded, disputed = paid, pay_one(server, run_news)
+    unseen, short = place(), place()
     server.delivers = False
     server.pay(str(unseen[1].gateway_id))
     server.pay(str(short[1].gateway_id), amount=100)
     server.refund_from_dashboard(refunded[1].gateway_refs["payment"], 5_000)
     server.dispute(disputed[1].gateway_refs["payment"])
     server.lose()
-    run("payments.reconcile", run_jobs)
+    run("payments.reconcile", run_news)
     seen_afresh(*unseen, *short, *refunded, *disputed)
     assert unseen[0].paid_at
     assert refunded[1].refunded_minor == 5_000
@@ -364,13 +378,14 @@ def test_what_no_webhook_told_of_our_orders_is_taken_in(
 
 
 @on_one
+@pytest.mark.usefixtures("money_alone")
 def test_money_that_names_no_order_of_ours_is_told_once(
-    server: Razorpay, run_jobs: Callable[..., int]
+    server: Razorpay, run_news: Callable[..., int]
 ) -> None:
     server.delivers = False
     payment_id = server.pay(server.plant(1_000_000))
     server.refund_from_dashboard(payment_id, 5_000)
     server.dispute(payment_id)
     for _ in range(2):
-        run("payments.reconcile", run_jobs)
+        run("payments.reconcile", run_news)
     assert len([issue for issue in issues() if "names no order of ours" in issue]) == 3

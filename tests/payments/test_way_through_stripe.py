@@ -9,16 +9,18 @@ import sqlalchemy as sa
 from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Incident
-from shop.orders.models import Order, OrderStatus
+from shop.orders.models import OrderStatus
 from shop.payments import attempts, refunds
-from shop.payments.models import AttemptStatus, Payment, Refund, RefundStatus
+from shop.payments.models import AttemptStatus, Refund, RefundStatus
 from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.factories import make_order
+from tests.payments.scenes import Begun, copied
 from tests.payments.sides.stripe import STRIPE_SECRETS
 from tests.simulators.stripe import Stripe
 
-pytestmark = pytest.mark.usefixtures("money_alone")
+#: What the second database proves nothing more of.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -33,11 +35,17 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Stripe]:
     made.stop()
 
 
-def placed() -> tuple[Order, Payment]:
+def place() -> Begun:
     order = make_order(method="stripe")
     payment = attempts.latest(order.id)
     assert payment
     return order, payment
+
+
+@pytest.fixture
+def placed(shop: Any, server: Stripe) -> Begun:
+    """An order whose page is open, and that payment; they are copied."""
+    return copied(shop, server, "placed-by-stripe", lambda: place()[0])
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -46,12 +54,14 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
-def test_a_paid_session_makes_a_paid_order(server: Stripe, run_jobs: Callable[..., int]) -> None:
-    order, payment = placed()
+def test_a_paid_session_makes_a_paid_order(
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
+) -> None:
+    order, payment = placed
     assert payment.status == AttemptStatus.OPEN
     server.complete(str(payment.gateway_id))
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
@@ -59,13 +69,13 @@ def test_a_paid_session_makes_a_paid_order(server: Stripe, run_jobs: Callable[..
 
 
 def test_news_that_comes_twice_and_backwards_pays_once(
-    server: Stripe, run_jobs: Callable[..., int]
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers, server.copies = False, 3
     server.complete(str(payment.gateway_id))
     server.deliver(backwards=True)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.captured_minor == order.total_minor
     assert len(db.session.scalars(sa.select(WebhookEvent)).all()) == 2
@@ -73,24 +83,27 @@ def test_news_that_comes_twice_and_backwards_pays_once(
 
 
 def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
-    server: Stripe, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Stripe, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     from shop.jobs.queue import enqueue
 
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.complete(str(payment.gateway_id))
     server.lose()
     turn_clock(minutes=3)
     with transaction():
         enqueue("payments.ask_due")
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.paid_at
 
 
-def test_coming_back_asks_stripe_and_believes_nothing_else(server: Stripe, client: Any) -> None:
-    order, payment = placed()
+@on_one
+def test_coming_back_asks_stripe_and_believes_nothing_else(
+    server: Stripe, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     address = f"/pay/stripe/return?reference={payment.reference}"
     client.get(address + "&left=1")
     seen_afresh(order)
@@ -102,8 +115,9 @@ def test_coming_back_asks_stripe_and_believes_nothing_else(server: Stripe, clien
     assert order.paid_at
 
 
-def test_a_forged_message_leaves_no_row(server: Stripe, client: Any) -> None:
-    _, payment = placed()
+@on_one
+def test_a_forged_message_leaves_no_row(server: Stripe, placed: Begun, client: Any) -> None:
+    _, payment = placed
     server.endpoints[0][1][:] = ["whsec_forged"]
     server.complete(str(payment.gateway_id))
     assert set(server.answers) == {400}
@@ -111,16 +125,16 @@ def test_a_forged_message_leaves_no_row(server: Stripe, client: Any) -> None:
 
 
 def test_a_refund_goes_out_once_and_its_news_comes_back(
-    server: Stripe, run_jobs: Callable[..., int]
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.complete(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.fault("half_body", path="/v1/refunds")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
-    run_jobs(ahead=60)
+    run_news()
+    run_news(ahead=60)
     seen_afresh(order, payment)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert refund.status == RefundStatus.SUCCEEDED
@@ -128,18 +142,19 @@ def test_a_refund_goes_out_once_and_its_news_comes_back(
     assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
 
 
+@pytest.mark.usefixtures("money_alone")
 def test_an_opening_that_timed_out_is_resolved_without_a_second_session(
-    server: Stripe, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Stripe, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     from shop.jobs.queue import enqueue
 
     server.fault("half_body", path="/v1/checkout/sessions")
-    _, payment = placed()
+    _, payment = place()
     assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
     with transaction():
         enqueue("payments.ask_due")
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert payment.status == AttemptStatus.OPEN
     assert [payment.gateway_id] == list(server.sessions)
@@ -147,15 +162,15 @@ def test_an_opening_that_timed_out_is_resolved_without_a_second_session(
 
 
 def test_when_the_hold_ends_the_session_is_ended_first(
-    server: Stripe, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Stripe, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     from shop.jobs.queue import enqueue
 
-    order, payment = placed()
+    order, payment = placed
     turn_clock(minutes=11)
     with transaction():
         enqueue("stock.expire_holds")
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert server.sessions[str(payment.gateway_id)]["status"] == "expired"
     assert payment.status == AttemptStatus.EXPIRED
@@ -164,37 +179,40 @@ def test_when_the_hold_ends_the_session_is_ended_first(
 
 
 def test_a_dispute_stops_the_order_and_opens_an_incident(
-    server: Stripe, run_jobs: Callable[..., int]
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     intent = server.complete(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     dispute_id = server.dispute(intent)
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
     issues = db.session.scalars(sa.select(Incident.issue)).all()
     assert any("disputed" in issue for issue in issues)
     server.close_dispute(dispute_id, "won")
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.status != OrderStatus.DISPUTED
 
 
-def test_a_dashboard_refund_is_known_here_too(server: Stripe, run_jobs: Callable[..., int]) -> None:
-    order, payment = placed()
+def test_a_dashboard_refund_is_known_here_too(
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
+) -> None:
+    order, payment = placed
     intent = server.complete(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.refund_from_dashboard(intent, 5_000)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.refunded_minor == 5_000
 
 
+@on_one
 def test_news_of_another_shop_on_the_same_account_waits_and_harms_nothing(
-    server: Stripe, run_jobs: Callable[..., int]
+    server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.sessions[str(payment.gateway_id)]["client_reference_id"] = "SOMEBODY-ELSE"
     server.intent_data[str(payment.gateway_id)]["metadata"] = {}
     # Only the session's id leads to us; another id would lead nowhere.
@@ -203,7 +221,7 @@ def test_news_of_another_shop_on_the_same_account_waits_and_harms_nothing(
     server.intent_data["cs_test_other"] = {}
     server.complete("cs_test_other")
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.paid_at is None
     stored = db.session.scalars(sa.select(WebhookEvent)).all()

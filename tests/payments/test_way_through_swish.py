@@ -12,7 +12,7 @@ from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.models import Job
 from shop.jobs.queue import enqueue
-from shop.orders.models import Order, OrderStatus
+from shop.orders.models import OrderStatus
 from shop.payments import attempts, refunds
 from shop.payments.gateways.swish import identifiers
 from shop.payments.models import AttemptStatus, Payment, Refund, RefundStatus
@@ -20,10 +20,9 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.checkout.shopping import HTMX
 from tests.factories import make_order
+from tests.payments.scenes import Begun, copied
 from tests.payments.sides.swish import settings_for
 from tests.simulators.swish import Swish
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 #: What a second database proves nothing more of.
 ONE_ENGINE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -42,11 +41,17 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Swish]:
     made.stop()
 
 
-def placed() -> tuple[Order, Payment]:
+def place() -> Begun:
     order = make_order(method="swish")
     payment = attempts.latest(order.id)
     assert payment
     return order, payment
+
+
+@pytest.fixture
+def placed(shop: Any, server: Swish) -> Begun:
+    """An order whose page is open, and that payment; they are copied."""
+    return copied(shop, server, "placed-by-swish", lambda: place()[0])
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -64,9 +69,9 @@ def stored() -> list[WebhookEvent]:
 
 
 def test_the_shopper_scans_and_the_page_goes_on(
-    server: Swish, client: Any, run_jobs: Callable[..., int]
+    server: Swish, placed: Begun, client: Any, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     assert payment.status == AttemptStatus.OPEN
     shown = client.get(page_of(payment))
     assert shown.status_code == 200
@@ -78,7 +83,7 @@ def test_the_shopper_scans_and_the_page_goes_on(
     assert (asked.status_code, asked.headers.get("HX-Redirect")) == (200, None)
     server.pay(str(payment.gateway_id))
     assert set(server.answers) == {200}
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert order.paid_at
     assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
@@ -89,9 +94,9 @@ def test_the_shopper_scans_and_the_page_goes_on(
 
 @ONE_ENGINE
 def test_the_page_is_drawn_again_only_when_something_changed(
-    server: Swish, client: Any, turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, client: Any, turn_clock: Callable[..., None]
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     first = client.get(page_of(payment), headers=HTMX)
     tag = first.headers["ETag"]
     again = client.get(page_of(payment), headers={**HTMX, "If-None-Match": tag})
@@ -108,36 +113,40 @@ def test_the_page_is_drawn_again_only_when_something_changed(
 
 @ONE_ENGINE
 def test_a_hint_changes_nothing_until_swish_says_so(
-    server: Swish, run_jobs: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Callable[..., int]
 ) -> None:
     """Vector 2 of the provider page: the message says PAID, Swish says CREATED."""
-    order, payment = placed()
+    order, payment = placed
     name = str(payment.gateway_id)
     server.delivers = False
     server.pay(name)
     server.payments[name].update(status="CREATED", paymentReference=None, datePaid=None)
     server.deliver()
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert (order.paid_at, payment.status) == (None, AttemptStatus.OPEN)
     assert [event.status for event in stored()] == [WebhookStatus.PROCESSED]
 
 
 @ONE_ENGINE
-def test_less_than_was_asked_does_not_settle(server: Swish, run_jobs: Callable[..., int]) -> None:
+def test_less_than_was_asked_does_not_settle(
+    server: Swish, placed: Begun, run_news: Callable[..., int]
+) -> None:
     """Vector 4: paid, but 1.00."""
-    order, payment = placed()
+    order, payment = placed
     server.pay(str(payment.gateway_id), "1.00")
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert (order.paid_at, payment.captured_minor) == (None, 100)
     assert any("too little" in issue for issue in db.session.scalars(sa.select(Incident.issue)))
 
 
 @ONE_ENGINE
-def test_a_message_without_its_identifier_asks_nobody(server: Swish, client: Any) -> None:
+def test_a_message_without_its_identifier_asks_nobody(
+    server: Swish, placed: Begun, client: Any
+) -> None:
     """Vector 3."""
-    _, payment = placed()
+    _, payment = placed
     name = str(payment.gateway_id)
     asked = len(server.seen("GET", "/"))
     for wrong in (None, f"{server.identifiers[name]}"[:-1] + "x", "0" * 36):
@@ -149,34 +158,34 @@ def test_a_message_without_its_identifier_asks_nobody(server: Swish, client: Any
 
 
 def test_a_lost_callback_is_made_up_for_within_a_minute(
-    server: Swish, run_jobs: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.delivers = False
     server.pay(str(payment.gateway_id))
     server.lose()
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.paid_at is None
-    run_jobs(ahead=31)
+    run_news(ahead=31)
     seen_afresh(order)
     assert order.paid_at
 
 
 @ONE_ENGINE
 def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     for asks in (1, 2, 3):
         turn_clock(seconds=31)
-        run_jobs()
+        run_news()
         seen_afresh(payment)
         assert payment.asks == asks
     server.delivers = False
     server.fail(str(payment.gateway_id), "TM01")
     turn_clock(seconds=31)
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert (payment.status, payment.ask_at) == (AttemptStatus.EXPIRED, None)
     assert db.session.scalars(sa.select(Job).where(Job.kind == "payments.verify", Job.status == "queued")).all() == []  # fmt: skip
@@ -193,12 +202,18 @@ def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
     ],
 )
 def test_a_payment_that_did_not_come_about_says_why_and_can_be_tried_again(
-    server: Swish, client: Any, run_jobs: Callable[..., int], end: str, status: Any, words: str
+    server: Swish,
+    placed: Begun,
+    client: Any,
+    run_news: Callable[..., int],
+    end: str,
+    status: Any,
+    words: str,
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     name = str(payment.gateway_id)
     _ = server.decline(name) if end == "declined" else server.fail(name, end)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert (order.status, payment.status) == (OrderStatus.PAYMENT_FAILED, status)
     on = client.get(page_of(payment))
@@ -211,8 +226,10 @@ def test_a_payment_that_did_not_come_about_says_why_and_can_be_tried_again(
 
 
 @ONE_ENGINE
-def test_whoever_pays_again_goes_back_to_the_open_page(server: Swish, client: Any) -> None:
-    order, payment = placed()
+def test_whoever_pays_again_goes_back_to_the_open_page(
+    server: Swish, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     ways = f"/orders/{order.token}/pay"
     assert "Continue with Swish" in client.get(ways).text
     assert client.post_form(ways, {"method": "swish"}).headers["Location"] == page_of(payment)
@@ -221,28 +238,34 @@ def test_whoever_pays_again_goes_back_to_the_open_page(server: Swish, client: An
 
 @ONE_ENGINE
 def test_a_new_code_after_the_time_is_over_ends_the_old_one(
-    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish,
+    placed: Begun,
+    client: Any,
+    run_news: Callable[..., int],
+    turn_clock: Callable[..., None],
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     turn_clock(minutes=3, seconds=5)
     again = client.post_form(
         f"/orders/{order.token}/pay", {"method": "swish"}, page=page_of(payment)
     )
     assert again.status_code == 303
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.status == AttemptStatus.SUPERSEDED
     old, new = server.payments.values()
     assert (old["status"], new["status"]) == ("CANCELLED", "CREATED")
     server.pay(new["id"])
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.paid_at
 
 
 @ONE_ENGINE
-def test_checking_again_asks_swish_and_stays_while_nothing_came(server: Swish, client: Any) -> None:
-    order, payment = placed()
+def test_checking_again_asks_swish_and_stays_while_nothing_came(
+    server: Swish, placed: Begun, client: Any
+) -> None:
+    order, payment = placed
     back = f"/pay/swish/return?reference={payment.reference}&stay=1"
     assert client.get(back).headers["Location"] == page_of(payment)
     server.delivers = False
@@ -254,25 +277,29 @@ def test_checking_again_asks_swish_and_stays_while_nothing_came(server: Swish, c
 
 @ONE_ENGINE
 @pytest.mark.parametrize("path", ["/pay/swish/NOSUCHREFERENCE", "/pay/stripe/{}", "/pay/nobody/{}"])
-def test_a_page_of_no_payment_is_404(server: Swish, client: Any, path: str) -> None:
-    _, payment = placed()
+def test_a_page_of_no_payment_is_404(server: Swish, placed: Begun, client: Any, path: str) -> None:
+    _, payment = placed
     assert client.get(path.format(payment.reference)).status_code == 404
 
 
 @ONE_ENGINE
-def test_the_page_tells_its_address_to_nobody(server: Swish, client: Any) -> None:
-    _, payment = placed()
+def test_the_page_tells_its_address_to_nobody(server: Swish, placed: Begun, client: Any) -> None:
+    _, payment = placed
     headers = client.get(page_of(payment)).headers
     assert (headers["Referrer-Policy"], headers["X-Robots-Tag"]) == ("no-referrer", "noindex")
     assert headers["Cache-Control"] == "no-store"
 
 
 def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
-    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish,
+    placed: Begun,
+    client: Any,
+    run_news: Callable[..., int],
+    turn_clock: Callable[..., None],
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.fail(str(payment.gateway_id), "DS24")
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.status == AttemptStatus.UNKNOWN
     assert any("does not know" in issue for issue in db.session.scalars(sa.select(Incident.issue)))
@@ -286,57 +313,58 @@ def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
     turn_clock(minutes=11)
     with transaction():
         enqueue("stock.expire_holds")
-    run_jobs()
+    run_news()
     assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 2
     server.learn(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     seen_afresh(order)
     assert order.paid_at
 
 
 @ONE_ENGINE
 def test_a_doubt_that_swish_never_ends_ends_after_three_days(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     server.fail(str(payment.gateway_id), "DS24")
-    run_jobs()
+    run_news()
     turn_clock(hours=71, minutes=10)
     with transaction():
         enqueue("payments.verify", {"payment_id": payment.id})
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert (payment.status, payment.failure_code) == (AttemptStatus.FAILED, "DS24")
 
 
+@pytest.mark.usefixtures("money_alone")
 def test_an_opening_that_timed_out_is_found_and_a_new_code_replaces_it(
-    server: Swish, client: Any, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, client: Any, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     """The token came with the answer that was lost, so the first request has no page."""
     server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/paymentrequests")
-    order, payment = placed()
+    order, payment = place()
     assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
     with transaction():
         enqueue("payments.ask_due")
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert (payment.status, payment.next_step) == (AttemptStatus.OPEN, {})
     assert [payment.gateway_id] == list(server.payments)
     again = client.post_form(f"/orders/{order.token}/pay", {"method": "swish"})
-    run_jobs()
+    run_news()
     assert client.get(again.headers["Location"]).status_code == 200
     assert [one["status"] for one in server.payments.values()] == ["CANCELLED", "CREATED"]
 
 
 def test_when_the_hold_ends_the_request_is_cancelled_first(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     turn_clock(minutes=11)
     with transaction():
         enqueue("stock.expire_holds")
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert server.payments[str(payment.gateway_id)]["status"] == "CANCELLED"
     assert payment.status == AttemptStatus.CANCELLED
@@ -345,26 +373,26 @@ def test_when_the_hold_ends_the_request_is_cancelled_first(
 
 
 def test_a_refund_goes_out_once_and_only_its_arrival_counts(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    order, payment = placed()
+    order, payment = placed
     server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.settles_refunds = False
     server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/refunds")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
-    run_jobs(ahead=60)
+    run_news()
+    run_news(ahead=60)
     (refund,) = db.session.scalars(sa.select(Refund))
     (name,) = server.refunds
     assert (refund.status, refund.gateway_id) == (RefundStatus.SENT, name)
     server.debit(name)
-    run_jobs()
+    run_news()
     seen_afresh(refund)
     assert refund.status == RefundStatus.SENT
     server.settle(name)
-    run_jobs()
+    run_news()
     seen_afresh(order, payment, refund)
     assert refund.status == RefundStatus.SUCCEEDED
     assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
@@ -373,38 +401,38 @@ def test_a_refund_goes_out_once_and_only_its_arrival_counts(
 
 @ONE_ENGINE
 def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.delivers = False
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
+    run_news()
     server.lose()
     turn_clock(minutes=16)
     with transaction():
         enqueue("payments.ask_refunds")
-    run_jobs()
+    run_news()
     (refund,) = db.session.scalars(sa.select(Refund))
     assert refund.status == RefundStatus.SUCCEEDED
 
 
 @ONE_ENGINE
 def test_a_refund_that_failed_gives_its_hold_back(
-    server: Swish, run_jobs: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Callable[..., int]
 ) -> None:
-    _, payment = placed()
+    _, payment = placed
     server.pay(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     server.settles_refunds = False
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
+    run_news()
     (name,) = server.refunds
     server.fail_refund(name, "RF07")
-    run_jobs()
+    run_news()
     (refund,) = db.session.scalars(sa.select(Refund))
     seen_afresh(payment)
     assert (refund.status, payment.refund_held_minor) == (RefundStatus.FAILED, 0)
@@ -412,13 +440,13 @@ def test_a_refund_that_failed_gives_its_hold_back(
 
 
 def test_without_lists_the_daily_comparison_asks_about_each_attempt(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     """A payment that we took for over, and that Swish shows as paid."""
-    order, payment = placed()
+    order, payment = placed
     name = str(payment.gateway_id)
     server.fail(name, "TM01")
-    run_jobs()
+    run_news()
     seen_afresh(payment)
     assert payment.status == AttemptStatus.EXPIRED
     server.delivers = False
@@ -426,7 +454,7 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
     turn_clock(hours=2)
     with transaction():
         enqueue("payments.reconcile", {"days": 1})
-    run_jobs()
+    run_news()
     seen_afresh(order, payment)
     assert payment.status == AttemptStatus.CAPTURED
     assert order.paid_at
@@ -435,17 +463,17 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
 @ONE_ENGINE
 @pytest.mark.forces("unknown_money")
 def test_money_that_names_no_order_of_ours_is_reported(
-    server: Swish, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     """Vector 5: stored, kept for ten minutes in case our own commit is behind, then told to a person."""
-    _, payment = placed()
+    _, payment = placed
     name = str(payment.gateway_id)
     other = dict(server.payments[name], id="F" * 32, payeePaymentReference="SOMEBODYELSES")
     server.payments["F" * 32] = other
     server.identifiers["F" * 32] = identifiers("F" * 32)[0]
     server.pay("F" * 32)
-    run_jobs()
+    run_news()
     assert [event.status for event in stored()] == [WebhookStatus.RECEIVED]
-    run_jobs(ahead=700)
+    run_news(ahead=700)
     issues = db.session.scalars(sa.select(Incident.issue)).all()
     assert any("names no order of ours" in issue for issue in issues)

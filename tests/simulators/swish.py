@@ -8,6 +8,7 @@ The shop stands behind something that ends TLS, as it must: a callback to https:
 http://host. Addresses without https are refused.
 """
 
+import functools
 import json
 import re
 import secrets
@@ -62,19 +63,34 @@ class Refusal(Exception):
         self.status, self.codes = status, codes
 
 
+class Papers:
+    """The authorities and certificates of this process; making them takes longer than most calls."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="swish-")
+        folder = Path(self.folder.name)
+        self.server_authority = Authority(folder, "server-authority")
+        self.clients = Authority(folder, "swish-authority")
+        self.merchant = self.clients.sign(NUMBER)
+        self.server = self.server_authority.sign("server")
+
+
+@functools.cache
+def _papers() -> Papers:
+    return Papers()
+
+
 class Swish(Simulator):
-    """Swish on loopback, with an authority and a merchant of its own."""
+    """Swish on loopback, with an authority and a merchant of its own in this process."""
 
     KNOWS = ("payments", "refunds", "tokens", "identifiers")
     #: Ten more tries; the first waits are known, and that they grow no further is a guess.
     RETRIES = (5, 10, 20, 40) + (60,) * 6
 
     def __init__(self, port: int = 0, *, needs_https: bool = True, phone_port: int = 0) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="swish-")
-        folder = Path(self._folder.name)
-        self.server_authority = Authority(folder, "server-authority")
-        self.clients = Authority(folder, "swish-authority")
-        self.merchant: Pair = self.clients.sign(NUMBER)
+        papers = _papers()
+        self.server_authority, self.clients = papers.server_authority, papers.clients
+        self.merchant: Pair = papers.merchant
         self.payments: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
         #: The token of each request that was made without a payer, and the callbacks' identifiers.
@@ -85,8 +101,7 @@ class Swish(Simulator):
         #: The merchant's number is enrolled.
         self.is_enrolled = True
         self.needs_https = needs_https
-        server = self.server_authority.sign("server")
-        super().__init__(port, server_side(server, self.clients))
+        super().__init__(port, server_side(papers.server, self.clients))
         self.api = f"{self.url}/swish-cpcapi"
         self._phone = make_server("127.0.0.1", phone_port, self._answer_phone, threaded=True)
         self.phone_url = f"http://127.0.0.1:{self._phone.server_port}/"
@@ -96,7 +111,6 @@ class Swish(Simulator):
         super().stop()
         self._phone.shutdown()
         self._phone.server_close()
-        self._folder.cleanup()
 
     # --- the interface ----------------------------------------------------------------------
 
