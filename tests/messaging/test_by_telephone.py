@@ -84,6 +84,7 @@ def test_one_event_goes_by_every_way_that_was_agreed_to(order, awake, tell, run_
     assert dict(told["parameters"])["estimatedDelivery"] == "3-5 business days"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_timeline_shows_three_digits_of_a_number(order, awake, tell, run_jobs):
     tell("order_confirmed", order.id)
     run_jobs()
@@ -94,14 +95,16 @@ def test_the_timeline_shows_three_digits_of_a_number(order, awake, tell, run_job
     assert not any(NUMBER in text for text in lines)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_a_word_nothing_rings(app, configure, awake, tell, run_jobs, messages):
     configure(sms_channel="twilio", whatsapp_channel="cloud", messages_dry_run=True)
-    order = factories.make_order()
+    order = factories.make_order(lines=1)
     tell("order_confirmed", order.id)
     run_jobs()
     assert {row.channel for row in messages()} == {"email"}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_kind_that_nobody_carries_is_not_made(order, awake, configure, tell, run_jobs, messages):
     configure(sms_channel="", whatsapp_channel="")
     tell("order_confirmed", order.id)
@@ -168,6 +171,7 @@ def test_what_is_untrue_by_the_morning_is_not_sent(order, turn_clock, tell, run_
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_twilio_is_handed_it_once_and_its_id_is_kept(
     order, awake, twilio, tell, run_jobs, messages
 ):
@@ -258,6 +262,7 @@ def test_one_that_rested_overnight_is_asked_about_since_it_was_taken_up(
     assert by("sms", messages)[0].status == NotificationStatus.SENT
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_one_that_the_provider_says_it_did_not_deliver_is_told_of(
     order, awake, twilio, tell, run_jobs, messages
 ):
@@ -346,6 +351,7 @@ def test_a_kill_between_sending_and_noting_sends_no_second_sms(
     assert by("sms", messages)[0].status == NotificationStatus.SENT
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_number_that_does_not_exist_is_marked_and_tried_no_more(
     order, awake, twilio, tell, run_jobs, messages
 ):
