@@ -14,8 +14,9 @@ from shop.delivery import by_hand
 from shop.extensions import db
 from shop.orders.lifecycle import advance
 from shop.orders.models import Order
-from shop.returns import asking
-from shop.returns.models import ReturnRequest
+from shop.returns import asking, deciding
+from shop.returns.deciding import Checked
+from shop.returns.models import Disposition, ReturnRequest
 from tests import factories
 from tests.factories import STAFF, make_order, make_product
 
@@ -37,12 +38,14 @@ def make_arrived(units: int = 3, price: int = 10_000, variants: int = 2) -> int:
 
 
 @pytest.fixture
-def when_told(shop: Any, run_jobs: Callable[..., int]) -> Callable[[str, Callable[[], int]], int]:
+def when_told(
+    shop: Any, run_returns: Callable[..., int]
+) -> Callable[[str, Callable[[], int]], int]:
     """`when_told(name, make)` is the scene after everybody has been told of it; what `make` returned."""
 
     def made(make: Callable[[], int]) -> int:
         key = make()
-        run_jobs()
+        run_returns(also=("messaging.tell",))
         return key
 
     return lambda name, make: int(shop.scene(name, lambda: made(make)))
@@ -56,10 +59,13 @@ def arrived(when_told: Callable[..., int]) -> Order:
 
 @pytest.fixture
 def ask(client: Any) -> Callable[..., Any]:
-    """`ask(order, qty=1, reason="damaged", …)` sends the form as a browser does; returns the answer."""
+    """`ask(order, qty=1, reason="damaged", …)` sends the form; returns the answer.
+
+    With `page="/new"` that page is loaded first, as a browser does.
+    """
 
     def send(
-        order: Order, qty: int | str = 1, files: Any = (), page: str = "/new", **fields: Any
+        order: Order, qty: int | str = 1, files: Any = (), page: str | None = None, **fields: Any
     ) -> Any:
         path = f"/orders/{order.token}/returns"
         data = {
@@ -68,6 +74,8 @@ def ask(client: Any) -> Callable[..., Any]:
         }  # fmt: skip
         if files:
             data["pictures"] = [(io.BytesIO(body), name) for body, name in files]
+        if page is None:
+            return client.send(path, data, content_type="multipart/form-data")
         return client.post_form(path, data, page=path + page, content_type="multipart/form-data")
 
     return send
@@ -90,6 +98,30 @@ def asked(when_told: Callable[..., int]) -> ReturnRequest:
     return db.session.get_one(ReturnRequest, when_told("return_asked_and_told", make_asked))
 
 
+@pytest.fixture
+def put_away(when_told: Callable[..., int]) -> ReturnRequest:
+    """The same return, approved, and its two units put back on the shelf."""
+    return db.session.get_one(ReturnRequest, when_told("return_put_away", make_put_away))
+
+
+def make_put_away() -> int:
+    """By the part itself."""
+    return_id = make_asked()
+    check_in(db.session.get_one(ReturnRequest, return_id))
+    return return_id
+
+
+def check_in(
+    found: ReturnRequest, arrived: int = 2, goes: Disposition = Disposition.RESTOCK
+) -> None:
+    """Approve it and put away what arrived, by the part itself."""
+    (line,) = found.lines
+    seen, return_id = {line.id: Checked(arrived, "", goes)}, found.id
+    with transaction():
+        deciding.approve(return_id, "user:1")
+        deciding.check_in(return_id, seen, "user:1")
+
+
 def make_asked() -> int:
     """By the part itself: the form has its own tests."""
     order = db.session.get_one(Order, make_arrived())
@@ -102,16 +134,29 @@ def make_asked() -> int:
         return asking.request_return(order_id, form, [], "customer").id
 
 
+#: What books, follows and ends returns and their parcels: neither mail nor papers nor money.
+OF_RETURNS = ("delivery.c", "delivery.track", "returns.", "sandbox.", "webhooks.")
+
+
 @pytest.fixture
-def staff(shop: Any, asked: ReturnRequest, new_client: Callable[[], Any]) -> Callable[..., Any]:
+def run_returns(run_jobs: Callable[..., int]) -> Callable[..., int]:
+    """`run_returns()` runs the jobs of returns that are due; but for kinds in `also`, others wait."""
+
+    def run(ahead: float = 0, also: tuple[str, ...] = ()) -> int:
+        return run_jobs(ahead=ahead, kinds=OF_RETURNS + also)
+
+    return run
+
+
+@pytest.fixture
+def staff(new_client: Callable[[], Any]) -> Callable[..., Any]:
     """`staff("manager")` is a browser in which such a person has signed in."""
 
     def signed_in(role: str = "manager") -> Any:
         browser = new_client()
         user: User = factories.make_user(role)
         browser.user_id = user.id
-        factories.sign_in(browser, user)
-        return browser
+        return factories.let_in(browser, user)
 
     return signed_in
 
