@@ -86,7 +86,7 @@ def make_user(
 
 def sign_in(client: Any, user: User, password: str = PASSWORD) -> Any:
     """Sign the person in with this browser, by the form. Returns the answer."""
-    answer = client.post_form("/account/sign-in", {"email": user.email, "password": password})
+    answer = client.send("/account/sign-in", {"email": user.email, "password": password})
     assert answer.status_code == 303, answer.text
     return answer
 

@@ -22,7 +22,7 @@ OVER = "This link is over"
 
 
 def ask(client, email):
-    return client.post_form("/account/reset", {"email": email})
+    return client.send("/account/reset", {"email": email})
 
 
 def path_in(message):
@@ -44,8 +44,19 @@ def mailed(client, run_jobs, smtp_server):
     return asked
 
 
+@pytest.fixture
+def reset_link(app):
+    """The path of a person's link to a new password, as it stands in the mail."""
+
+    def made(user):
+        with transaction() as session:
+            return f"/account/reset/{links.make(session.get_one(User, user.id), LinkPurpose.RESET)}"
+
+    return made
+
+
 def set_new(client, path, password=NEW):
-    return client.post_form(path, {"password": password})
+    return client.send(path, {"password": password})
 
 
 def test_a_forgotten_password_is_replaced_by_mail(client, new_client, mailed, smtp_server):
@@ -61,9 +72,7 @@ def test_a_forgotten_password_is_replaced_by_mail(client, new_client, mailed, sm
     answer = set_new(client, path)
     assert answer.headers["Location"] == "/account/sign-in"
     assert sign_in(new_client(), user, NEW).status_code == 303
-    refused = new_client().post_form(
-        "/account/sign-in", {"email": user.email, "password": PASSWORD}
-    )
+    refused = new_client().send("/account/sign-in", {"email": user.email, "password": PASSWORD})
     assert refused.status_code == 422
 
 
@@ -104,8 +113,8 @@ def test_s36_the_link_has_256_bits_and_nothing_keeps_it(client, mailed):
             assert token not in repr(row), table.name
 
 
-def test_s36_the_link_works_once(client, mailed):
-    path = mailed(make_user().email)
+def test_s36_the_link_works_once(client, reset_link):
+    path = reset_link(make_user())
     assert set_new(client, path).status_code == 303
 
     assert client.get(path).status_code == 410
@@ -130,8 +139,8 @@ def test_s36_of_two_uses_at_once_one_is_good(app):
         assert sum(pool.map(use, range(8))) == 1
 
 
-def test_s36_the_link_lives_thirty_minutes(client, mailed, turn_clock):
-    path = mailed(make_user().email)
+def test_s36_the_link_lives_thirty_minutes(client, reset_link, turn_clock):
+    path = reset_link(make_user())
     turn_clock(minutes=29)
     assert client.get(path).status_code == 200
     turn_clock(minutes=2)
@@ -146,15 +155,15 @@ def test_s36_a_newer_link_voids_the_older(client, mailed):
 
 
 @pytest.mark.parametrize("change", [{"active": False}, {"email": "other@shop.example"}])
-def test_the_link_of_who_is_shut_out_or_has_another_address_is_over(client, mailed, change):
+def test_the_link_of_who_is_shut_out_or_has_another_address_is_over(client, reset_link, change):
     user = make_user()
-    path = mailed(user.email)
+    path = reset_link(user)
     with transaction():
         db.session.execute(sa.update(User).filter_by(id=user.id).values(**change))
     assert client.get(path).status_code == 410
 
 
-def test_a_link_to_confirm_sets_no_password(client, mailed):
+def test_a_link_to_confirm_sets_no_password(client):
     user = make_user()
     with transaction():
         token = links.make(db.session.get_one(User, user.id), LinkPurpose.CONFIRM)
@@ -162,10 +171,10 @@ def test_a_link_to_confirm_sets_no_password(client, mailed):
     assert client.get("/account/reset/" + "x" * 43).status_code == 410
 
 
-def test_s06_a_reset_ends_every_sign_in_and_begins_none(client, new_client, mailed):
+def test_s06_a_reset_ends_every_sign_in_and_begins_none(client, new_client, reset_link):
     user, elsewhere = make_user(), new_client()
     sign_in(elsewhere, user)
-    set_new(client, mailed(user.email))
+    set_new(client, reset_link(user))
 
     assert elsewhere.get("/account/orders").status_code == 303
     assert client.get("/account/orders").status_code == 303
@@ -173,29 +182,33 @@ def test_s06_a_reset_ends_every_sign_in_and_begins_none(client, new_client, mail
 
 
 @pytest.mark.parametrize(
-    ("role", "password", "words"),
+    ("role", "weak"),
     [
-        ("customer", "short", "Use at least 12 characters"),
-        ("customer", "shadow123456!", "among the first"),
-        ("manager", "twelve chars", "Use at least 15 characters"),
-        ("customer", "", "Choose a new password."),
+        (
+            "customer",
+            {
+                "short": "Use at least 12 characters",
+                "shadow123456!": "among the first",
+                "": "Choose a new password.",
+            },
+        ),
+        ("manager", {"twelve chars": "Use at least 15 characters"}),
     ],
 )
-def test_a_weak_password_is_refused_and_the_link_goes_on_working(
-    client, mailed, role, password, words
-):
-    path = mailed(make_user(role).email)
-    answer = set_new(client, path, password)
-    assert answer.status_code == 422
-    assert words in answer.text
+def test_a_weak_password_is_refused_and_the_link_goes_on_working(client, reset_link, role, weak):
+    path = reset_link(make_user(role))
+    for password, words in weak.items():
+        answer = set_new(client, path, password)
+        assert answer.status_code == 422, password
+        assert words in answer.text, password
     assert set_new(client, path).status_code == 303
 
 
-def test_a_reset_ends_the_wait_after_failed_sign_ins(client, mailed):
+def test_a_reset_ends_the_wait_after_failed_sign_ins(client, reset_link):
     user = make_user()
     for _ in range(5):
-        client.post_form("/account/sign-in", {"email": user.email, "password": "wrong password"})
-    set_new(client, mailed(user.email))
+        client.send("/account/sign-in", {"email": user.email, "password": "wrong password"})
+    set_new(client, reset_link(user))
     assert sign_in(client, user, NEW).status_code == 303
 
 
@@ -203,10 +216,11 @@ def test_s47_links_are_asked_for_five_times_an_hour(client, new_client, turn_clo
     email = "somebody@shop.example"
     assert [ask(client, email).status_code for _ in range(6)] == [303] * 5 + [429]
     elsewhere = {"environ_overrides": {"REMOTE_ADDR": "127.0.0.9"}}
-    again = new_client().post_form("/account/reset", {"email": email}, **elsewhere)
+    again = new_client().send("/account/reset", {"email": email}, **elsewhere)
     assert again.status_code == 429
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_mistyped_address_is_told_beside_the_field(client):
     answer = ask(client, "not an address")
     assert answer.status_code == 422
@@ -220,11 +234,12 @@ def test_s61_a_foreign_host_does_not_get_into_the_mail(client, app, run_jobs, sm
     with client.session_transaction(base_url=app.extensions["settings"].public_url):
         pass
     headers = {"X-Forwarded-Host": "evil.example", "Origin": app.extensions["settings"].public_url}
-    client.post_form("/account/reset", {"email": user.email}, headers=headers)
+    client.send("/account/reset", {"email": user.email}, headers=headers)
     run_jobs()
     assert "evil.example" not in smtp_server.messages[0].as_string()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_demo_shows_the_mail_in_its_mailbox(client, run_jobs):
     ask(client, make_user().email)
     run_jobs()
@@ -234,12 +249,12 @@ def test_the_demo_shows_the_mail_in_its_mailbox(client, run_jobs):
 
 def register(client, email, password="rather a long password"):
     form = {"name": "Meera", "email": email, "password": password}
-    return client.post_form("/account/register", form)
+    return client.send("/account/register", form)
 
 
 def test_s56_a_confirmed_address_brings_the_orders_of_the_guest(client, run_jobs, smtp_server):
     email = "meera@shopper.example"
-    own, foreign = make_order(email="Meera@Shopper.example"), make_order()
+    own, foreign = make_order(lines=1, email="Meera@Shopper.example"), make_order(lines=1)
     run_jobs()
     smtp_server.clear()
     register(client, email)
@@ -252,7 +267,7 @@ def test_s56_a_confirmed_address_brings_the_orders_of_the_guest(client, run_jobs
     assert "Confirm your email address" in client.get(path).text
     db.session.rollback()
     assert db.session.scalar(sa.select(User.email_confirmed_at).filter_by(email=email)) is None
-    assert client.post_form(path).status_code == 303
+    assert client.send(path).status_code == 303
 
     db.session.rollback()
     assert db.session.scalar(sa.select(User.email_confirmed_at).filter_by(email=email))
@@ -280,7 +295,7 @@ MOVED = "fresh@example.com"
 
 def move(client, email=MOVED, proof=PASSWORD):
     fields = {"email": email, "proof": proof}
-    return client.post_form("/account/security/email", fields, page="/account/security")
+    return client.send("/account/security/email", fields)
 
 
 @pytest.fixture
@@ -303,7 +318,7 @@ def test_s35_another_address_counts_once_its_link_is_followed_and_the_old_one_is
     assert MOVED in client.get(path).text
     assert db.session.get_one(User, user_id).email == old
 
-    answer = new_client().post_form(path)
+    answer = new_client().send(path)
     assert answer.headers["Location"] == "/account/sign-in"
     run_jobs()
     person = db.session.get_one(User, user_id, populate_existing=True)
@@ -311,10 +326,11 @@ def test_s35_another_address_counts_once_its_link_is_followed_and_the_old_one_is
     assert person.email_confirmed_at is not None
     assert smtp_server.messages[-1]["To"] == old
     assert client.get("/account/orders").status_code == 303
-    assert new_client().post_form(path, page="/account/sign-in").status_code == 410
+    assert new_client().send(path).status_code == 410
     assert sign_in(new_client(), person).status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s35_changing_the_address_needs_the_present_password(client, run_jobs, smtp_server):
     sign_in(client, make_user())
     refused = move(client, proof="not the password")
@@ -343,7 +359,7 @@ def test_an_address_taken_meanwhile_is_refused_and_the_link_can_be_used_up_no_mo
 ):
     user_id, old, path = moving
     make_user(email=MOVED)
-    assert new_client().post_form(path).status_code == 409
+    assert new_client().send(path).status_code == 409
     assert db.session.get_one(User, user_id, populate_existing=True).email == old
 
 
@@ -351,7 +367,7 @@ def test_s35_a_changed_password_is_told_by_mail(client, run_jobs, smtp_server):
     user = make_user()
     sign_in(client, user)
     fields = {"present": PASSWORD, "password": NEW}
-    client.post_form("/account/security/password", fields, page="/account/security")
+    client.send("/account/security/password", fields)
     run_jobs()
     assert smtp_server.messages[-1]["Subject"] == "Your password was changed"
     assert smtp_server.messages[-1]["To"] == user.email

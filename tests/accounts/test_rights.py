@@ -9,7 +9,8 @@ from shop.accounts.models import Role
 from shop.accounts.rights import RIGHTS, Right, may, needs, refund_limit_minor
 from shop.database import transaction
 from shop.preferences import change
-from tests.factories import PASSWORD, make_user, sign_in
+from tests.checkout.shopping import sign_in
+from tests.factories import PASSWORD, make_user
 
 STAFF = [Role.SUPPORT, Role.FULFILMENT, Role.MANAGER, Role.OWNER]
 
@@ -96,14 +97,16 @@ def test_s42_a_walk_through_the_admin_with_each_role(app, client, role, loose_li
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s42_strangers_are_led_to_the_sign_in_from_every_page(app, client):
+    token = {"csrf_token": client.csrf_token()}
     for rule in staff_rules(app):
         for method in rule.methods & {"GET", "POST"}:
-            token = {"csrf_token": client.csrf_token()} if method == "POST" else None
-            answer = client.open(reached(app, rule, method), method=method, data=token)
+            data = token if method == "POST" else None
+            answer = client.open(reached(app, rule, method), method=method, data=data)
             assert answer.status_code == 303, (method, rule.rule)
             assert answer.location.startswith("/account/sign-in?next=/admin")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s42_a_page_that_names_no_right_is_closed_to_everybody(app, client, monkeypatch):
     owner = make_user("owner")
     sign_in(client, owner)
@@ -116,6 +119,7 @@ def test_s42_a_page_that_names_no_right_is_closed_to_everybody(app, client, monk
     assert "open to all" not in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s46_a_refusal_is_a_page_and_a_line_in_the_log(app, client, monkeypatch):
     told = []
     monkeypatch.setattr(
@@ -149,6 +153,7 @@ def test_support_refunds_up_to_the_limit_that_the_owner_set(app):
     assert refund_limit_minor(packer) == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_strangers_have_no_right(app):
     class Stranger:
         is_authenticated = False
@@ -158,16 +163,16 @@ def test_strangers_have_no_right(app):
 
 def test_s40_a_step_up_lasts_ten_minutes(app, client, turn_clock):
     sign_in(client, make_user())
-    assert client.post_form("/account/export").mimetype == "application/json"
+    assert client.send("/account/export").mimetype == "application/json"
 
     turn_clock(minutes=11)
-    asked = client.post_form("/account/export")
+    asked = client.send("/account/export")
     assert asked.location == "/account/step-up?next=/account/export"
-    wrong = client.post_form("/account/step-up", {"password": "not this one"})
+    wrong = client.send("/account/step-up", {"password": "not this one"})
     assert (wrong.status_code, "That is not your password." in wrong.text) == (422, True)
 
-    client.post_form("/account/step-up", {"password": PASSWORD, "next": "/account/export"})
-    assert client.post_form("/account/export").mimetype == "application/json"
+    client.send("/account/step-up", {"password": PASSWORD, "next": "/account/export"})
+    assert client.send("/account/export").mimetype == "application/json"
 
 
 def test_a_view_says_which_right_it_needs():

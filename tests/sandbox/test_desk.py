@@ -10,13 +10,13 @@ from shop.payments.gateways.sandbox import Sandbox
 
 @pytest.fixture
 def paid(client: Any, opened: Any) -> Any:
-    client.post_form("/sandbox/pay/" + opened[0].gateway_id, {"outcome": "no_webhook"})
+    client.send("/sandbox/pay/" + opened[0].gateway_id, {"outcome": "no_webhook"})
     return opened
 
 
 def act(client: Any, opened: Any, action: str) -> Any:
     url = f"/sandbox/payments/{opened[0].gateway_id}/{action}"
-    return client.post_form(url, page="/sandbox/")
+    return client.send(url)
 
 
 def test_an_open_payment_is_settled_by_hand(client: Any, opened: Any) -> None:

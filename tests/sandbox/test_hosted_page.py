@@ -21,7 +21,7 @@ def told(receiver: Any) -> list[Any]:
 
 
 def choose(client: Any, opened: Any, outcome: str, **more: str) -> Any:
-    return client.post_form(path(opened), {"outcome": outcome, **more})
+    return client.send(path(opened), {"outcome": outcome, **more})
 
 
 def state(opened: Any) -> EventKind:
@@ -181,11 +181,11 @@ def test_nobody_waits_for_a_webhook_for_ever(client: Any, opened: Any) -> None:
 def test_the_one_time_code_must_be_right(client: Any, opened: Any) -> None:
     step = choose(client, opened, "code")
     assert 'autocomplete="one-time-code"' in step.text
-    wrong = client.post_form(path(opened) + "/code", {"code": "000000"}, page=path(opened))
+    wrong = client.send(path(opened) + "/code", {"code": "000000"})
     assert wrong.status_code == 422
     assert "not the code" in wrong.text
     assert state(opened) == EventKind.PENDING
-    right = client.post_form(path(opened) + "/code", {"code": "482913"}, page=path(opened))
+    right = client.send(path(opened) + "/code", {"code": "482913"})
     assert right.status_code == 303
     assert state(opened) == EventKind.CAPTURED
 
@@ -249,6 +249,6 @@ def test_in_production_no_address_of_the_sandbox_exists(
 
 def test_the_button_for_going_back_is_not_the_choice_above_it(client, opened):
     """A browser sends the radio's value, and then the button's own."""
-    answer = client.post_form(path(opened), {"outcome": ["ok", "abandon"]})
+    answer = client.send(path(opened), {"outcome": ["ok", "abandon"]})
     assert answer.status_code == 303
     assert state(opened) == EventKind.PENDING
