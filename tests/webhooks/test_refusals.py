@@ -65,12 +65,12 @@ def test_each_source_has_its_own_and_couriers_are_about_delivery(post, configure
 def test_a_flood_writes_seldom_and_is_counted_all_the_same(post, turn_clock, sql_count):
     post(times=10)
     with sql_count() as told:
-        post(times=80)
+        post(times=40)
     assert not [line for line in told if not line.startswith("SELECT")], "a refusal was written"
     turn_clock(seconds=6)
     post()
-    assert db.session.scalar(db.select(db.func.sum(WebhookRefusal.count))) == 91
-    assert incidents()[0].repeats == 90
+    assert db.session.scalar(db.select(db.func.sum(WebhookRefusal.count))) == 51
+    assert incidents()[0].repeats == 50
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
