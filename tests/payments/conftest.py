@@ -45,8 +45,8 @@ def run_money(run_jobs: Callable[..., int]) -> Callable[..., int]:
 
 @pytest.fixture
 def run_news(run_jobs: Callable[..., int]) -> Callable[..., int]:
-    """Runs the jobs that `run_money` runs, and takes in the webhooks that have come."""
-    return functools.partial(run_jobs, kinds=(*MONEY, "webhooks."))
+    """Runs the jobs that `run_money` runs, sends the sandbox's webhooks and takes in what has come."""
+    return functools.partial(run_jobs, kinds=(*MONEY, "webhooks.", "sandbox."))
 
 
 @pytest.fixture

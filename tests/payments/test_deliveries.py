@@ -32,7 +32,7 @@ from tests.simulators.base import Hook, Simulator
 from tests.simulators.razorpay import KEY_ID, KEY_SECRET, WEBHOOK_SECRET, Razorpay
 from tests.simulators.stripe import Stripe
 
-DELIVERIES = int(os.environ.get("DELIVERIES", "60"))
+DELIVERIES = int(os.environ.get("DELIVERIES", "40"))
 TOLD = 10
 """Messages of each payment."""
 SENDERS, WORKERS = 4, 3

@@ -26,10 +26,9 @@ from shop.providers import TryLater
 from shop.stock import ledger
 from shop.stock.models import Reservation, ReservationState, StockLevel
 from tests.factories import PASSWORD, make_order, make_product, make_user, pay, sign_in
+from tests.payments.conftest import let_only_money_move
 from tests.payments.histories import hold_ends
 from tests.payments.transfers import csv_of
-
-pytestmark = pytest.mark.usefixtures("money_alone")
 
 CARD_MINOR = 50_000
 
@@ -42,8 +41,22 @@ def in_request(app):
 
 
 @pytest.fixture
-def code(app, configure):
-    """The code of a card of ₹500.00."""
+def begin(shop):
+    """`begin("x", make)` copies the order that `make()` brings about where only money moves."""
+
+    def begun(name, make):
+        def made():
+            let_only_money_move()
+            return make().id
+
+        return db.session.get_one(Order, shop.scene(f"review-{name}", made))
+
+    return begun
+
+
+@pytest.fixture
+def code(money_alone, configure):
+    """The code of a card of ₹500.00, where only money moves."""
     configure(payment_gateways=("sandbox", "bank_transfer", "cod", "gift_card"))
     with transaction():
         return gift_cards.issue(CARD_MINOR, "INR", "user:1")[1]
@@ -67,10 +80,10 @@ def refunded(order):
     )
 
 
-def sold_out_and_paid_late(run_jobs, ball):
+def sold_out_and_paid_late(run_money, ball):
     """An order whose money waits on the desk, since another bought the last one."""
     order = make_order(lines={ball: 1})
-    hold_ends(order.id, run_jobs)
+    hold_ends(order.id, run_money)
     pay(make_order(lines={ball: 1}))
     pay(order)
     assert fresh(order).late_money_due_at is not None
@@ -79,14 +92,14 @@ def sold_out_and_paid_late(run_jobs, ball):
     return order
 
 
-def test_the_rest_that_comes_after_the_gift_card_was_refilled_goes_back_too(code, run_jobs):
+def test_the_rest_that_comes_after_the_gift_card_was_refilled_goes_back_too(code, run_money):
     ball = make_product(price=80_000, stock=3)
     order = make_order(lines={ball: 1}, gift_code=code)
-    hold_ends(order.id, run_jobs)
+    hold_ends(order.id, run_money)
     assert db.session.scalar(sa.select(GiftCard.balance_minor)) == CARD_MINOR
     rest = attempts.latest(order.id)
     pay(order)
-    run_jobs()
+    run_money()
     assert (fresh(order).status, order.payment_status) == (
         OrderStatus.CANCELLED,
         PaymentStatus.REFUNDED,
@@ -95,27 +108,27 @@ def test_the_rest_that_comes_after_the_gift_card_was_refilled_goes_back_too(code
     assert db.session.execute(sa.select(StockLevel.on_hand, StockLevel.reserved)).one() == (3, 0)
 
 
-def test_late_money_that_went_back_is_accepted_no_more(app, run_jobs):
-    order = sold_out_and_paid_late(run_jobs, make_product(stock=1))
+def test_late_money_that_went_back_is_accepted_no_more(money_alone, run_money):
+    order = sold_out_and_paid_late(run_money, make_product(stock=1))
     attempts.cancel_by_shopper(order.id)
-    run_jobs()
+    run_money()
     assert refunded(order) == [order.total_minor]
     with pytest.raises(Refused, match="gone back"), transaction():
         recording.decide_late(order.id, "accept", "user:1")
     assert fresh(order).status == OrderStatus.CANCELLED
 
 
-def test_money_that_revives_a_cancelled_order_is_not_refunded_for_the_cancelling(app, run_jobs):
-    order = make_order()
+def test_money_that_revives_a_cancelled_order_is_not_refunded_for_the_cancelling(begin, run_money):
+    order = begin("placed", make_order)
     with transaction():
         advance(fresh(order), "expired", SYSTEM)
     pay(order)
     assert fresh(order).status == OrderStatus.PAID
-    run_jobs()
+    run_money()
     assert refunded(order) == []
 
 
-def test_ending_an_older_attempt_leaves_the_hold_of_a_newer_one(app, run_jobs):
+def test_ending_an_older_attempt_leaves_the_hold_of_a_newer_one(money_alone, run_money):
     order = make_order(lines={make_product(stock=1): 1})
     earlier = attempts.latest(order.id)
     with transaction():
@@ -124,7 +137,7 @@ def test_ending_an_older_attempt_leaves_the_hold_of_a_newer_one(app, run_jobs):
             key=str(earlier.id),
         )  # fmt: skip
     attempts.pay(order.id, "bank_transfer")
-    run_jobs()
+    run_money()
     assert db.session.scalar(sa.select(Reservation.state)) == ReservationState.ACTIVE
     assert fresh(order).status == OrderStatus.PENDING_PAYMENT
 
@@ -138,20 +151,20 @@ def on_deposit(ships):
     return pay(make_order(lines={make_product(price=100_000): 1}, by_deposit=True))
 
 
-def test_a_plan_holds_the_stock_for_weeks_and_a_page_for_minutes(app):
-    order = on_deposit("paid_in_full")
+def test_a_plan_holds_the_stock_for_weeks_and_a_page_for_minutes(begin):
+    order = begin("deposit", lambda: on_deposit("paid_in_full"))
     attempts.pay(order.id, "sandbox")
     assert db.session.scalar(sa.select(Reservation.expires_at)) > in_future(hours=24)
     assert attempts.latest(order.id).expires_at < in_future(hours=1)
 
 
-def test_an_instalment_for_a_cancelled_order_goes_back(app, run_jobs):
+def test_an_instalment_for_a_cancelled_order_goes_back(money_alone, run_money):
     order = on_deposit("deposit_paid")
     attempts.pay(order.id, "sandbox")
     instalment = attempts.latest(order.id)
     with transaction():
         advance(fresh(order), "cancelled", Actor(Who.ADMIN, "user:1"))
-    run_jobs()
+    run_money()
     assert captured(db.session.get_one(Payment, instalment.id)) == "late"
     assert instalment.amount_minor in refunded(order)
     assert fresh(order).status == OrderStatus.CANCELLED
@@ -164,7 +177,7 @@ def test_delivered_by_hand_takes_only_the_cash_that_a_gift_card_left(code, new_c
     browser, address = new_client(), f"/admin/orders/{order.number}"
     sign_in(browser, make_user("manager"), PASSWORD)
     for event in ("packed", "shipped", "delivered"):
-        browser.post_form(f"{address}/transition", {"event": event}, page=address)
+        browser.post_form(f"{address}/transition", {"event": event})
     assert (fresh(order).status, order.payment_status) == (
         OrderStatus.DELIVERED,
         PaymentStatus.PAID,
@@ -173,8 +186,8 @@ def test_delivered_by_hand_takes_only_the_cash_that_a_gift_card_left(code, new_c
     assert order.attention is None
 
 
-def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(app):
-    order = make_order()
+def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(begin):
+    order = begin("placed", make_order)
     earlier = attempts.latest(order.id)
     attempts.pay(order.id, "bank_transfer")
     assert captured(attempts.latest(order.id)) == "captured"
@@ -189,15 +202,15 @@ def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(app):
 
 @pytest.mark.parametrize(("first", "second"), [("", "A1"), ("A1", "")])
 def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
-    app, run_jobs, first, second
+    begin, run_money, first, second
 ):
-    order = make_order(method="bank_transfer")
+    order = begin("transfer", lambda: make_order(method="bank_transfer"))
     reference = transfer_reference(attempts.latest(order.id).reference)
     for bank_id in (first, second):
         data = csv_of((order.total_minor, f"pmt {reference} {bank_id}", bank_id))
         with transaction():
             keep_statement(read_statement(data, "INR"), "bank.csv", data, "user:1")
-        run_jobs()
+        run_money()
     lines = sa.select(BankStatementLine.state, BankStatementLine.remark)
     assert db.session.execute(lines.order_by(BankStatementLine.id)).all() == [
         (LineState.MATCHED, ""),
@@ -206,8 +219,8 @@ def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
     assert refunded(order) == []
 
 
-def test_a_gateway_that_does_not_open_leaves_the_hold_of_who_has_paid_a_part(app, monkeypatch):
-    order = on_deposit("paid_in_full")
+def test_a_gateway_that_does_not_open_leaves_the_hold_of_who_has_paid_a_part(begin, monkeypatch):
+    order = begin("deposit", lambda: on_deposit("paid_in_full"))
 
     def refused(self, request):
         raise TryLater("HTTP 503")

@@ -19,7 +19,7 @@ from shop.payments.statements.reading import read_statement
 from shop.payments.statements.rows import StatementError
 
 BOUNDED = settings(
-    max_examples=80, deadline=None, derandomize=True,
+    max_examples=40, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 DAY = date(2026, 11, 24)

@@ -74,18 +74,18 @@ def captures() -> int:
     return len(events.all())
 
 
-def test_approve(pick: Any, afresh: Any, run_jobs: Any) -> None:
+def test_approve(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("ok")
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
     assert order.payment_status == PaymentStatus.PAID
     assert reserved() == 0
 
 
-def test_approve_and_send_the_webhook_twice(pick: Any, afresh: Any, run_jobs: Any) -> None:
+def test_approve_and_send_the_webhook_twice(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("twice")
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert payment.captured_minor == order.total_minor
     assert captures() == 1
@@ -93,29 +93,29 @@ def test_approve_and_send_the_webhook_twice(pick: Any, afresh: Any, run_jobs: An
     assert event.repeats == 1
 
 
-def test_decline(pick: Any, afresh: Any, run_jobs: Any) -> None:
+def test_decline(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("decline", reason="insufficient_funds")
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert order.status == OrderStatus.PAYMENT_FAILED
     assert payment.failure_words == "There was not enough money in the account."
 
 
-def test_cancel_and_go_back_leaves_the_page_open(pick: Any, afresh: Any, run_jobs: Any) -> None:
+def test_cancel_and_go_back_leaves_the_page_open(pick: Any, afresh: Any, run_news: Any) -> None:
     assert pick("abandon").location.startswith(attempts_return(afresh()[1]))
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert (order.status, payment.status) == (OrderStatus.PENDING_PAYMENT, AttemptStatus.OPEN)
     assert reserved() == 2
 
 
 def test_a_page_left_for_good_gives_the_stock_back(
-    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any
+    pick: Any, afresh: Any, run_news: Any, turn_clock: Any
 ) -> None:
     pick("abandon")
     turn_clock(minutes=11)
     start("stock.expire_holds")
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert order.status == OrderStatus.PAYMENT_FAILED
     assert payment.status in {AttemptStatus.EXPIRED, AttemptStatus.CANCELLED}
@@ -123,47 +123,47 @@ def test_a_page_left_for_good_gives_the_stock_back(
 
 
 def test_no_webhook_at_all_and_no_return(
-    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any
+    pick: Any, afresh: Any, run_news: Any, turn_clock: Any
 ) -> None:
     pick("no_webhook")
-    run_jobs()
+    run_news()
     assert afresh()[0].paid_at is None
     turn_clock(minutes=3)
     start("payments.ask_due")
-    run_jobs()
+    run_news()
     assert afresh()[0].paid_at
 
 
-def test_the_webhook_before_the_return(pick: Any, afresh: Any, run_jobs: Any, client: Any) -> None:
+def test_the_webhook_before_the_return(pick: Any, afresh: Any, run_news: Any, client: Any) -> None:
     waiting = pick("webhook_first")
-    run_jobs()
+    run_news()
     assert afresh()[0].paid_at
     assert client.get(waiting.location).location.startswith(attempts_return(afresh()[1]))
     assert captures() == 1
 
 
-def test_left_pending_then_paid(pick: Any, afresh: Any, run_jobs: Any) -> None:
+def test_left_pending_then_paid(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("pending")
-    run_jobs()
+    run_news()
     assert afresh()[0].status == OrderStatus.PENDING_PAYMENT
-    run_jobs(ahead=61)
-    run_jobs()
+    run_news(ahead=61)
+    run_news()
     assert afresh()[0].paid_at
 
 
 @pytest.mark.parametrize("policy", ["accept", "refund"])
 def test_paid_after_the_hold_had_expired(
-    pick: Any, afresh: Any, run_jobs: Any, turn_clock: Any, policy: str
+    pick: Any, afresh: Any, run_news: Any, turn_clock: Any, policy: str
 ) -> None:
     with transaction():
         change("late_policy", policy, None)
     pick("late")
     turn_clock(minutes=11)
     start("stock.expire_holds")
-    run_jobs()
+    run_news()
     assert reserved() == 0
     turn_clock(minutes=2)
-    run_jobs()
+    run_news()
     order, payment = afresh()
     assert payment.captured_minor == order.total_minor
     assert captures() == 1
@@ -173,13 +173,13 @@ def test_paid_after_the_hold_had_expired(
 
 
 def test_a_refund_from_the_gateways_side(
-    pick: Any, afresh: Any, run_jobs: Any, client: Any
+    pick: Any, afresh: Any, run_news: Any, client: Any
 ) -> None:
     pick("ok")
-    run_jobs()
+    run_news()
     _, payment = afresh()
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/refund", page="/sandbox/")
-    run_jobs()
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/refund")
+    run_news()
     order, payment = afresh()
     assert payment.refunded_minor == order.total_minor
     assert order.payment_status == PaymentStatus.REFUNDED
@@ -188,16 +188,16 @@ def test_a_refund_from_the_gateways_side(
 
 @pytest.mark.parametrize(("verdict", "ends"), [("win", False), ("lose", True)])
 def test_a_dispute(
-    pick: Any, afresh: Any, run_jobs: Any, client: Any, verdict: str, ends: bool
+    pick: Any, afresh: Any, run_news: Any, client: Any, verdict: str, ends: bool
 ) -> None:
     pick("ok")
-    run_jobs()
+    run_news()
     _, payment = afresh()
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/dispute", page="/sandbox/")
-    run_jobs()
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/dispute")
+    run_news()
     assert afresh()[0].status == OrderStatus.DISPUTED
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/{verdict}", page="/sandbox/")
-    run_jobs()
+    client.post_form(f"/sandbox/payments/{payment.gateway_id}/{verdict}")
+    run_news()
     assert (afresh()[0].status == OrderStatus.REFUNDED) == ends
 
 
