@@ -40,7 +40,7 @@ from tests.simulators import base
 from tests.simulators.base import Fault
 from tests.simulators.shiprocket import BASE, Shiprocket
 
-SHIPMENTS = int(os.environ.get("SHIPMENTS", "5"))
+SHIPMENTS = int(os.environ.get("SHIPMENTS", "3"))
 MAKERS = int(os.environ.get("MAKERS", "2"))
 SEED = int(os.environ.get("SEED", "20261121"))
 BATCH = 50

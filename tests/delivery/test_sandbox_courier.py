@@ -43,11 +43,11 @@ def test_a_paid_order_is_booked_labelled_and_ready(paid, app, run_jobs):
     assert [line.shipped_quantity for line in order.lines] == [1, 1]
 
 
-def test_four_scans_bring_it_to_the_door_and_the_order_follows(paid, app, run_jobs):
-    run_jobs()
+def test_four_scans_bring_it_to_the_door_and_the_order_follows(paid, app, run_parcels):
+    run_parcels()
     for expected in ("shipped", "in_transit", "out_for_delivery", "delivered"):
         scan()
-        run_jobs()
+        run_parcels()
         assert the_order().status == expected
     assert the_order().fulfilment_status == "delivered"
     assert the_parcel().delivered_at

@@ -107,11 +107,11 @@ def _never_answers():
 
 
 def test_a_log_in_on_hold_leaves_the_parcel_waiting_not_failed(
-    paid, app, parcels, configure, run_jobs, the_parcel
+    paid, app, parcels, configure, run_parcels, the_parcel
 ):
     configure(shiprocket_password="wrong")
-    run_jobs()
+    run_parcels()
     configure(shiprocket_password="invented-password")
-    run_jobs(ahead=3700)
+    run_parcels(ahead=3700)
     assert the_parcel().step == "labelled"
     assert parcels.bad_logins == 1

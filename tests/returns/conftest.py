@@ -6,17 +6,20 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.accounts.models import User
 from shop.database import transaction
 from shop.delivery import by_hand
 from shop.extensions import db
+from shop.jobs.models import Job
+from shop.messaging.models import Notification
 from shop.orders.lifecycle import advance
 from shop.orders.models import Order
 from shop.returns import asking, deciding
 from shop.returns.deciding import Checked
 from shop.returns.models import Disposition, ReturnRequest
+from shop.stock.models import StockLevel
 from tests import factories
 from tests.factories import STAFF, make_order, make_product
 
@@ -166,3 +169,31 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (40, 30), **more: Any) -
     out = io.BytesIO()
     Image.new("RGB", size, "orange").save(out, kind, **more)
     return out.getvalue()
+
+
+def here(found: ReturnRequest) -> str:
+    """The return's page at the desk."""
+    return f"/admin/returns/{found.id}"
+
+
+def press(browser: Any, found: ReturnRequest, what: str, **fields: Any) -> Any:
+    """Send one of the forms of that page, without loading it."""
+    return browser.send(f"{here(found)}/{what}", fields)
+
+
+def on_hand(variant_id: int) -> int | None:
+    """How many of it are on the shelf."""
+    db.session.rollback()
+    return db.session.scalar(select(StockLevel.on_hand).filter_by(variant_id=variant_id))
+
+
+def told() -> set[str]:
+    """What customers and staff were told of."""
+    db.session.rollback()
+    return set(db.session.scalars(select(Notification.template)))
+
+
+def jobs(kind: str) -> int | None:
+    """How many jobs of that kind there are."""
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(Job).filter_by(kind=kind))
