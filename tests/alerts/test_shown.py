@@ -61,6 +61,7 @@ def home_of(client, role):
     return client.get("/admin/").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.breaks_books
 def test_the_dashboard_shows_what_fires_with_its_link_and_the_figures_beside_their_targets(
     state, client, configure
@@ -79,6 +80,7 @@ def test_the_dashboard_shows_what_fires_with_its_link_and_the_figures_beside_the
     assert "/T000/" not in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.breaks_books
 def test_who_may_not_see_the_machinery_sees_no_alerts(state, client):
     shown = home_of(client, "support")
@@ -86,6 +88,7 @@ def test_who_may_not_see_the_machinery_sees_no_alerts(state, client):
     assert "is an alarm" not in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_dashboard_stands_before_anything_was_measured(app, client):
     shown = home_of(client, "owner")
     assert shown.count("Not measured") == len(RULES)

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 
+import pytest
 import sqlalchemy as sa
 
 from shop.alerts import counting
@@ -96,6 +97,7 @@ def test_two_who_evaluate_at_once_tell_once(app, evaluate, smtp_server, run_jobs
     assert subjects(smtp_server) == ["Alert: unforeseen errors"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_thresholds_are_preferences(evaluate, smtp_server, prefer):
     prefer(alert_errors=50)
     happen(20)
@@ -105,6 +107,7 @@ def test_the_thresholds_are_preferences(evaluate, smtp_server, prefer):
     assert smtp_server.messages == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_nobody_is_told_where_there_is_no_address(evaluate, configure):
     configure(admin_email="")
     happen(6)
@@ -138,6 +141,7 @@ def test_a_post_that_is_refused_gives_up_with_an_incident_that_hides_the_address
     assert not [words for words in said if SECRET in words]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_post_that_reaches_nobody_is_tried_again_and_hides_the_address_too(
     evaluate, receiver, caplog, capsys
 ):
@@ -153,6 +157,7 @@ def test_a_post_that_reaches_nobody_is_tried_again_and_hides_the_address_too(
     assert "/T000/" not in said
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_marked_name_is_no_mark_at_the_receiver(evaluate, receiver, configure):
     configure(shop_name="A & <B>")
     happen(6)

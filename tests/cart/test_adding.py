@@ -4,6 +4,8 @@ import hashlib
 import re
 from typing import Any
 
+import pytest
+
 from shop.cart.carts import put
 from shop.cart.models import Cart, CartLine
 from shop.database import transaction
@@ -55,6 +57,7 @@ def test_adding_without_script_leads_to_the_cart_which_says_so(app: Any, client:
     assert "Added Halflong Match." not in client.get("/cart").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_adding_by_htmx_answers_the_link_and_a_toast_with_the_total(app: Any, client: Any) -> None:
     answer = add(client, make_product("Match", price=449_00), "2", headers=HTMX)
     assert answer.status_code == 200
@@ -100,6 +103,7 @@ def test_no_more_is_added_than_one_order_may_have_and_it_says_so(app: Any, clien
     assert lines() == {ball.variants[0].id: 4}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_quantity_that_is_no_whole_number_is_refused_and_kept(app: Any, client: Any) -> None:
     ball = make_product()
     for quantity in BAD_QUANTITIES:
@@ -115,6 +119,7 @@ def test_a_quantity_that_is_no_whole_number_is_refused_and_kept(app: Any, client
     assert lines() == {}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_variant_is_not_found(app: Any, client: Any) -> None:
     make_product()
     for variant in ("", "0", "999999", "-1", "x", "1 OR 1=1", "\uff19", "9" * 30):
@@ -144,6 +149,7 @@ def test_what_has_sold_out_is_refused_with_words(app: Any, client: Any) -> None:
     assert db.session.scalar(db.select(Cart.id)) is None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_prices_in_the_form_are_not_read(app: Any, client: Any) -> None:
     ball = make_product(price=500_00)
     data = {
@@ -157,6 +163,7 @@ def test_prices_in_the_form_are_not_read(app: Any, client: Any) -> None:
     assert line.price_seen_minor == 500_00
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_form_of_another_site_is_refused(app: Any, client: Any) -> None:
     ball = make_product()
     for headers in (

@@ -50,6 +50,7 @@ def test_the_demo_catalogue_can_be_made_again_without_change(demo: int) -> None:
     ] == before
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_every_picture_exists_and_every_variant_has_its_prices_and_size(demo: int) -> None:
     for key in db.session.scalars(db.select(Picture.storage_key)):
         assert (ROOT / "static/img" / key).is_file(), key
@@ -72,6 +73,7 @@ def test_on_hand_is_the_sum_of_the_movements(many: None) -> None:
         assert moved.get(variant_id, 0) == on_hand
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_demo_has_something_sold_out_something_scarce_and_something_cheaper(
     demo: int, client: Any
 ) -> None:

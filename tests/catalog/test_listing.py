@@ -101,6 +101,7 @@ def test_each_count_is_what_its_box_would_show(shelf: Any, client: Any) -> None:
     assert counts(client.get("/products?max=1000&in_stock=1"))["brand-lind"] == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_box_with_nothing_behind_it_is_shown_but_cannot_be_ticked(
     shelf: Any, client: Any
 ) -> None:
@@ -120,6 +121,7 @@ def test_sorting(shelf: Any, client: Any) -> None:
         assert (shown[0], shown[-1]) == (first, last), sort
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_applied_filters_are_chips_that_lead_to_the_page_without_them(
     shelf: Any, client: Any
 ) -> None:
@@ -128,6 +130,7 @@ def test_applied_filters_are_chips_that_lead_to_the_page_without_them(
     assert 'class="chip" href="/products?category=blades&amp;sort=price"' in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_nothing_found_says_so_and_offers_what_to_take_away(shelf: Any, client: Any) -> None:
     shown = client.get("/products?q=unicorn&brand=kaze").text
     assert "Nothing matches these filters" in shown
@@ -155,6 +158,7 @@ def test_nonsense_in_the_address_is_never_a_fault(shelf: Any, client: Any) -> No
         assert client.get(f"/products?{query}").status_code == 200, query
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_price_that_cannot_be_read_is_kept_and_explained(shelf: Any, client: Any) -> None:
     shown = client.get("/products?min=12x").text
     assert 'value="12x"' in shown
@@ -173,6 +177,7 @@ def test_drafts_and_archived_products_are_not_shown(app: Any, client: Any) -> No
     assert client.get(f"/products/{draft.slug}").status_code == 404
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_product_in_several_variants_is_chosen_and_one_of_a_kind_is_added(
     app: Any, client: Any
 ) -> None:
@@ -183,6 +188,7 @@ def test_a_product_in_several_variants_is_chosen_and_one_of_a_kind_is_added(
     assert f'name="variant_id" value="{single.variants[0].id}"' in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_stock_and_savings_are_flagged(app: Any, client: Any) -> None:
     make_product("Gone", stock=0)
     make_product("Few", stock=2)
@@ -193,6 +199,7 @@ def test_stock_and_savings_are_flagged(app: Any, client: Any) -> None:
     assert "Save 15%" in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_filter_by_htmx_answers_the_results_and_the_boxes(shelf: Any, client: Any) -> None:
     answer = client.get("/products?brand=kaze&min=&max=", headers={"HX-Request": "true"})
     assert answer.text.lstrip().startswith('<section id="results"')
@@ -214,6 +221,7 @@ def test_every_word_must_be_the_start_of_a_word_of_the_product(app: Any, client:
         assert names(client.get("/products", query_string={"q": query})) == [], query
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_was_searched_is_shown_escaped(app: Any, client: Any) -> None:
     shown = client.get("/products", query_string={"q": '<b x="'}).text
     assert "<b x=" not in shown
@@ -247,6 +255,7 @@ def test_the_listing_takes_at_most_5_statements_however_many_rows(
     assert len(again) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_anonymous_reader_gets_no_cookie_and_no_copy_in_shared_caches(
     shelf: Any, client: Any
 ) -> None:
@@ -308,6 +317,7 @@ def test_the_tag_stands_again_once_the_last_change_is_older_than_any_transaction
     assert client.get("/products", headers={"If-None-Match": tag}).status_code == 304
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_signed_in_or_shopping_reader_gets_a_page_of_their_own(shelf: Any, client: Any) -> None:
     client.post(
         "/cart/items",

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from shop.stock import reservations
 from tests.factories import make_order, make_product
 
@@ -12,6 +14,7 @@ def chosen(text: str) -> list[str]:
     return re.findall(r'checked[^>]*hx-replace-url="[^"]*variant=([^"]+)"', text)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_page_shows_price_tax_stock_and_facts(app: Any, client: Any) -> None:
     facts = {"play": {"Speed": 78, "Spin": 84, "Control": 88}, "spec": [["Plies", "5, all wood"]]}
     product = make_product("Alvar", price=5_499_00, compare_at=5_999_00, stock=7, facts=facts)
@@ -40,6 +43,7 @@ def test_a_variant_is_named_by_the_address_and_the_first_in_stock_is_chosen_else
     assert chosen(client.get(f"/products/{product.slug}?variant=other").text) == [skus[0]]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_sold_out_variant_stays_disabled_with_words(app: Any, client: Any) -> None:
     product = make_product("Alvar", variants=2, stock=0)
     shown = client.get(f"/products/{product.slug}").text
@@ -56,6 +60,7 @@ def test_held_units_are_not_offered(app: Any, client: Any) -> None:
     assert "In stock, 1 left" in client.get(f"/products/{product.slug}").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_choosing_a_variant_by_htmx_swaps_only_the_buying_part(app: Any, client: Any) -> None:
     product = make_product("Alvar", variants=2)
     sku = product.variants[1].sku
@@ -85,6 +90,7 @@ def test_the_page_takes_at_most_4_statements_however_many_variants(
     assert told(small.slug) == told(large.slug) <= 4
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_page_works_without_pictures_facts_or_price(app: Any, client: Any) -> None:
     product = make_product("Bare", currency="SEK", facts={})
     shown = client.get(f"/products/{product.slug}").text

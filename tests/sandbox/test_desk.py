@@ -51,10 +51,12 @@ def test_a_dispute_is_opened_and_decided(
     assert events[0].dispute_gateway_id == events[1].dispute_gateway_id
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_was_not_paid_cannot_be_disputed(client: Any, opened: Any) -> None:
     assert act(client, opened, "dispute").status_code == 422
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_desk_is_for_development_only(client: Any, app: Any, configure: Any) -> None:
     configure(shop_env="staging")
     assert client.get("/sandbox/").status_code == 404

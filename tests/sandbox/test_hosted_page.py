@@ -28,6 +28,7 @@ def state(opened: Any) -> EventKind:
     return Sandbox().fetch(opened[1])[0].kind
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_page_shows_what_is_paid_and_every_outcome(client: Any, opened: Any) -> None:
     page = client.get(path(opened)).text
     assert "₹13,848.00" in page
@@ -44,6 +45,7 @@ def test_the_page_shows_what_is_paid_and_every_outcome(client: Any, opened: Any)
         assert words in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_page_holds_nothing_that_needs_a_script(client: Any, opened: Any) -> None:
     page = client.get(path(opened)).text
     assert "<script" not in page
@@ -76,11 +78,13 @@ def test_a_decline_carries_its_reason(
     assert state(opened) == EventKind.FAILED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_reason_that_is_not_offered_becomes_a_known_one(client: Any, opened: Any) -> None:
     choose(client, opened, "decline", reason="<b>x</b>")
     assert Sandbox().fetch(opened[1])[0].failure_code == "insufficient_funds"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_leaving_changes_nothing(client: Any, opened: Any, receiver: Any, run_jobs: Any) -> None:
     answer = choose(client, opened, "abandon")
     assert answer.location == opened[1].request.return_url + "&left=1"
@@ -173,6 +177,7 @@ def test_the_webhook_comes_before_the_return_when_asked_for(
     assert client.get(waiting.location).location == opened[1].request.return_url
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_nobody_waits_for_a_webhook_for_ever(client: Any, opened: Any) -> None:
     waiting = choose(client, opened, "webhook_first")
     assert client.get(waiting.location + "?waited=15").status_code == 303
@@ -190,6 +195,7 @@ def test_the_one_time_code_must_be_right(client: Any, opened: Any) -> None:
     assert state(opened) == EventKind.CAPTURED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_outcome_is_asked_for_again(client: Any, opened: Any) -> None:
     assert choose(client, opened, "free").status_code == 422
     assert state(opened) == EventKind.PENDING
@@ -209,11 +215,13 @@ def test_the_next_attempt_names_the_last_failure(client: Any, opened: Any, wish:
     assert "insufficient funds" in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_form_without_its_token_changes_nothing(client: Any, opened: Any) -> None:
     assert client.post(path(opened), data={"outcome": "ok"}).status_code == 400
     assert state(opened) == EventKind.PENDING
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_page_is_not_there(client: Any, app: Any) -> None:
     assert client.get("/sandbox/pay/sbx_none").status_code == 404
 
@@ -247,6 +255,7 @@ def test_in_production_no_address_of_the_sandbox_exists(
     assert client.post("/sandbox/api/payments", json={}).status_code == 404
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_button_for_going_back_is_not_the_choice_above_it(client, opened):
     """A browser sends the radio's value, and then the button's own."""
     answer = client.send(path(opened), {"outcome": ["ok", "abandon"]})

@@ -36,6 +36,7 @@ def test_a_shop_without_zones_estimates_by_its_preferences(client, ball):
     assert "₹249" in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_before_a_code_is_typed_there_is_a_field_and_nothing_more(client, ball):
     page = text_of(client.get(f"/products/{ball.slug}"))
     assert 'name="postcode" value=""' in page
@@ -57,6 +58,7 @@ def test_a_weight_decides_and_so_the_variant(client, zone):
     assert "₹999</strong>" in check(client, heavy, "560001")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_free_is_said_in_words(client, ball, zone):
     zone("India", rates=[price(free_from_minor=49_900)])
     assert ", free</strong>" in check(client, ball, "560001")
@@ -71,22 +73,27 @@ def test_the_code_is_remembered_for_this_browser_only(client, new_client, ball, 
     assert "560001" not in text_of(new_client().get(f"/products/{ball.slug}"))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_emptied_field_is_forgotten(client, ball):
     check(client, ball, "560001")
     check(client, ball, "")
     assert "560001" not in text_of(client.get(f"/products/{ball.slug}"))
 
 
-@pytest.mark.parametrize("code", [
+NO_CODES = (
     "56000", "5600012", "x" * 10_000, "5" * 10_000, "<script>", "' OR 1=1", "५६०००१", "056001",
-])  # fmt: skip
-def test_what_is_no_code_is_said_beside_the_field_and_not_remembered(client, ball, code):
-    page = client.get(f"/products/{ball.slug}", query_string={"postcode": code}).text
-    assert "Enter all 6 digits, like 560034" in page
-    assert 'aria-describedby="postcode-error"' in page
-    assert "<script>" not in page
-    assert code not in page or len(code) <= 16
-    assert 'value=""' in client.get(f"/products/{ball.slug}").text
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_what_is_no_code_is_said_beside_the_field_and_not_remembered(client, ball):
+    for code in NO_CODES:
+        page = client.get(f"/products/{ball.slug}", query_string={"postcode": code}).text
+        assert "Enter all 6 digits, like 560034" in page, code[:10]
+        assert 'aria-describedby="postcode-error"' in page, code[:10]
+        assert "<script>" not in page
+        assert code not in page or len(code) <= 16, code[:10]
+        assert 'value=""' in client.get(f"/products/{ball.slug}").text, code[:10]
 
 
 def test_a_code_that_nobody_serves_is_told_politely_beside_the_field(client, ball, zone):
@@ -106,18 +113,23 @@ def test_with_zones_in_several_countries_the_country_is_chosen(client, ball, zon
     assert "We do not deliver to" in check(client, ball, "10115", country="DE")
 
 
-@pytest.mark.parametrize("country", ["", "xx", "ZZ", "<b>", "INDIA", "१२"])
-def test_a_country_that_is_none_is_answered_all_the_same(client, ball, zone, country):
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_country_that_is_none_is_answered_all_the_same(client, ball, zone):
     zone("Home", "IN")
-    assert client.get(f"/products/{ball.slug}", query_string={"postcode": "560001", "country": country}).status_code == 200  # fmt: skip
+    for country in ("", "xx", "ZZ", "<b>", "INDIA", "१२"):
+        query = {"postcode": "560001", "country": country}
+        shown = client.get(f"/products/{ball.slug}", query_string=query)
+        assert shown.status_code == 200, country
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_promise_of_free_delivery_is_made_only_where_it_holds_everywhere(client, ball, zone):
     assert "Standard delivery is free over" in text_of(client.get(f"/products/{ball.slug}"))
     zone("India")
     assert "Standard delivery is free over" not in text_of(client.get(f"/products/{ball.slug}"))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_htmx_gets_the_part_with_the_estimate(client, ball):
     answer = client.get(f"/products/{ball.slug}?postcode=560001", headers=HTMX)
     assert "<html" not in answer.text
@@ -125,6 +137,7 @@ def test_htmx_gets_the_part_with_the_estimate(client, ball):
     assert "Delivers to 560001" in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_estimate_is_nobody_elses_page(client, new_client, ball):
     first = client.get(f"/products/{ball.slug}?postcode=560001")
     assert "ETag" not in first.headers
@@ -174,12 +187,14 @@ def test_a_code_typed_just_now_is_asked_about_and_a_remembered_one_is_not(client
     assert len(carriers.asked) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_where_no_courier_goes_it_is_said(client, ball, zone, carriers):
     zone("India", rates=[price(is_live=True)])
     carriers.answer = NobodyCarries()
     assert "We cannot deliver to 560001 yet" in check(client, ball, "560001")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_who_asks_too_often_is_told_the_tables_price(client, ball, zone, carriers):
     zone("India", rates=[price(is_live=True)])
     for number in range(22):
@@ -207,6 +222,7 @@ def test_the_cart_estimates_its_whole_weight_and_worth(client, ball, zone):
     assert "₹1,656.00" in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_cart_says_what_is_missing_for_free_delivery_to_this_place(client, ball, zone):
     zone("India", rates=[price(free_from_minor=100_000)])
     put_in_cart(client, ball)
@@ -214,6 +230,7 @@ def test_the_cart_says_what_is_missing_for_free_delivery_to_this_place(client, b
     assert "₹501.00 to go for free delivery" in cart(client, postcode="560001")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_cart_says_that_a_place_is_not_served(client, ball, zone):
     zone("Metro", codes="56*")
     put_in_cart(client, ball)
@@ -222,6 +239,7 @@ def test_the_cart_says_that_a_place_is_not_served(client, ball, zone):
     assert "Total so far" in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_carts_estimate_is_a_form_by_get_and_htmx_swaps_the_cart(client, ball):
     put_in_cart(client, ball)
     assert 'method="get" action="/cart" hx-get="/cart" hx-target="#cart"' in cart(client)
@@ -242,11 +260,13 @@ def test_a_click_with_a_remembered_code_takes_at_most_10_statements(client, ball
     assert len(told) <= 10, "\n".join(told)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_empty_cart_needs_no_estimate(client, ball):
     assert "postcode" not in cart(client)
     assert client.get("/cart?postcode=560001").status_code == 200
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_carriers_day_is_told_in_the_estimate(client, ball, zone, carriers):
     from datetime import timedelta
 

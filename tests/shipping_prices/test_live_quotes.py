@@ -123,10 +123,11 @@ def test_a_page_keeps_its_price_when_another_shopper_was_told_a_newer_one(zone, 
     assert offered().rates[0].price_minor == 8800
 
 
-@pytest.mark.parametrize("token", ["made-up", "x" * 64, "", "' OR 1=1"])
-def test_a_made_up_name_of_an_answer_counts_for_nothing(zone, carriers, token):
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_made_up_name_of_an_answer_counts_for_nothing(zone, carriers):
     zone("India", rates=[price(is_live=True)])
-    assert offered(token).rates[0].price_minor == 9900
+    for token in ("made-up", "x" * 64, "", "' OR 1=1"):
+        assert offered(token).rates[0].price_minor == 9900, token
 
 
 def test_the_name_of_another_ways_answer_counts_for_nothing(zone, carriers):
@@ -153,18 +154,21 @@ def test_old_answers_are_forgotten(zone, carriers, turn_clock):
 # --- how the shop's courier is asked ---
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_sandbox_courier_tells_prices_by_weight(app, live):
     offers = live_rates.ask(WISH)
     assert len(offers) == 2
     assert all(one.price_minor > 0 for one in offers)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_carriers_days_become_the_day_by_which_it_comes(app):
     told = base.LiveRate("1", "X", 100, estimated_days=3)
     assert live_rates._arrival(told) == today() + timedelta(days=3)
     assert live_rates._arrival(base.LiveRate("1", "X", 100)) is None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_nobody_serving_is_told_apart_from_not_answering(app, monkeypatch):
     class Courier:
         @staticmethod

@@ -31,12 +31,16 @@ def level_of(variant_id):
 
 
 @pytest.fixture
-def order_id(app):
+def order_id(shop):
     """An order without a hold of its own, to hang holds on."""
-    order = make_order(lines={make_product("Other", stock=1): 1})
-    with transaction():
-        reservations.release(order.id, ReservationState.CANCELLED)
-    return order.id
+
+    def without_hold():
+        order_id = make_order(lines={make_product("Other", stock=1): 1}).id
+        with transaction():
+            reservations.release(order_id, ReservationState.CANCELLED)
+        return order_id
+
+    return shop.scene("order-without-a-hold", without_hold)
 
 
 def test_all_lines_are_held_or_none(app, order_id):
