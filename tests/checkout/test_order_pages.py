@@ -98,6 +98,7 @@ def test_s43_nothing_can_be_done_to_an_order_without_its_token(client, order_in)
         assert client.post(f"/orders/{'0' * 43}/{path}", data=data, headers=SAME).status_code == 404
 
 
+@ONLY_SQLITE
 def test_s29_the_token_goes_into_no_referrer_index_or_cache(client, order_in):
     token = order_in("pending_payment").token
     for path in ("", "/pay"):
@@ -205,12 +206,14 @@ def test_a_scan_changes_the_open_page_without_the_orders_state_moving(client, or
     assert 'class="flight"' in answer.text
 
 
+@ONLY_SQLITE
 @pytest.mark.breaks_books
 def test_the_page_stops_asking_once_delivered(client, order_in):
     order = order_in("delivered")
     assert "hx-trigger" not in client.get(f"/orders/{order.token}", headers=HTMX).text
 
 
+@ONLY_SQLITE
 @pytest.mark.breaks_books
 def test_each_of_several_parcels_has_its_own_part(client, order_in):
     order = order_in("ready_for_shipment")
@@ -222,11 +225,13 @@ def test_each_of_several_parcels_has_its_own_part(client, order_in):
         assert words in page
 
 
+@ONLY_SQLITE
 def test_news_of_money_is_told_once(client, order_in):
     page = client.get(f"/orders/{order_in('paid').token}").text
     assert page.count("received</div>") == 1
 
 
+@ONLY_SQLITE
 def test_notes_of_the_staff_are_not_for_the_customer(client, order_in):
     order = order_in("pending_payment")
     token, order_id = order.token, order.id
@@ -239,6 +244,7 @@ def test_notes_of_the_staff_are_not_for_the_customer(client, order_in):
     assert "Looks like fraud" not in client.get(f"/orders/{token}").text
 
 
+@ONLY_SQLITE
 @pytest.mark.breaks_books
 def test_words_of_gateways_and_couriers_are_text_and_nothing_else(client, order_in):
     token = order_in("payment_failed").token
@@ -290,6 +296,7 @@ def test_after_a_decline_the_words_stand_at_the_top_and_another_way_is_chosen(cl
     assert order_of(token).status == OrderStatus.PENDING_PAYMENT
 
 
+@ONLY_SQLITE
 @pytest.mark.breaks_books
 def test_who_came_back_before_paying_is_told_so_neutrally(client, order_in):
     token = order_in("payment_failed").token
@@ -299,6 +306,7 @@ def test_who_came_back_before_paying_is_told_so_neutrally(client, order_in):
     assert 'data-tone="danger"' not in page
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("status", [AttemptStatus.UNKNOWN, AttemptStatus.AUTHORIZED])
 def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status, order_in):
     token = order_in("pending_payment").token
@@ -318,6 +326,7 @@ def test_while_an_attempt_may_have_succeeded_no_other_is_offered(client, status,
     assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
 
 
+@ONLY_SQLITE
 def test_s19_an_order_that_is_paid_has_no_form_to_pay(client, order_in):
     order = order_in("paid")
     token = order.token
@@ -384,6 +393,7 @@ def test_the_hold_counts_down_from_the_servers_deadline_and_can_be_renewed(
     assert after - before > timedelta(minutes=4)
 
 
+@ONLY_SQLITE
 def test_renewing_works_without_javascript(client, order_in):
     token = order_in("pending_payment").token
     answer = client.post_form(f"/orders/{token}/hold", page=f"/orders/{token}/pay")
@@ -391,6 +401,7 @@ def test_renewing_works_without_javascript(client, order_in):
     assert answer.headers["Location"].endswith(f"/orders/{token}/pay")
 
 
+@ONLY_SQLITE
 def test_a_hold_that_ended_loses_nothing_while_all_is_free(client, turn_clock, order_in):
     token = order_in("pending_payment").token
     turn_clock(minutes=11)
@@ -416,6 +427,7 @@ def test_an_unpaid_order_is_cancelled_by_its_link_and_gives_the_cart_back(client
     assert db.session.scalars(sa.select(Cart.ordered_at)).one() is None
 
 
+@ONLY_SQLITE
 def test_s53_a_paid_order_is_not_cancelled_by_its_link_alone(client, order_in):
     token = order_in("paid").token
     assert "/cancel" not in client.get(f"/orders/{token}").text
@@ -555,6 +567,7 @@ def test_a_guest_stops_and_asks_again_for_news_by_telephone(client, configure):
     assert unknown.status_code == 404
 
 
+@ONLY_SQLITE
 def test_nothing_is_offered_where_nobody_carries_it_or_its_owner_wrote_stop(
     client, configure, order_in
 ):

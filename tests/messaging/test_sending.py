@@ -95,6 +95,7 @@ def test_two_refunds_are_two_mails(order, tell, run_jobs, smtp_server):
     ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_owner_hears_of_a_new_order(order, tell, run_jobs, smtp_server, app):
     tell("admin_new_order", order.id)
     run_jobs()
@@ -116,6 +117,7 @@ def test_what_is_no_longer_true_is_not_sent(order, tell, run_jobs, smtp_server, 
     ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_a_mail_server_it_stays_in_the_mailbox(order, tell, run_jobs, messages):
     tell("order_confirmed", order.id)
     run_jobs()
@@ -208,6 +210,7 @@ def test_a_server_that_is_down_is_tried_again_without_doubt(
     assert incidents() == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_greylisting_waits_a_quarter_of_an_hour(order, tell, run_jobs, start_server, messages):
     server = start_server()
     server.rcpt = ["450 4.2.0 greylisted, come back later"]
@@ -291,6 +294,7 @@ def test_a_person_may_send_it_once_more(order, tell, run_jobs, smtp_server, mess
     ] * 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_message_that_is_resent_says_what_is_true_now(
     order, tell, run_jobs, smtp_server, messages
 ):
@@ -319,6 +323,7 @@ def test_resending_takes_what_failed_off_its_list(order, tell, run_jobs, start_s
     ]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_server):
     order = factories.make_order(method="bank_transfer")
     run_jobs()
@@ -328,6 +333,7 @@ def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_s
     assert f"Reference: {reference}" in mail.get_body(("plain",)).get_content()
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_no_instructions_go_to_who_chose_another_way_meanwhile(app, run_jobs, smtp_server):
     order = factories.make_order(method="bank_transfer")
     with transaction():
@@ -391,6 +397,7 @@ def test_a_channel_that_lets_nobody_in_holds_all_its_mail_under_one_incident(
     assert len(server.taken) == 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_after_a_day_a_channel_that_is_broken_fails_its_messages(
     order, tell, run_jobs, start_server, messages
 ):
@@ -402,6 +409,7 @@ def test_after_a_day_a_channel_that_is_broken_fails_its_messages(
     assert messages()[0].status == NotificationStatus.FAILED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_server_that_is_away_for_hours_loses_no_mail(
     order, tell, run_jobs, start_server, messages
 ):
@@ -419,6 +427,7 @@ def test_a_server_that_is_away_for_hours_loses_no_mail(
     assert len(again.taken) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_about_something_that_is_gone_is_not_sent(app, run_jobs, smtp_server):
     with transaction() as session:
         row = Notification(

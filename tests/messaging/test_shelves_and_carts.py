@@ -85,6 +85,7 @@ def test_it_is_told_when_a_hold_ends(app, run_jobs, smtp_server):
     assert [mail["To"] for mail in smtp_server.messages if "back" in mail["Subject"]] == [ASHA]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_sold_out_again_before_the_mail_left_is_not_told(
     app, sold_out, run_jobs, smtp_server, messages
 ):
@@ -213,6 +214,7 @@ def test_a_cart_is_told_of_once_and_its_link_fills_another_browser(
     assert 'value="2"' in phone.get("/cart").text, "twice brings no more of it"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_the_box_nobody_is_reminded(app, client, run_jobs, smtp_server):
     fill_cart(client, factories.make_product())
     agree(client, remind="")
@@ -220,6 +222,7 @@ def test_without_the_box_nobody_is_reminded(app, client, run_jobs, smtp_server):
     assert smtp_server.messages == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_unticking_takes_it_back(app, client, run_jobs, smtp_server):
     fill_cart(client, factories.make_product())
     agree(client)
@@ -238,6 +241,7 @@ def test_who_ordered_meanwhile_is_not_reminded(app, client, run_jobs, smtp_serve
     assert not any("cart" in mail["Subject"] for mail in smtp_server.messages)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_cart_that_somebody_is_at_is_let_be(app, client, run_jobs, smtp_server, turn_clock):
     product = factories.make_product()
     fill_cart(client, product)
