@@ -6,6 +6,8 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
+
 from shop.accounts import signing_in
 from shop.cart import carts
 from shop.cart.models import Cart
@@ -13,6 +15,7 @@ from shop.config import settings
 from shop.database import transaction
 from shop.extensions import db
 from shop.orders.models import Order
+from shop.payments.models import Payment
 from tests.factories import make_cart, make_product
 
 ADDRESS = {
@@ -21,6 +24,7 @@ ADDRESS = {
     "address_line1": "14, 3rd Cross", "address_line2": "", "landmark": "", "billing_same": "1",
 }  # fmt: skip
 HTMX = {"HX-Request": "true"}
+SAME = {"Sec-Fetch-Site": "same-origin"}
 HIDDEN = re.compile(r'<input type="hidden" name="([a-z_]+)" value="([^"]*)"')
 
 
@@ -90,3 +94,30 @@ def sign_in(client: Any, user: Any) -> None:
     with client.application.test_request_context(), transaction():
         token = signing_in.start_row(user)
     give_cookie(client, signing_in.cookie_name(), token)
+
+
+def order_of(token: str) -> Order:
+    """The order of this link."""
+    return db.session.scalars(sa.select(Order).where(Order.token == token)).one()
+
+
+def attempt_of(token: str) -> Payment:
+    """The last attempt to pay the order of this link."""
+    found = sa.select(Payment).join(Order, Order.id == Payment.order_id).where(Order.token == token)
+    return db.session.scalars(found.order_by(Payment.id.desc()).limit(1)).one()
+
+
+def set_attempt(token: str, **values: Any) -> None:
+    """Let the last attempt stand so."""
+    payment_id = attempt_of(token).id
+    with transaction():
+        db.session.execute(sa.update(Payment).where(Payment.id == payment_id).values(**values))
+
+
+def headline(client: Any, token: str) -> str:
+    """What the order's page says first."""
+    page = client.get(f"/orders/{token}")
+    assert page.status_code == 200
+    found = re.search(r'id="order-headline"[^>]*>([^<]*)<', page.text)
+    assert found
+    return found[1]
