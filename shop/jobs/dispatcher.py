@@ -92,7 +92,13 @@ class Attendant(SimpleWorker):
         """Leave the name of the process alone."""
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ would wait for Redis for up to a minute at a time."""
+        """RQ would wait for Redis for up to a minute at a time.
+
+        It says that it lives between two waits: whoever was asked to stop without a signal (its parent
+        is gone) stops here.
+        """
+        if self.stopping.is_asked:
+            raise StopRequested
         try:
             super().heartbeat(timeout, pipeline)
         except RedisConnectionError:

@@ -1,7 +1,8 @@
 """worker.py, with the kinds of tests/jobs/kinds.py and a place to die at.
 
-Environment: WORKERS, KILL_AT="kind:step" and KILL_FLAG=path (once), LEASE_SECONDS, GRACE_SECONDS,
-REPUSH_SECONDS, SHORT_LIFE_SECONDS.
+Environment: WORKERS, KILL_AT="kind:step kind:step …" and KILL_FLAGS=folder (once at each),
+LEASE_SECONDS, GRACE_SECONDS, REPUSH_SECONDS, SWEEP_SECONDS, SLOT_SECONDS, TTL_SECONDS,
+SHORT_LIFE_SECONDS.
 
 Run by itself it is a nursery: it loads the shop once and forks a worker for each line that it
 reads, since loading costs more than all that the worker then does. What is forked is a process
@@ -66,30 +67,49 @@ class Forked:
 
 
 class ForkingParent(worker.Parent):
-    """worker.Parent, whose children are forked."""
+    """worker.Parent, whose children are forked. The application is made once, what it opens by each."""
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.app = application()
 
     def _start(self, dead=""):
+        from shop.jobs.working import work
+
         self.number += 1
         name = f"test-{os.getpid()}-{self.number}"
-        return worker.Child(name, Forked(lambda: child(name, dead)), time.monotonic())
+        forked = Forked(lambda: work(self.app, worker=name, dead=dead))
+        return worker.Child(name, forked, time.monotonic())
 
 
-def child(name, dead):
-    """What worker.py does as a child, with the tests' kinds, leases and deaths."""
+def application():
+    """What a child of worker.py makes, with the tests' kinds, leases and deaths."""
     from shop import create_app
     from shop.jobs import beat, queue, runner, stopping
-    from shop.jobs.working import work
 
     app = create_app()
     from tests.jobs import kinds
 
     runner.LEASE_SECONDS = int(os.environ.get("LEASE_SECONDS", "60"))
-    stopping.GRACE_SECONDS = int(os.environ.get("GRACE_SECONDS", "30"))
+    stopping.GRACE_SECONDS = float(os.environ.get("GRACE_SECONDS", "30"))
     queue.REPUSH_SECONDS = int(os.environ.get("REPUSH_SECONDS", "30"))
     beat.RENEW_SECONDS = min(15, runner.LEASE_SECONDS / 3)
-    if os.environ.get("KILL_AT"):
-        kinds.kill_once_at(os.environ["KILL_AT"], os.environ["KILL_FLAG"])
-    work(app, worker=name, dead=dead)
+    beat.SWEEP_SECONDS = float(os.environ.get("SWEEP_SECONDS", "2"))
+    beat.SLOT_SECONDS = float(os.environ.get("SLOT_SECONDS", "1"))
+    if app.extensions["settings"].redis_url:
+        from shop.jobs import dispatcher
+
+        dispatcher.TTL_SECONDS = int(os.environ.get("TTL_SECONDS", "30"))
+    for place in os.environ.get("KILL_AT", "").split():
+        kinds.kill_once_at(place, os.path.join(os.environ["KILL_FLAGS"], place))
+    return app
+
+
+def child(name, dead):
+    """What worker.py does as a child, with such an application."""
+    from shop.jobs.working import work
+
+    work(application(), worker=name, dead=dead)
 
 
 def parent(kind, *arguments):
