@@ -581,6 +581,7 @@ def test_a_visitor_without_a_cookie_costs_no_statement(client, sql_count):
     assert not [words for words in told if "sign_ins" in words or "users" in words]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_person_costs_one_statement(client, sql_count):
     sign_in(client, make_user())
     with sql_count() as told:

@@ -185,6 +185,7 @@ def test_two_clicks_at_once_both_count(app: Any) -> None:
             assert put(cart.id, variant_id, 2, 100, 6) == expected
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_click_takes_at_most_10_statements_however_many_lines(
     app: Any, client: Any, sql_count: Any
 ) -> None:

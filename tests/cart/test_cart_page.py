@@ -236,6 +236,7 @@ def test_what_is_not_sold_any_more_is_said_costs_nothing_and_can_only_be_removed
     assert "Your cart is empty" in press(client, ball, remove="1").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_change_takes_at_most_10_statements(ball: Any, client: Any, sql_count: Any) -> None:
     for number in range(5):
         add(client, make_product(f"Ball {number}"))

@@ -232,6 +232,7 @@ def test_folding_takes_accents_case_and_punctuation_away() -> None:
     assert search.fold("Fjärd-Def, (Ørsted) STRASSE ﬁne") == "fjard def orsted strasse fine"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_listing_takes_at_most_5_statements_however_many_rows(
     app: Any, client: Any, sql_count: Any, turn_clock: Any
 ) -> None:

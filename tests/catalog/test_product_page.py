@@ -75,6 +75,7 @@ def test_an_unknown_product_is_not_found(app: Any, client: Any) -> None:
     assert "not sold here" in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_page_takes_at_most_4_statements_however_many_variants(
     app: Any, client: Any, sql_count: Any
 ) -> None:

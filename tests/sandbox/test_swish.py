@@ -95,7 +95,7 @@ def test_pretend_money_goes_back_at_once(
     pick(client, payment, "paid")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
-    run_jobs()
+    run_jobs(kinds="payments.")
     seen_afresh(payment)
     assert payment.refunded_minor == 10_000
 

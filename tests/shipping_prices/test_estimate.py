@@ -146,6 +146,7 @@ def test_an_estimate_is_nobody_elses_page(client, new_client, ball):
     assert "560001" not in other.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_without_a_code_product_and_list_cost_no_statement_more(
     client, ball, zone, sql_count, turn_clock
 ):
@@ -165,6 +166,7 @@ def test_without_a_code_product_and_list_cost_no_statement_more(
     assert len(told()) == len(without) == 2
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_with_a_code_the_product_costs_one_statement_more(client, ball, zone, sql_count):
     zone("India")
     check(client, ball, "560001")
@@ -248,6 +250,7 @@ def test_the_carts_estimate_is_a_form_by_get_and_htmx_swaps_the_cart(client, bal
     assert "Delivers to 560001" in part.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_click_with_a_remembered_code_takes_at_most_10_statements(client, ball, zone, carriers, sql_count):  # fmt: skip
     zone("India", rates=[price(is_live=True)])
     put_in_cart(client, ball)
