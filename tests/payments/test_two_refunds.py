@@ -31,13 +31,13 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Stripe]:
 
 
 @pytest.fixture
-def paid(server: Stripe, run_jobs: Callable[..., int]) -> Order:
+def paid(server: Stripe, run_news: Callable[..., int]) -> Order:
     """Two balls, paid by card."""
     order = make_order(method="stripe", lines={make_product(price=100_000, stock=5): 2})
     payment = attempts.latest(order.id)
     assert payment
     server.complete(str(payment.gateway_id))
-    run_jobs()
+    run_news()
     db.session.refresh(order)
     assert order.paid_at
     return order
@@ -66,7 +66,7 @@ def at_once(browsers: list[Any], url: str, fields: dict[str, str]) -> list[Any]:
 
 
 def test_two_who_refund_all_of_it_at_once_refund_once(
-    server: Stripe, paid: Order, staff: Callable[..., Any], run_jobs: Callable[..., int]
+    server: Stripe, paid: Order, staff: Callable[..., Any], run_news: Callable[..., int]
 ) -> None:
     browsers = [staff("manager"), staff("owner")]
     line = db.session.scalars(sa.select(OrderLine).filter_by(order_id=paid.id)).one()
@@ -81,7 +81,7 @@ def test_two_who_refund_all_of_it_at_once_refund_once(
     read = sorted(_words(browser, answer, page) for browser, answer in answers)
     assert ["sent to Stripe" in words for words in read].count(True) == 1, read
     assert ["refunded any more" in words or "still be refunded" in words for words in read].count(True) == 1, read  # fmt: skip
-    run_jobs()
+    run_news()
     (refund,) = db.session.scalars(sa.select(Refund))
     assert (refund.amount_minor, refund.status) == (total, RefundStatus.SUCCEEDED)
     payment = db.session.scalars(sa.select(Payment)).one()

@@ -59,10 +59,10 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
-def run(kind: str, run_jobs: Callable[..., int]) -> None:
+def run(kind: str, run_news: Callable[..., int]) -> None:
     with transaction():
         enqueue(kind)
-    run_jobs()
+    run_news()
 
 
 def issues() -> list[str]:
@@ -79,7 +79,7 @@ def policy_of(answer: Any) -> dict[str, str]:
 
 
 def test_from_the_checkout_by_the_window_to_a_paid_order(
-    by_script: Razorpay, client: Any, run_jobs: Callable[..., int]
+    by_script: Razorpay, client: Any, run_news: Callable[..., int]
 ) -> None:
     put_in_cart(client, make_product(price=129_900))
     answer = send(client, open_form(client), method="razorpay")
@@ -100,7 +100,7 @@ def test_from_the_checkout_by_the_window_to_a_paid_order(
     gone_on = client.get(answer.headers["Location"])
     assert (gone_on.status_code, gone_on.headers["Location"]) == (303, f"/orders/{order.token}")
     by_script.deliver()
-    run_jobs()
+    run_news()
     assert db.session.scalars(sa.select(PaymentEvent.changed)).all().count("captured") == 1
 
 
@@ -144,17 +144,17 @@ def test_a_part_of_the_page_is_drawn_again_without_its_scripts(
 
 
 def test_an_order_that_stays_payable_is_watched_after_the_hold(
-    by_script: Razorpay, run_jobs: Callable[..., int], turn_clock: Callable[..., None]
+    by_script: Razorpay, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
     order, payment = placed()
     turn_clock(minutes=11)
-    run("stock.expire_holds", run_jobs)
+    run("stock.expire_holds", run_news)
     seen_afresh(order, payment)
     assert (payment.status, order.status) == (AttemptStatus.EXPIRED, OrderStatus.PAYMENT_FAILED)
     by_script.delivers = False
     by_script.pay(str(payment.gateway_id))
     turn_clock(minutes=9)
-    run("payments.ask_due", run_jobs)
+    run("payments.ask_due", run_news)
     seen_afresh(order, payment)
     assert order.paid_at
     assert payment.status == AttemptStatus.CAPTURED

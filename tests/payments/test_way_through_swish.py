@@ -20,12 +20,13 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent, WebhookStatus
 from tests.checkout.shopping import HTMX
 from tests.factories import make_order
-from tests.payments.scenes import Begun, copied
+from tests.payments.scenes import Begun, copied, seen_afresh
 from tests.payments.sides.swish import settings_for
 from tests.simulators.swish import Swish
 
 #: What a second database proves nothing more of.
 ONE_ENGINE = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+Jobs, Clock = Callable[..., int], Callable[..., None]
 WAYS = ("sandbox", "stripe", "swish", "bank_transfer", "cod")
 
 
@@ -54,10 +55,10 @@ def placed(shop: Any, server: Swish) -> Begun:
     return copied(shop, server, "placed-by-swish", lambda: place()[0])
 
 
-def seen_afresh(*rows: Any) -> None:
-    db.session.rollback()
-    for row in rows:
-        db.session.refresh(row)
+def run(kind: str, run_news: Jobs, **payload: Any) -> None:
+    with transaction():
+        enqueue(kind, payload)
+    run_news()
 
 
 def page_of(payment: Payment) -> str:
@@ -69,7 +70,7 @@ def stored() -> list[WebhookEvent]:
 
 
 def test_the_shopper_scans_and_the_page_goes_on(
-    server: Swish, placed: Begun, client: Any, run_news: Callable[..., int]
+    server: Swish, placed: Begun, client: Any, run_news: Jobs
 ) -> None:
     order, payment = placed
     assert payment.status == AttemptStatus.OPEN
@@ -94,7 +95,7 @@ def test_the_shopper_scans_and_the_page_goes_on(
 
 @ONE_ENGINE
 def test_the_page_is_drawn_again_only_when_something_changed(
-    server: Swish, placed: Begun, client: Any, turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, client: Any, turn_clock: Clock
 ) -> None:
     _, payment = placed
     first = client.get(page_of(payment), headers=HTMX)
@@ -113,7 +114,7 @@ def test_the_page_is_drawn_again_only_when_something_changed(
 
 @ONE_ENGINE
 def test_a_hint_changes_nothing_until_swish_says_so(
-    server: Swish, placed: Begun, run_news: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Jobs
 ) -> None:
     """Vector 2 of the provider page: the message says PAID, Swish says CREATED."""
     order, payment = placed
@@ -129,9 +130,7 @@ def test_a_hint_changes_nothing_until_swish_says_so(
 
 
 @ONE_ENGINE
-def test_less_than_was_asked_does_not_settle(
-    server: Swish, placed: Begun, run_news: Callable[..., int]
-) -> None:
+def test_less_than_was_asked_does_not_settle(server: Swish, placed: Begun, run_news: Jobs) -> None:
     """Vector 4: paid, but 1.00."""
     order, payment = placed
     server.pay(str(payment.gateway_id), "1.00")
@@ -158,7 +157,7 @@ def test_a_message_without_its_identifier_asks_nobody(
 
 
 def test_a_lost_callback_is_made_up_for_within_a_minute(
-    server: Swish, placed: Begun, run_news: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Jobs
 ) -> None:
     order, payment = placed
     server.delivers = False
@@ -174,7 +173,7 @@ def test_a_lost_callback_is_made_up_for_within_a_minute(
 
 @ONE_ENGINE
 def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     _, payment = placed
     for asks in (1, 2, 3):
@@ -202,13 +201,7 @@ def test_an_open_request_is_asked_about_every_half_minute_until_it_is_over(
     ],
 )
 def test_a_payment_that_did_not_come_about_says_why_and_can_be_tried_again(
-    server: Swish,
-    placed: Begun,
-    client: Any,
-    run_news: Callable[..., int],
-    end: str,
-    status: Any,
-    words: str,
+    server: Swish, placed: Begun, client: Any, run_news: Jobs, end: str, status: Any, words: str
 ) -> None:
     order, payment = placed
     name = str(payment.gateway_id)
@@ -238,11 +231,7 @@ def test_whoever_pays_again_goes_back_to_the_open_page(
 
 @ONE_ENGINE
 def test_a_new_code_after_the_time_is_over_ends_the_old_one(
-    server: Swish,
-    placed: Begun,
-    client: Any,
-    run_news: Callable[..., int],
-    turn_clock: Callable[..., None],
+    server: Swish, placed: Begun, client: Any, run_news: Jobs, turn_clock: Clock
 ) -> None:
     order, payment = placed
     turn_clock(minutes=3, seconds=5)
@@ -276,10 +265,14 @@ def test_checking_again_asks_swish_and_stays_while_nothing_came(
 
 
 @ONE_ENGINE
-@pytest.mark.parametrize("path", ["/pay/swish/NOSUCHREFERENCE", "/pay/stripe/{}", "/pay/nobody/{}"])
-def test_a_page_of_no_payment_is_404(server: Swish, placed: Begun, client: Any, path: str) -> None:
-    _, payment = placed
-    assert client.get(path.format(payment.reference)).status_code == 404
+def test_a_page_of_no_payment_is_404(server: Swish, placed: Begun, client: Any) -> None:
+    reference = placed[1].reference
+    for path in (
+        "/pay/swish/NOSUCHREFERENCE",
+        f"/pay/stripe/{reference}",
+        f"/pay/nobody/{reference}",
+    ):
+        assert client.get(path).status_code == 404, path
 
 
 @ONE_ENGINE
@@ -291,11 +284,7 @@ def test_the_page_tells_its_address_to_nobody(server: Swish, placed: Begun, clie
 
 
 def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
-    server: Swish,
-    placed: Begun,
-    client: Any,
-    run_news: Callable[..., int],
-    turn_clock: Callable[..., None],
+    server: Swish, placed: Begun, client: Any, run_news: Jobs, turn_clock: Clock
 ) -> None:
     order, payment = placed
     server.fail(str(payment.gateway_id), "DS24")
@@ -311,9 +300,7 @@ def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
     assert len(server.payments) == 1
     # The hold ends: what may have been paid is not sold to somebody else at once.
     turn_clock(minutes=11)
-    with transaction():
-        enqueue("stock.expire_holds")
-    run_news()
+    run("stock.expire_holds", run_news)
     assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 2
     server.learn(str(payment.gateway_id))
     run_news()
@@ -323,31 +310,27 @@ def test_when_not_even_swish_knows_nobody_pays_again_until_it_does(
 
 @ONE_ENGINE
 def test_a_doubt_that_swish_never_ends_ends_after_three_days(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     _, payment = placed
     server.fail(str(payment.gateway_id), "DS24")
     run_news()
     turn_clock(hours=71, minutes=10)
-    with transaction():
-        enqueue("payments.verify", {"payment_id": payment.id})
-    run_news()
+    run("payments.verify", run_news, payment_id=payment.id)
     seen_afresh(payment)
     assert (payment.status, payment.failure_code) == (AttemptStatus.FAILED, "DS24")
 
 
 @pytest.mark.usefixtures("money_alone")
 def test_an_opening_that_timed_out_is_found_and_a_new_code_replaces_it(
-    server: Swish, client: Any, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, client: Any, run_news: Jobs, turn_clock: Clock
 ) -> None:
     """The token came with the answer that was lost, so the first request has no page."""
     server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/paymentrequests")
     order, payment = place()
     assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
-    with transaction():
-        enqueue("payments.ask_due")
-    run_news()
+    run("payments.ask_due", run_news)
     seen_afresh(payment)
     assert (payment.status, payment.next_step) == (AttemptStatus.OPEN, {})
     assert [payment.gateway_id] == list(server.payments)
@@ -358,13 +341,11 @@ def test_an_opening_that_timed_out_is_found_and_a_new_code_replaces_it(
 
 
 def test_when_the_hold_ends_the_request_is_cancelled_first(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     order, payment = placed
     turn_clock(minutes=11)
-    with transaction():
-        enqueue("stock.expire_holds")
-    run_news()
+    run("stock.expire_holds", run_news)
     seen_afresh(order, payment)
     assert server.payments[str(payment.gateway_id)]["status"] == "CANCELLED"
     assert payment.status == AttemptStatus.CANCELLED
@@ -373,7 +354,7 @@ def test_when_the_hold_ends_the_request_is_cancelled_first(
 
 
 def test_a_refund_goes_out_once_and_only_its_arrival_counts(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     order, payment = placed
     server.pay(str(payment.gateway_id))
@@ -401,7 +382,7 @@ def test_a_refund_goes_out_once_and_only_its_arrival_counts(
 
 @ONE_ENGINE
 def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     _, payment = placed
     server.pay(str(payment.gateway_id))
@@ -412,16 +393,14 @@ def test_a_refund_whose_news_was_lost_is_asked_for_by_its_key(
     run_news()
     server.lose()
     turn_clock(minutes=16)
-    with transaction():
-        enqueue("payments.ask_refunds")
-    run_news()
+    run("payments.ask_refunds", run_news)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert refund.status == RefundStatus.SUCCEEDED
 
 
 @ONE_ENGINE
 def test_a_refund_that_failed_gives_its_hold_back(
-    server: Swish, placed: Begun, run_news: Callable[..., int]
+    server: Swish, placed: Begun, run_news: Jobs
 ) -> None:
     _, payment = placed
     server.pay(str(payment.gateway_id))
@@ -440,7 +419,7 @@ def test_a_refund_that_failed_gives_its_hold_back(
 
 
 def test_without_lists_the_daily_comparison_asks_about_each_attempt(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     """A payment that we took for over, and that Swish shows as paid."""
     order, payment = placed
@@ -452,9 +431,7 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
     server.delivers = False
     server.learn(name)
     turn_clock(hours=2)
-    with transaction():
-        enqueue("payments.reconcile", {"days": 1})
-    run_news()
+    run("payments.reconcile", run_news, days=1)
     seen_afresh(order, payment)
     assert payment.status == AttemptStatus.CAPTURED
     assert order.paid_at
@@ -463,7 +440,7 @@ def test_without_lists_the_daily_comparison_asks_about_each_attempt(
 @ONE_ENGINE
 @pytest.mark.forces("unknown_money")
 def test_money_that_names_no_order_of_ours_is_reported(
-    server: Swish, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
+    server: Swish, placed: Begun, run_news: Jobs, turn_clock: Clock
 ) -> None:
     """Vector 5: stored, kept for ten minutes in case our own commit is behind, then told to a person."""
     _, payment = placed
