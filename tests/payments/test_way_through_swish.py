@@ -42,17 +42,10 @@ def server(live: str, configure: Callable[..., None]) -> Iterator[Swish]:
     made.stop()
 
 
-def place() -> Begun:
-    order = make_order(method="swish")
-    payment = attempts.latest(order.id)
-    assert payment
-    return order, payment
-
-
 @pytest.fixture
 def placed(shop: Any, server: Swish) -> Begun:
     """An order whose page is open, and that payment; they are copied."""
-    return copied(shop, server, "placed-by-swish", lambda: place()[0])
+    return copied(shop, server, "placed-by-swish", lambda: make_order(method="swish"))
 
 
 def run(kind: str, run_news: Jobs, **payload: Any) -> None:
@@ -267,12 +260,8 @@ def test_checking_again_asks_swish_and_stays_while_nothing_came(
 @ONE_ENGINE
 def test_a_page_of_no_payment_is_404(server: Swish, placed: Begun, client: Any) -> None:
     reference = placed[1].reference
-    for path in (
-        "/pay/swish/NOSUCHREFERENCE",
-        f"/pay/stripe/{reference}",
-        f"/pay/nobody/{reference}",
-    ):
-        assert client.get(path).status_code == 404, path
+    for way, name in (("swish", "NOSUCHREFERENCE"), ("stripe", reference), ("nobody", reference)):
+        assert client.get(f"/pay/{way}/{name}").status_code == 404, way
 
 
 @ONE_ENGINE
@@ -327,7 +316,9 @@ def test_an_opening_that_timed_out_is_found_and_a_new_code_replaces_it(
 ) -> None:
     """The token came with the answer that was lost, so the first request has no page."""
     server.fault("fail_after", method="PUT", path="/swish-cpcapi/api/v2/paymentrequests")
-    order, payment = place()
+    order = make_order(method="swish")
+    payment = attempts.latest(order.id)
+    assert payment
     assert (payment.status, payment.gateway_id) == (AttemptStatus.UNKNOWN, None)
     turn_clock(minutes=1)
     run("payments.ask_due", run_news)
