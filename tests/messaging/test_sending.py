@@ -22,8 +22,6 @@ from shop.messaging.models import Notification, NotificationStatus
 from shop.messaging.receipts import apply_receipt
 from shop.orders.lifecycle import SYSTEM, advance
 from shop.orders.models import Order, OrderEvent
-from shop.payments import attempts
-from shop.payments.gateways.transfer_reference import shown, transfer_reference
 from shop.providers import reset_lines
 from tests import factories
 
@@ -321,25 +319,6 @@ def test_resending_takes_what_failed_off_its_list(order, tell, run_jobs, start_s
         NotificationStatus.SUPPRESSED,
         NotificationStatus.SENT,
     ]
-
-
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_server):
-    order = factories.make_order(method="bank_transfer")
-    run_jobs()
-    [mail] = smtp_server.messages
-    assert mail["To"] == order.email
-    reference = shown(transfer_reference(attempts.latest(order.id).reference))
-    assert f"Reference: {reference}" in mail.get_body(("plain",)).get_content()
-
-
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_no_instructions_go_to_who_chose_another_way_meanwhile(app, run_jobs, smtp_server):
-    order = factories.make_order(method="bank_transfer")
-    with transaction():
-        db.session.get_one(Order, order.id).payment_method = "sandbox"
-    run_jobs()
-    assert smtp_server.messages == []
 
 
 def test_a_message_that_failed_is_sent_anew_and_its_job_is_not_retried(

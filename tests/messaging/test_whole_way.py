@@ -1,10 +1,14 @@
-"""From paying to the door, each step is told once."""
+"""From placing to the door, each step is told once."""
+
+import pytest
 
 from shop.database import transaction
 from shop.delivery.models import Shipment
 from shop.extensions import db
 from shop.orders.lifecycle import advance, may
 from shop.orders.models import Order
+from shop.payments import attempts
+from shop.payments.gateways.transfer_reference import shown, transfer_reference
 from tests import factories
 
 #: What tells, and what is told of: the parcel's booking and the refund.
@@ -50,3 +54,22 @@ def test_a_paid_order_that_is_cancelled_is_told_so_and_its_refund(app, run_jobs,
     cancelled = next(mail for mail in smtp_server.messages if "is cancelled" in mail["Subject"])
     text = cancelled.get_body(("plain",)).get_content()
     assert "₹1,097.00 that you paid goes back" in text or "has gone back" in text
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_bank_transfer_is_answered_with_where_to_send_it(app, run_jobs, smtp_server):
+    order = factories.make_order(method="bank_transfer")
+    run_jobs(kinds="messaging.")
+    [mail] = smtp_server.messages
+    assert mail["To"] == order.email
+    reference = shown(transfer_reference(attempts.latest(order.id).reference))
+    assert f"Reference: {reference}" in mail.get_body(("plain",)).get_content()
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_no_instructions_go_to_who_chose_another_way_meanwhile(app, run_jobs, smtp_server):
+    order = factories.make_order(method="bank_transfer")
+    with transaction():
+        db.session.get_one(Order, order.id).payment_method = "sandbox"
+    run_jobs(kinds="messaging.")
+    assert smtp_server.messages == []
