@@ -36,6 +36,7 @@ from shop.jobs import runner, schedule
 from shop.jobs.models import Job
 from shop.webhooks import refusals
 from tests import servers
+from tests.simulators import serving
 
 SECRET_KEY = "a key for the tests, long enough"
 SCENE_SECONDS = 120
@@ -156,8 +157,7 @@ class Live:
 
     def stop(self) -> None:
         """Serve no more."""
-        self.server.shutdown()
-        self.server.server_close()
+        serving.end(self.server)
 
 
 class Shop:

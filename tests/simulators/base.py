@@ -13,6 +13,8 @@ import requests
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
+from tests.simulators import serving
+
 HANG_SECONDS = 30
 
 
@@ -88,13 +90,12 @@ class Simulator:
         self._released = threading.Event()
         self._server = make_server("127.0.0.1", port, self._serve, threaded=True, ssl_context=tls)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        serving.start(self._server)
 
     def stop(self) -> None:
         """End the server and let hanging requests go."""
         self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
+        serving.end(self._server)
 
     def fault(self, kind: str, **more: Any) -> None:
         """Break the next request that fits (see Fault)."""

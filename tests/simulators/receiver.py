@@ -1,9 +1,9 @@
 """Stands where the shop's webhook address would be, and keeps what comes."""
 
-import threading
-
 from werkzeug import Request, Response
 from werkzeug.serving import make_server
+
+from tests.simulators import serving
 
 
 class Receiver:
@@ -14,7 +14,7 @@ class Receiver:
         self.status = 200
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        serving.start(self._server)
 
     @Request.application
     def _answer(self, request: Request) -> Response:
@@ -23,5 +23,4 @@ class Receiver:
 
     def stop(self) -> None:
         """End the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        serving.end(self._server)

@@ -13,7 +13,6 @@ import json
 import re
 import secrets
 import tempfile
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from html import escape
@@ -26,6 +25,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 from werkzeug.utils import redirect
 
+from tests.simulators import serving
 from tests.simulators.base import Hook, Simulator, now
 from tests.simulators.certificates import Authority, Pair, server_side
 
@@ -105,12 +105,11 @@ class Swish(Simulator):
         self.api = f"{self.url}/swish-cpcapi"
         self._phone = make_server("127.0.0.1", phone_port, self._answer_phone, threaded=True)
         self.phone_url = f"http://127.0.0.1:{self._phone.server_port}/"
-        threading.Thread(target=self._phone.serve_forever, args=(0.05,), daemon=True).start()
+        serving.start(self._phone)
 
     def stop(self) -> None:
         super().stop()
-        self._phone.shutdown()
-        self._phone.server_close()
+        serving.end(self._phone)
 
     # --- the interface ----------------------------------------------------------------------
 
