@@ -40,6 +40,12 @@ from tests.simulators import serving
 
 SECRET_KEY = "a key for the tests, long enough"
 SCENE_SECONDS = 120
+#: What visits alone write; no proof of the books reads it.
+OF_VISITS = {
+    "alerts", "attempts", "cart_lines", "carts", "error_counts", "live_quotes", "mailed_links",
+    "schedule_slots", "sign_in_failures", "sign_ins", "webhook_refusals", "worker_presence",
+}  # fmt: skip
+WRITING = re.compile(r'\s*(?:INSERT INTO|UPDATE|DELETE FROM)\s+"?(\w+)', re.IGNORECASE)
 TOKEN_FIELD = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -187,8 +193,15 @@ class Shop:
         self.first_settings = self.app.extensions["settings"]
         self.scenes: dict[str, tuple[float, Any]] = {}
         self.live.start(self.app)
+        #: The tables that this test wrote to, its scene aside.
+        self.written: set[str] = set()
         with self.app.app_context():
             self.sa_engine = db.engine
+        event.listen(self.sa_engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if found := WRITING.match(statement):
+            self.written.add(found[1])
 
     def migrate(self) -> None:
         """Bring the database up to date, as `flask db upgrade` does."""
@@ -208,6 +221,7 @@ class Shop:
             kept.unlink()
         self.app.extensions.pop("redis", None)
         self.app.extensions["settings"] = self.first_settings
+        self.written.clear()
 
     def after(self) -> None:
         """Let requests end, then take the test's rows away."""
@@ -252,6 +266,7 @@ class Shop:
 
     def child_environ(self) -> dict[str, str]:
         """The environment of a process that works on the same shop (a worker, say)."""
+        self.written.add("what another process writes")
         settings = self.app.extensions["settings"]
         changed = {"REDIS_URL": settings.redis_url, "SMTP_URL": settings.smtp_url}
         return {**os.environ, **self.environ, "DATABASE_URL": settings.database_url, **changed}
