@@ -66,7 +66,7 @@ def pytest_collection_finish() -> None:
     """What is loaded by now stays: the collector of garbage need not look through it each time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
