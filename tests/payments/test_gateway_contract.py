@@ -60,7 +60,6 @@ dated = _each(DATED)
 several = _each(SEVERAL)
 remembering = _each(REMEMBERING)
 ending = _each(ENDING)
-ending_online = _each([key for key in ENDING if key not in OFFLINE])
 keyed = _each([key for key in [*ONLINE, *REAL] if sides.of(key).wrong])
 disputed = _each(DISPUTED)
 listed = _each(LISTED)
@@ -79,8 +78,8 @@ def test_it_has_words_for_the_shopper(side: Side) -> None:
     assert side.gateway.unavailable(side.currency, side.country, side.amount) is None
 
 
-def test_an_opening_says_what_comes_next(side: Side) -> None:
-    made, _ = side.opened()
+def test_an_opening_says_what_comes_next_and_has_brought_no_money(side: Side) -> None:
+    made, attempt = side.opened()
     assert made.gateway_id
     assert made.next_step["kind"] == side.next_kind
     if side.next_kind == "redirect":
@@ -90,6 +89,8 @@ def test_an_opening_says_what_comes_next(side: Side) -> None:
     if side.gateway.is_online and side.gateway.page_end != PageEnd.NEVER:
         assert made.expires_at
         assert made.expires_at > utcnow()
+    (event,) = side.gateway.fetch(attempt)
+    assert (event.kind, event.reference) == (EventKind.PENDING, attempt.reference)
 
 
 def test_one_key_opens_one_payment(side: Side) -> None:
@@ -107,19 +108,15 @@ def test_a_key_used_for_another_amount_is_refused(remembering: Side) -> None:
         remembering.gateway.open(replace(request, amount_minor=remembering.amount - 100))
 
 
-def test_an_opening_whose_answer_was_lost_is_found(online: Side) -> None:
+def test_an_opening_whose_answer_was_lost_is_found_and_can_be_closed(online: Side) -> None:
     request = online.wish()
     made = online.gateway.open(request)
     (event,) = online.gateway.fetch(ref_to(request, None))
     assert (event.kind, event.gateway_id) == (EventKind.PENDING, made.gateway_id)
-
-
-def test_an_opening_whose_answer_was_lost_can_be_closed(ending_online: Side) -> None:
-    request = ending_online.wish()
-    made = ending_online.gateway.open(request)
-    event = ending_online.gateway.close(ref_to(request, None))
-    assert event.kind in ENDED
-    assert event.gateway_id == made.gateway_id
+    if online.ends_pages:
+        ended = online.gateway.close(ref_to(request, None))
+        assert ended.kind in ENDED
+        assert ended.gateway_id == made.gateway_id
 
 
 def test_nobody_listening_means_try_later(online: Side, configure: Callable[..., None]) -> None:
@@ -140,13 +137,6 @@ def test_who_has_the_wrong_keys_is_refused(keyed: Side, configure: Callable[...,
 # --- asking and ending -----------------------------------------------------------------------
 
 
-def test_an_open_payment_has_brought_no_money(side: Side) -> None:
-    _, attempt = side.opened()
-    (event,) = side.gateway.fetch(attempt)
-    assert event.kind == EventKind.PENDING
-    assert event.reference == attempt.reference
-
-
 def test_a_paid_one_tells_amount_currency_and_our_reference(paying: Side) -> None:
     made, attempt = paying.opened()
     paying.pay(made)
@@ -156,17 +146,13 @@ def test_a_paid_one_tells_amount_currency_and_our_reference(paying: Side) -> Non
     assert (event.reference, event.gateway_id) == (attempt.reference, made.gateway_id)
 
 
-def test_closing_ends_the_page(ending: Side) -> None:
+def test_closing_ends_the_page_and_closing_twice_is_closing_once(ending: Side) -> None:
     _, attempt = ending.opened()
-    assert ending.gateway.close(attempt).kind in ENDED
+    first = ending.gateway.close(attempt)
+    assert first.kind in ENDED
     if ending.gateway.is_online and ending.tells_of_ended_pages:
         assert ending.gateway.fetch(attempt)[0].kind in ENDED
-
-
-def test_closing_twice_is_closing_once(ending: Side) -> None:
-    _, attempt = ending.opened()
-    first, second = ending.gateway.close(attempt), ending.gateway.close(attempt)
-    assert first.kind == second.kind
+    assert ending.gateway.close(attempt).kind == first.kind
 
 
 def test_closing_after_the_money_came_says_so(payable: Side) -> None:
@@ -191,11 +177,15 @@ def test_money_goes_back_in_parts_until_nothing_is_left(payable: Side) -> None:
     assert sum(one.amount_minor or 0 for one in refunds) == payable.amount
 
 
-def test_one_refund_key_gives_the_money_back_once(payable: Side) -> None:
+def test_one_refund_key_gives_the_money_back_once_and_finds_it(payable: Side) -> None:
     attempt = payable.paid()
-    first = payable.gateway.refund(refund_of(attempt, 5_000, "refund-1"))
-    second = payable.gateway.refund(refund_of(attempt, 5_000, "refund-1"))
-    assert first.refund_gateway_id == second.refund_gateway_id
+    wish = refund_of(attempt, 5_000, "refund-1")
+    assert payable.gateway.find_refund(wish) is None
+    first = payable.gateway.refund(wish)
+    found = payable.gateway.find_refund(wish)
+    assert found
+    second = payable.gateway.refund(wish)
+    assert first.refund_gateway_id == found.refund_gateway_id == second.refund_gateway_id
     assert len(payable.gateway.fetch(attempt)) == 2
 
 
@@ -212,16 +202,6 @@ def test_what_was_not_paid_cannot_go_back(online: Side) -> None:
     _, attempt = online.opened()
     with pytest.raises(ProviderRefused):
         online.gateway.refund(refund_of(attempt, 100, "refund-1"))
-
-
-def test_a_refund_is_found_by_our_key(payable: Side) -> None:
-    attempt = payable.paid()
-    wish = refund_of(attempt, 5_000, "refund-1")
-    assert payable.gateway.find_refund(wish) is None
-    made = payable.gateway.refund(wish)
-    found = payable.gateway.find_refund(wish)
-    assert found
-    assert found.refund_gateway_id == made.refund_gateway_id
 
 
 # --- webhooks --------------------------------------------------------------------------------
@@ -263,19 +243,20 @@ def test_a_refund_and_a_dispute_are_told(payable: Side) -> None:
     assert payable.gateway.fetch(attempt)[-1].kind == last
 
 
-def test_a_good_signature_passes_whatever_the_case_of_the_header(signing: Side) -> None:
+def test_a_good_signature_passes_by_each_secret_whatever_the_case_of_the_header(
+    signing: Side,
+) -> None:
     body = signing.body()
     (name, value), *_ = signing.signed(body).items()
     signing.gateway.verify(body, {name: value})
     signing.gateway.verify(body, {name.lower(): value})
+    for secret in signing.secrets():
+        signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
-def test_a_signature_may_be_five_minutes_off(dated: Side) -> None:
+def test_a_signature_may_be_five_minutes_off_and_of_no_other_time(dated: Side) -> None:
     for age in (299, -299):
         dated.gateway.verify(dated.body(), dated.signed(dated.body(), age=age))
-
-
-def test_a_signature_of_another_time_is_refused(dated: Side) -> None:
     for age in (302, -302, 10**9):
         assert not is_believed(dated, dated.signed(dated.body(), age=age)), age
 
@@ -284,13 +265,6 @@ def test_an_altered_byte_is_refused(covering: Side) -> None:
     body = covering.body()
     with pytest.raises(BadSignature):
         covering.gateway.verify(body.replace(b"evt_1", b"evt_2"), covering.signed(body))
-
-
-def test_another_secret_is_refused(signing: Side) -> None:
-    body = signing.body()
-    for secret in ("whsec_somebody", ""):
-        with pytest.raises(BadSignature):
-            signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
 def is_believed(side: Side, headers: dict[str, str]) -> bool:
@@ -302,9 +276,12 @@ def is_believed(side: Side, headers: dict[str, str]) -> bool:
     return True
 
 
-def test_a_spoilt_header_is_refused(signing: Side) -> None:
+def test_another_secret_and_a_spoilt_or_missing_header_are_refused(signing: Side) -> None:
     good = signing.signed(signing.body())
     for spoilt in (
+        signing.signed(signing.body(), secret="whsec_somebody"),
+        signing.signed(signing.body(), secret=""),
+        {"Content-Type": "application/json"},
         {name: value[:-1] for name, value in good.items()},
         {name: value + "0" for name, value in good.items()},
         {name: value[:-1] + "é" for name, value in good.items()},
@@ -329,22 +306,11 @@ def test_a_spoilt_time_or_scheme_is_refused(dated: Side) -> None:
         assert not is_believed(dated, {name: spoilt}), spoilt
 
 
-def test_a_missing_header_is_refused(signing: Side) -> None:
-    with pytest.raises(BadSignature):
-        signing.gateway.verify(signing.body(), {"Content-Type": "application/json"})
-
-
 def test_one_good_signature_among_several_is_enough(several: Side) -> None:
     good = several.signed(several.body())[several.header]
     moment, _, ours = good.partition(",")
     many = f"{moment},v1={'0' * 64},v0={'1' * 64},{ours}"
     several.gateway.verify(several.body(), {several.header: many})
-
-
-def test_every_secret_in_force_is_accepted(signing: Side) -> None:
-    for secret in signing.secrets():
-        body = signing.body()
-        signing.gateway.verify(body, signing.signed(body, secret=secret))
 
 
 UNREADABLE = (
@@ -410,12 +376,9 @@ def test_a_long_list_is_read_to_its_end(listed: Side, monkeypatch: pytest.Monkey
 # --- without a provider ----------------------------------------------------------------------
 
 
-def test_without_a_provider_no_webhook_is_believed(offline: Side) -> None:
+def test_without_a_provider_no_webhook_is_believed_and_nothing_is_listed(offline: Side) -> None:
     with pytest.raises(BadSignature):
         offline.gateway.verify(offline.body(), {})
-
-
-def test_without_a_provider_there_is_nothing_to_list(offline: Side) -> None:
     since = utcnow() - timedelta(days=3)
     way = offline.gateway
     assert [*way.list_payments(since), *way.list_refunds(since), *way.list_disputes(since)] == []

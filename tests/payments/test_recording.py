@@ -6,13 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from shop.catalog.models import Seller
-from shop.clock import utcnow
 from shop.database import transaction
 from shop.errors import Refused
 from shop.extensions import db
 from shop.incidents.models import Incident, Severity
 from shop.jobs.models import Job
-from shop.jobs.queue import enqueue
 from shop.orders.lifecycle import Actor, Who, advance
 from shop.orders.models import Order, OrderStatus, PaymentStatus
 from shop.payments import attempts, recording, refunds
@@ -20,12 +18,12 @@ from shop.payments.gateways.base import EventKind, GatewayEvent
 from shop.payments.models import AttemptStatus, Payment, PaymentEvent, Refund, RefundStatus
 from shop.payments.refunds import RefundLine
 from shop.payments.statements import matching
-from shop.preferences import change
-from shop.sandbox import gateway as sandbox
-from shop.stock import ledger
-from shop.stock.models import MovementReason, Reservation, StockLevel, StockMovement
-from tests.factories import make_order, make_product, pay
+from shop.stock.models import MovementReason, StockLevel, StockMovement
+from tests.factories import make_order, make_product
 from tests.payments.transfers import by_hand
+
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +48,8 @@ def news(payment, kind=EventKind.CAPTURED, **more):
 
 
 def take(payment, event, source="webhook"):
-    gateway = payment.gateway
     with transaction():
-        return recording.record(event, gateway, source)
+        return recording.record(event, payment.gateway, source)
 
 
 def only(model):
@@ -82,16 +79,16 @@ def test_a_payment_confirms_stock_counts_sales_and_asks_for_parcel_and_mail(app)
     assert {"delivery.create_shipment", "messaging.tell"} <= kinds_of_jobs()
 
 
-@pytest.mark.parametrize("source", ["webhook", "return", "sweep"])
-def test_the_same_news_by_every_road_counts_once(placed, app, source):
+def test_the_same_news_by_every_road_counts_once(placed, app):
     payment = only(Payment)
     assert take(payment, news(payment), "webhook") == "captured"
-    for _ in range(3):
-        assert take(payment, news(payment), source) == "nothing"
+    for source in ("webhook", "return", "sweep") * 2:
+        assert take(payment, news(payment), source) == "nothing", source
     captures = db.session.scalars(sa.select(PaymentEvent).filter_by(kind="captured")).all()
     assert len(captures) == 1
 
 
+@on_one
 @pytest.mark.forces("mismatch")
 def test_a_wrong_currency_changes_no_state_and_calls_a_person(placed, app):
     payment = only(Payment)
@@ -115,6 +112,7 @@ def test_too_little_leaves_the_order_unpaid_with_an_incident(placed, app):
     assert only(Incident).severity == Severity.CRITICAL
 
 
+@on_one
 @pytest.mark.forces("overpaid")
 def test_too_much_pays_and_the_excess_can_be_refunded(placed, app):
     payment = only(Payment)
@@ -126,6 +124,7 @@ def test_too_much_pays_and_the_excess_can_be_refunded(placed, app):
     assert only(Order).status == OrderStatus.PAID
 
 
+@on_one
 def test_a_declined_try_on_an_open_page_is_a_line_in_the_timeline_only(placed, app):
     payment = only(Payment)
     take(payment, news(payment, EventKind.TRY_FAILED, failure_words="Card declined"))
@@ -172,6 +171,7 @@ def test_a_retry_by_another_method_ends_the_first_and_both_paid_refunds_the_seco
     assert only(Order).payment_status == PaymentStatus.PAID
 
 
+@on_one
 def test_five_attempts_are_the_most(placed, app):
     for _ in range(4):
         payment = attempts.latest(placed.id)
@@ -183,120 +183,12 @@ def test_five_attempts_are_the_most(placed, app):
         attempts.pay(placed.id, "sandbox")
 
 
+@on_one
 def test_while_an_attempt_may_still_succeed_no_second_is_opened(placed, app):
     with transaction():
         db.session.execute(sa.update(Payment).values(status=AttemptStatus.UNKNOWN))
     with pytest.raises(Refused, match="still asking"):
         attempts.pay(placed.id, "bank_transfer")
-
-
-# --- late money ------------------------------------------------------------------------------
-
-
-def expire(run_money):
-    """The hold's time passes; the sandbox's page is ended at its side."""
-    with transaction():
-        db.session.execute(sa.update(Reservation).values(expires_at=utcnow()))
-        enqueue("stock.expire_holds")
-    run_money()
-
-
-@pytest.fixture
-def expired(shop, run_money):
-    """An order of the last ball, whose hold has ended."""
-
-    def make():
-        order_id = make_for_the_last()
-        expire(run_money)
-        return order_id
-
-    return db.session.get_one(Order, shop.scene("recording_expired", make))
-
-
-def test_the_hold_ends_when_the_gateway_has_ended_its_page(expired):
-    assert only(StockLevel).reserved == 0
-    assert only(Payment).status in {AttemptStatus.CANCELLED, AttemptStatus.EXPIRED}
-    assert only(Order).status == OrderStatus.PAYMENT_FAILED
-
-
-def test_money_that_was_quicker_than_the_end_of_the_hold_is_kept(placed, app, run_money):
-    with transaction():
-        sandbox.pay(sandbox.find(only(Payment).reference, lock=True), webhooks=0)
-    expire(run_money)
-    assert only(Payment).status == AttemptStatus.CAPTURED
-    assert only(Order).paid_at is not None
-
-
-def test_late_money_takes_the_stock_again_while_it_is_there(expired):
-    payment = only(Payment)
-    assert take(payment, news(payment)) == "late"
-    assert only(Order).status == OrderStatus.PAID
-    assert only(StockLevel).on_hand == 0
-    assert f"late_money:{only(Order).id}" in issues()
-
-
-@pytest.fixture
-def late_and_gone(shop, run_money):
-    """An order that was paid when another had bought the last ball."""
-
-    def make():
-        ball = make_product(stock=1)
-        first = make_order(lines={ball: 1})
-        expire(run_money)
-        second = make_order(lines={ball: 1})
-        pay(second)
-        pay(first)
-        return first.id
-
-    return db.session.get_one(Order, shop.scene("recording_late_and_gone", make))
-
-
-def test_late_money_for_what_is_gone_waits_for_a_person_with_a_deadline(late_and_gone):
-    order = late_and_gone
-    assert order.late_money_due_at > utcnow()
-    assert order.attention
-    assert order.status == OrderStatus.PAYMENT_FAILED
-    with pytest.raises(Refused, match="Not everything is in stock"), transaction():
-        recording.decide_late(order.id, "accept", "user:1")
-    with transaction():
-        ledger.receive(order.lines[0].variant_id, 1, "user:1")
-        recording.decide_late(order.id, "accept", "user:1")
-    assert db.session.get_one(Order, order.id).status == OrderStatus.PAID
-
-
-def test_late_money_that_nobody_decided_goes_back_in_full(late_and_gone, run_money):
-    order = late_and_gone
-    with transaction():
-        db.session.execute(
-            sa.update(Order).where(Order.id == order.id).values(late_money_due_at=utcnow())
-        )
-        enqueue("payments.late_money_default")
-    run_money()
-    order = db.session.get_one(Order, order.id, populate_existing=True)
-    assert order.status == OrderStatus.CANCELLED
-    assert order.payment_status == PaymentStatus.REFUNDED
-    assert only(Refund).status == RefundStatus.SUCCEEDED
-
-
-def test_the_refund_policy_sends_late_money_back_at_once(app, run_money):
-    with transaction():
-        change("late_policy", "refund")
-    order = make_order(lines={make_product(stock=5): 1})
-    expire(run_money)
-    pay(order)
-    run_money()
-    assert only(Order).status == OrderStatus.CANCELLED
-    assert only(Order).payment_status == PaymentStatus.REFUNDED
-
-
-def test_money_for_a_cancelled_order_is_recorded_first_always(app, run_money):
-    ball = make_product(stock=1)
-    order = make_order("cancelled", lines={ball: 1})
-    run_money()
-    payment = attempts.latest(order.id)
-    assert take(payment, news(payment)) == "late"
-    assert only(Order).status == OrderStatus.PAID
-    assert only(Payment).captured_minor == payment.amount_minor
 
 
 # --- refunds ---------------------------------------------------------------------------------
@@ -329,6 +221,7 @@ def test_a_part_refund_holds_first_and_moves_lines_sales_and_status(paid, app, r
     assert only(StockLevel).on_hand == 3
 
 
+@on_one
 def test_never_more_than_came_in_however_many_ask(paid, app):
     order, payment = paid
     with transaction():
@@ -357,6 +250,7 @@ def test_a_failed_refund_gives_the_hold_and_the_lines_back(paid, app):
     assert "A refund failed" in only(Order).attention
 
 
+@on_one
 @pytest.mark.forces("refund_waits")
 def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(paid, app):
     _order, payment = paid
@@ -374,6 +268,7 @@ def test_a_refund_that_waits_for_a_person_is_told_once_and_goes_on(paid, app):
     assert only(Refund).failure_words is None
 
 
+@on_one
 def test_a_refund_made_at_the_gateway_is_taken_in_once(paid, app):
     _order, payment = paid
     event = news(
@@ -422,6 +317,7 @@ def test_a_dispute_holds_the_order_and_winning_brings_it_back(paid, app):
     assert only(Order).payment_status == PaymentStatus.PAID
 
 
+@on_one
 def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(paid, app):
     _order, payment = paid
     take(payment, news(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1"))
@@ -429,15 +325,22 @@ def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(paid, app):
     assert only(Order).payment_status == PaymentStatus.REFUNDED
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("engine", "seed"),
+    [
+        ("sqlite", 0),
+        ("sqlite", 1),
+        ("sqlite", 2),
+        pytest.param("postgresql", 3, marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
 def test_news_in_any_order_ends_with_right_books(paid, app, seed):
     _order, payment = paid
     part = payment.amount_minor // 3
+    states = (EventKind.CAPTURED, EventKind.FAILED, EventKind.EXPIRED, EventKind.PENDING)
     events = [
-        news(payment),
-        news(payment, EventKind.FAILED),
-        news(payment, EventKind.EXPIRED),
-        news(payment, EventKind.PENDING),
+        *(news(payment, kind) for kind in states),
         news(payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_1", amount_minor=part),
         news(payment, EventKind.REFUND_FAILED, refund_gateway_id="re_1", amount_minor=part),
         news(payment, EventKind.REFUND_SUCCEEDED, refund_gateway_id="re_2", amount_minor=part),
