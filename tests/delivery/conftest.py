@@ -101,12 +101,12 @@ def paid(shop, make_paid) -> Order:
 
 
 @pytest.fixture
-def shipped(shop, make_paid, parcels, run_jobs, the_parcel) -> Shipment:
+def shipped(shop, make_paid, parcels, run_parcels, the_parcel) -> Shipment:
     """A parcel at the stand-in, waiting for its pickup."""
 
     def make() -> dict[str, Any]:
         make_paid()
-        run_jobs()
+        run_parcels()
         return parcels.memory()
 
     parcels.remember(shop.scene("delivery_shipped", make))
@@ -114,12 +114,12 @@ def shipped(shop, make_paid, parcels, run_jobs, the_parcel) -> Shipment:
 
 
 @pytest.fixture
-def booked(shop, run_jobs, the_parcel) -> Shipment:
+def booked(shop, run_parcels, the_parcel) -> Shipment:
     """A parcel of a paid order that waits for its pickup."""
 
     def book() -> None:
         make_order("paid")
-        run_jobs()
+        run_parcels(also=("delivery.keep_paper",))
 
     shop.scene("booked", book)
     return the_parcel()

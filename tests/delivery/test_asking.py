@@ -16,6 +16,8 @@ from shop.jobs.queue import enqueue
 from shop.messaging.models import Notification
 from tests.factories import make_order
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def news(parcel, status, *, minutes=-5, place="Hosur", **more):
     raw = {"activity": "scanned", "hub": place}
@@ -65,6 +67,7 @@ def test_the_nearer_to_the_door_the_sooner_it_is_asked_about(quiet, run_parcels)
         assert len(asked_about()) == times + 1, status
 
 
+@sqlite_only
 def test_a_parcel_that_has_come_to_its_end_is_left_alone(quiet, run_parcels):
     for status in ("delivered", "cancelled", "lost", "damaged", "rto_delivered"):
         quiet(status, 400)
@@ -86,6 +89,7 @@ def test_what_the_courier_told_is_kept_as_it_came(booked):
     assert kept.raw == {"activity": "scanned", "hub": "Hosur"}
 
 
+@sqlite_only
 def test_of_an_absurdly_long_piece_of_news_only_the_beginning_is_kept(booked):
     scan = Scan("c", "long", "picked_up", "", utcnow(), raw={"activity": "x" * 100_000})
     with transaction():
@@ -112,6 +116,7 @@ def test_the_customer_is_told_once_that_it_comes_back(booked, run_parcels):
     assert db.session.scalars(told).all().count("email") == 1
 
 
+@sqlite_only
 def test_a_status_without_a_time_is_kept_once_and_does_not_end_the_silence(booked, the_parcel):
     def say(code, status, minutes):
         scan = Scan(code, "", status, "", utcnow() + timedelta(minutes=minutes), is_undated=True)
@@ -132,6 +137,7 @@ def test_a_status_without_a_time_is_kept_once_and_does_not_end_the_silence(booke
 # --- the public page ---
 
 
+@sqlite_only
 def test_the_page_names_depots_and_never_the_last_mile(client, booked):
     news(booked, "picked_up", minutes=-60, place="Hosur depot")
     news(booked, "out_for_delivery", place="Koramangala")
@@ -141,6 +147,7 @@ def test_the_page_names_depots_and_never_the_last_mile(client, booked):
     assert "ASHA" not in page
 
 
+@sqlite_only
 def test_the_page_says_the_expected_day_and_when_it_is_late(client, booked, turn_clock):
     arrives = utcnow() + timedelta(days=2)
     news(booked, "in_transit", estimated_at=arrives)
@@ -152,6 +159,7 @@ def test_the_page_says_the_expected_day_and_when_it_is_late(client, booked, turn
     assert "later than expected" in again.text
 
 
+@sqlite_only
 def test_without_the_couriers_word_the_day_told_at_checkout_counts(client, booked, the_order):
     with transaction():
         db.session.get_one(Shipment, booked.id).estimated_at = None
@@ -160,18 +168,21 @@ def test_without_the_couriers_word_the_day_told_at_checkout_counts(client, booke
     assert f"Expected {expected:%a} {expected.day}" in client.get(f"/track/{booked.awb}").text
 
 
+@sqlite_only
 def test_the_couriers_own_page_is_linked_where_it_names_one(client, booked):
     assert "own page" not in client.get(f"/track/{booked.awb}").text
     news(booked, "in_transit", tracking_url="https://carrier.example/t/1")
     assert 'href="https://carrier.example/t/1"' in client.get(f"/track/{booked.awb}").text
 
 
+@sqlite_only
 def test_a_parcel_without_news_of_its_own_page_works_without_scripts(client, booked):
     page = client.get(f"/track/{booked.awb}").text
     assert "The courier has not scanned your parcel yet" in page
     assert 'hx-trigger="every 30s"' in page
 
 
+@sqlite_only
 def test_an_order_placed_knows_its_last_expected_day(app):
     order = make_order("pending_payment")
     assert order.expected_by > local(utcnow()).date()

@@ -17,6 +17,8 @@ from shop.orders.models import FulfilmentStatus, Order, OrderStatus
 from shop.preferences import change
 from tests.factories import STAFF, make_order, make_product
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 UPS = "1Z5R89390357567127"
 
 
@@ -60,17 +62,20 @@ def test_a_paid_order_gets_a_parcel_that_waits_for_its_number(
     assert kinds == set()
 
 
+@sqlite_only
 def test_the_number_tells_the_carrier_and_its_page(paid, app, the_parcel):
     parcel = named(parcel_of(paid), f" {UPS[:6]} {UPS[6:]}".lower())
     assert (parcel.awb, parcel.courier_name, parcel.step) == (UPS, "UPS", Step.LABELLED)
     assert parcel.tracking_url == f"https://www.ups.com/track?tracknum={UPS}"
 
 
+@sqlite_only
 def test_a_carrier_that_is_not_in_the_table_is_kept_as_typed(paid, app):
     parcel = named(parcel_of(paid), "NL-77 x", "Northline")
     assert (parcel.awb, parcel.courier_name, parcel.tracking_url) == ("NL-77x", "Northline", None)
 
 
+@sqlite_only
 def test_a_number_of_several_carriers_is_asked_about(paid, app):
     assert by_hand.candidates("986578788855") == ["delhivery", "fedex"]
     assert by_hand.candidates(UPS) == []
@@ -110,6 +115,7 @@ def test_the_order_follows_its_parcels_one_by_one(app, the_order):
     db.session.rollback()
 
 
+@sqlite_only
 def test_who_saw_an_older_state_is_told(paid, app):
     parcel = parcel_of(paid)
     moved(parcel, "pending")
@@ -118,6 +124,7 @@ def test_who_saw_an_older_state_is_told(paid, app):
     db.session.rollback()
 
 
+@sqlite_only
 def test_cash_at_the_door_is_the_orders_when_it_has_arrived(app, the_order):
     parcel = parcel_of(make_order("pending_payment", method="cod"))
     assert db.session.get_one(Shipment, parcel).collect_minor == the_order().total_minor
@@ -154,6 +161,7 @@ def test_a_parcel_that_no_courier_has_heard_of_can_be_sent_by_hand(paid, parcels
     assert parcels.orders == {}
 
 
+@sqlite_only
 def test_a_parcel_that_a_courier_knows_is_cancelled_there_first(booked_at, the_parcel):
     with pytest.raises(Refused, match="Cancel it there first"), transaction():
         by_hand.take_over(the_parcel(), lock_order(the_parcel().order_id))
@@ -165,6 +173,7 @@ def booked_at(paid, parcels, run_parcels):
     run_parcels()
 
 
+@sqlite_only
 def test_nobody_sends_messages_about_such_parcels(app, client):
     answer = client.post("/webhooks/delivery/manual", data=b"{}")
     assert answer.status_code in {400, 401, 404}

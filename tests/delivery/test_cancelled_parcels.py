@@ -15,6 +15,8 @@ from shop.jobs.queue import enqueue
 from shop.orders.models import Order
 from tests.factories import let_in, make_user
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 CREATE = "delivery.create_shipment"
 TRACKING = "/v1/external/courier/track"
 
@@ -54,6 +56,7 @@ def hear(parcels, run_parcels, code, minutes=-5):
     run_parcels()
 
 
+@sqlite_only
 @pytest.mark.parametrize("code", [8, 45])
 def test_a_parcel_that_the_courier_cancels_needs_a_person(
     shipped, parcels, run_parcels, the_parcel, the_order, code
@@ -81,6 +84,7 @@ def test_a_dropped_parcel_is_booked_again_once_a_person_has_looked(
     assert the_parcel(2).awb
 
 
+@sqlite_only
 def test_what_staff_cancelled_raises_no_alarm_and_is_not_booked_again(
     shipped, parcels, run_parcels, the_parcel, the_order, cancel, turn_clock
 ):
@@ -111,6 +115,7 @@ def test_a_cancelled_parcel_is_asked_about_for_some_days(
     assert faults() == []
 
 
+@sqlite_only
 @pytest.mark.parametrize("code", [42, 7, 21])
 def test_a_cancelled_parcel_that_moves_all_the_same_is_left_to_a_person(
     shipped, parcels, run_parcels, cancel, the_parcel, the_order, code
@@ -123,6 +128,7 @@ def test_a_cancelled_parcel_that_moves_all_the_same_is_left_to_a_person(
     assert faults() == [("contradicted", "critical")]
 
 
+@sqlite_only
 def test_a_lost_parcel_that_arrives_is_left_to_a_person(
     shipped, parcels, run_parcels, the_parcel, the_order
 ):
@@ -151,6 +157,7 @@ def test_a_parcel_that_staff_cancel_is_not_begun_again_by_the_job_that_made_it(
     assert jobs == ["cancelled"]
 
 
+@sqlite_only
 def test_a_repeated_cancel_uses_the_ids_it_knows_where_the_search_finds_nothing(
     shipped, parcels, run_parcels, the_parcel, cancel
 ):

@@ -18,9 +18,12 @@ from shop.payments.models import Payment
 from shop.preferences import change
 from tests.factories import STAFF, let_in, make_order, make_product, make_user
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 CREATE = "delivery.create_shipment"
 
 
+@sqlite_only
 def test_cash_to_be_collected_is_the_orders_total(parcels, run_parcels, the_parcel, the_order):
     make_order("pending_payment", method="cod")
     run_parcels()
@@ -44,6 +47,7 @@ def test_cash_is_shared_by_the_parcels_and_sums_to_the_total(app, run_parcels):
     assert second.reference == f"{order.number}-R1"
 
 
+@sqlite_only
 def test_the_courier_collects_at_all_doors_together_what_the_order_costs(
     parcels, run_parcels, the_order
 ):
@@ -134,6 +138,7 @@ def test_cash_waits_while_a_part_of_the_order_is_still_to_leave(app, the_order):
     assert captured() == the_order().total_minor
 
 
+@sqlite_only
 def test_cash_for_a_parcel_sent_again_is_for_a_person_to_record(split, the_parcel, the_order):
     told(0, "rto_delivered", 2)
     told(1, "delivered", 3)
@@ -146,6 +151,7 @@ def test_cash_for_a_parcel_sent_again_is_for_a_person_to_record(split, the_parce
     assert "record it as a payment" in the_order().attention
 
 
+@sqlite_only
 def test_an_order_that_was_cancelled_before_any_parcel_brought_no_cash(app, run_parcels, the_order):
     with transaction():
         change("auto_ship", "false")

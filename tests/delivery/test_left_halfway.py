@@ -19,6 +19,8 @@ from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from tests.factories import STAFF, make_order
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 CREATE = "delivery.create_shipment"
 GATEWAY = Actor(Who.GATEWAY, "gateway:sandbox")
 
@@ -86,6 +88,7 @@ def test_a_parcel_half_made_when_its_order_was_disputed_is_finished_when_the_dis
     assert len(jobs()) == 2
 
 
+@sqlite_only
 def test_a_half_made_parcel_is_left_alone_while_its_order_is_disputed(
     half_made, run_parcels, the_parcel, turn_clock
 ):
@@ -95,6 +98,7 @@ def test_a_half_made_parcel_is_left_alone_while_its_order_is_disputed(
     assert half_made_incidents() == []
 
 
+@sqlite_only
 def test_a_label_that_was_forgotten_is_asked_for_again(
     paid, parcels, run_parcels, the_parcel, turn_clock
 ):
@@ -118,6 +122,7 @@ def test_each_half_made_parcel_of_an_order_is_finished(
     assert half_made_incidents() == [("delivery", "medium")]
 
 
+@sqlite_only
 def test_a_parcel_whose_job_waits_for_its_next_try_is_not_asked_for_twice(
     paid, parcels, run_parcels, turn_clock
 ):
@@ -161,6 +166,7 @@ def ship_by_hand():
         by_hand.follow(order, "shipped", "Post", "RR123")
 
 
+@sqlite_only
 def test_a_parcel_that_is_being_booked_is_not_moved_by_hand(paid, parcels, run_parcels, the_parcel):
     parcels.fault("refuse", path="/v1/external/orders/create", status=503)
     run_parcels()
@@ -182,6 +188,7 @@ def test_a_parcel_whose_booking_gave_up_is_cancelled_there_before_it_is_sent_by_
     assert the_parcel().courier == "parcel"
 
 
+@sqlite_only
 def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_parcels):
     first, second = in_two_parcels(paid)
     parcels.wallet_is_empty = True
@@ -195,6 +202,7 @@ def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_parcels)
     ]
 
 
+@sqlite_only
 def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
     paid, parcels, run_parcels, the_parcel, the_order
 ):
@@ -215,6 +223,7 @@ def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
     assert db.session.scalars(faults).all() == ["high"]
 
 
+@sqlite_only
 def test_a_refusal_parks_the_parcel_that_the_job_makes_and_no_other(paid, parcels, the_parcel):
     _first, second = in_two_parcels(paid)
     with transaction():

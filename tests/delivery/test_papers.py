@@ -1,5 +1,6 @@
 """Label, manifest and invoice are fetched once, kept privately, and forgotten in the end."""
 
+import pytest
 from sqlalchemy import select
 
 from shop.clock import utcnow
@@ -9,6 +10,8 @@ from shop.delivery.models import ShipmentStatus
 from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.jobs.queue import enqueue
+
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 def the_incident():
@@ -33,6 +36,7 @@ def test_all_papers_are_fetched_once_and_kept(paid, parcels, run_jobs, the_parce
     assert parcel.applied_grams == 720
 
 
+@sqlite_only
 def test_a_manifest_made_before_is_printed(paid, parcels, run_jobs, the_parcel):
     parcels.fault("half_body", path="/v1/external/manifests/generate")
     run_jobs()
@@ -41,6 +45,7 @@ def test_a_manifest_made_before_is_printed(paid, parcels, run_jobs, the_parcel):
     assert len(parcels.done("manifest")) == 1
 
 
+@sqlite_only
 def test_a_page_of_words_is_no_paper(paid, parcels, run_jobs, the_parcel):
     parcels.fault("garbage", method="GET", path="/v1/external/papers/invoice")
     run_jobs()

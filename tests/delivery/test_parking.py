@@ -16,6 +16,8 @@ from shop.orders.locking import lock_order
 from shop.orders.models import Order
 from tests.factories import make_order
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 CREATE = "delivery.create_shipment"
 ASSIGN = "/v1/external/courier/assign"
 
@@ -62,6 +64,7 @@ def test_the_parcel_says_why_and_the_incident_what_to_do(parked, the_parcel):
     )  # fmt: skip
 
 
+@sqlite_only
 def test_nothing_tries_it_again_by_itself(parked, parcels, run_parcels, turn_clock):
     asked = len(parcels.seen("POST", ASSIGN))
     with transaction():
@@ -91,6 +94,7 @@ def test_one_press_goes_on_with_the_same_job_and_all_its_tries(
         parking.try_again(the_parcel())
 
 
+@sqlite_only
 @pytest.mark.parametrize("parked", ["wallet"], indirect=True)
 def test_it_is_gone_on_with_from_the_incident_too(parked, parcels, run_parcels, the_parcel):
     mend(parcels)
@@ -101,6 +105,7 @@ def test_it_is_gone_on_with_from_the_incident_too(parked, parcels, run_parcels, 
     assert len(parcels.done("order")) == 1
 
 
+@sqlite_only
 def test_it_is_parked_again_while_nothing_was_mended(parked, run_parcels, the_parcel):
     with transaction():
         parking.try_again(the_parcel())
@@ -109,6 +114,7 @@ def test_it_is_parked_again_while_nothing_was_mended(parked, run_parcels, the_pa
     assert the_incident().repeats == 1
 
 
+@sqlite_only
 @pytest.mark.parametrize("parked", ["wallet"], indirect=True)
 def test_a_parcel_whose_job_is_forgotten_gets_a_new_one(parked, parcels, run_parcels, the_parcel):
     mend(parcels)
@@ -140,6 +146,7 @@ def test_another_carrier_is_chosen_and_paid_at_its_price(paid, parcels, run_parc
         choosing.offers_for(parcel)
 
 
+@sqlite_only
 def test_a_carrier_that_does_not_collect_is_not_offered_for_cash(parcels, run_parcels, the_parcel):
     parcels.awb_error = "Busy"
     make_order("pending_payment", method="cod")
@@ -147,6 +154,7 @@ def test_a_carrier_that_does_not_collect_is_not_offered_for_cash(parcels, run_pa
     assert [one.courier_id for one in choosing.offers_for(the_parcel())] == ["43", "10"]
 
 
+@sqlite_only
 @pytest.mark.parametrize("parked", ["wallet"], indirect=True)
 def test_a_courier_that_does_not_answer_says_so(parked, parcels, the_parcel):
     parcels.fault("refuse", method="GET", path="/v1/external/courier/serviceability", status=429)
@@ -154,6 +162,7 @@ def test_a_courier_that_does_not_answer_says_so(parked, parcels, the_parcel):
         choosing.offers_for(the_parcel())
 
 
+@sqlite_only
 def test_a_second_parcel_is_booked_while_the_first_is_parked(
     paid, parcels, run_parcels, the_parcel
 ):

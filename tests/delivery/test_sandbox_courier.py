@@ -1,5 +1,6 @@
 """The pretend courier carries an order from booking to the door, over real HTTP."""
 
+import pytest
 from sqlalchemy import select
 
 from shop.clock import utcnow
@@ -12,6 +13,8 @@ from shop.jobs.models import Job
 from shop.orders.models import Order
 from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
+
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 def scan(wish="next"):
@@ -53,6 +56,7 @@ def test_four_scans_bring_it_to_the_door_and_the_order_follows(paid, app, run_pa
     assert the_parcel().delivered_at
 
 
+@sqlite_only
 def test_its_two_carriers_have_prices_by_weight(app, live, configure):
     configure(sandbox_api_base=live)
     light = RateWish("560001", "IN", 400, 200, 150, 60, 50_000, "INR")
@@ -65,6 +69,7 @@ def test_its_two_carriers_have_prices_by_weight(app, live, configure):
     assert [one.is_recommended for one in way.rates(heavy)] == [True, False]
 
 
+@sqlite_only
 def test_a_return_is_a_parcel_whose_messages_say_so(app, live, configure):
     configure(sandbox_api_base=live)
     way = courier_of("sandbox")

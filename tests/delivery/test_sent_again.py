@@ -22,6 +22,8 @@ from shop.stock import ledger
 from shop.stock.models import MovementReason, StockLevel, StockMovement
 from tests.factories import STAFF, let_in, make_order, make_product, make_user
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 CREATE = "delivery.create_shipment"
 
 
@@ -124,6 +126,7 @@ def test_cancelling_after_a_lost_parcel_puts_back_only_what_is_here(order):
     assert f"count_after_cancel:{order.id}" in faults
 
 
+@sqlite_only
 def test_cancelling_before_the_replacement_left_puts_the_replacement_back(order):
     told(reserved(order, 2), "picked_up", "lost")
     reserved(order, 2)
@@ -133,6 +136,7 @@ def test_cancelling_before_the_replacement_left_puts_the_replacement_back(order)
     assert db.session.scalars(select(OrderLine.lost_quantity)).one() == 1
 
 
+@sqlite_only
 def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_parcels, the_order):
     told(reserved(order, 3), "picked_up", "rto_delivered")
     assert the_order().status == "returned"
@@ -148,6 +152,7 @@ def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_p
     assert shelf() == 7
 
 
+@sqlite_only
 def test_what_was_restocked_is_taken_from_the_shelf_when_it_is_sent_again(order):
     parcel_id = reserved(order, 3)
     told(parcel_id, "picked_up", "rto_delivered")

@@ -13,6 +13,8 @@ from shop.extensions import db
 from shop.incidents.models import Incident
 from shop.providers import OutcomeUnknown, TryLater
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def test_many_that_need_a_token_at_once_log_in_once(app, parcels):
     parcels.login_seconds = 0.3
@@ -43,6 +45,7 @@ def test_a_token_is_kept_encrypted_and_used_again(app, parcels):
     assert parcels.logins == 1
 
 
+@sqlite_only
 def test_a_token_is_renewed_a_day_before_it_ends(app, parcels, turn_clock):
     courier("parcel").find("x")
     turn_clock(days=8, hours=23)
@@ -86,6 +89,7 @@ def test_a_failed_log_in_is_not_repeated_for_half_an_hour(app, parcels, configur
     assert parcels.logins == 2
 
 
+@sqlite_only
 def test_new_credentials_lift_the_hold(app, parcels, configure):
     configure(shiprocket_password="wrong")
     with pytest.raises(TryLater):
@@ -106,6 +110,7 @@ def _never_answers():
     raise OutcomeUnknown("no answer in time")
 
 
+@sqlite_only
 def test_a_log_in_on_hold_leaves_the_parcel_waiting_not_failed(
     paid, app, parcels, configure, run_parcels, the_parcel
 ):

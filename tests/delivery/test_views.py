@@ -14,6 +14,8 @@ from shop.delivery.models import Shipment
 from shop.extensions import db
 from shop.orders.models import Order
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def parcel(booked):
@@ -26,6 +28,7 @@ def scanned(parcel, status, minutes=-5):
         tracking.apply(Tracking(parcel.awb, parcel.reference, [scan]), parcel.courier, "webhook")
 
 
+@sqlite_only
 def test_the_page_shows_the_stage_and_no_name_or_place(client, parcel):
     scanned(parcel, "out_for_delivery")
     page = client.get(f"/track/{parcel.awb}")
@@ -36,12 +39,14 @@ def test_the_page_shows_the_stage_and_no_name_or_place(client, parcel):
         assert secret not in page.text
 
 
+@sqlite_only
 def test_the_page_asks_again_until_the_parcel_has_arrived(client, parcel):
     assert 'hx-trigger="every 30s"' in client.get(f"/track/{parcel.awb}").text
     scanned(parcel, "delivered")
     assert "hx-trigger" not in client.get(f"/track/{parcel.awb}").text
 
 
+@sqlite_only
 def test_an_unchanged_page_is_not_sent_again(client, parcel):
     first = client.get(f"/track/{parcel.awb}")
     again = {"If-None-Match": first.headers["ETag"]}
@@ -55,6 +60,7 @@ def test_an_unchanged_page_is_not_sent_again(client, parcel):
     assert client.get(f"/track/{parcel.awb}", headers=again).status_code == 200
 
 
+@sqlite_only
 def test_a_failed_attempt_is_told_in_our_words(client, parcel):
     scanned(parcel, "out_for_delivery", -9)
     scan = Scan("c", "Consignee ASHA RAO refused", None, "Kochi", utcnow(), True)
@@ -65,12 +71,14 @@ def test_a_failed_attempt_is_told_in_our_words(client, parcel):
     assert "ASHA" not in page
 
 
+@sqlite_only
 def test_htmx_gets_the_part_alone(client, parcel):
     part = client.get(f"/track/{parcel.awb}", headers={"HX-Request": "true"}).text
     assert "<html" not in part
     assert part.strip().startswith('<div class="stack u-gap-24" id="parcel"')
 
 
+@sqlite_only
 def test_an_unknown_number_is_404(client, parcel):
     for number in ("NOPE", "%00", "' OR 1=1", "x", "a b", "9" * 61, "a/b", "%0A"):
         for path in (f"/track/{number}", f"/track/{quote(number, safe='%')}"):
@@ -107,6 +115,7 @@ def test_a_number_that_staff_typed_has_its_page(client, parcel):
         assert client.get(address).status_code == 200, number
 
 
+@sqlite_only
 def test_an_orders_tracking_goes_into_no_index_and_no_referrer(client, parcel, the_order):
     for path in (f"/api/orders/{the_order().token}/tracking", "/api/orders/x/tracking", f"/track/{parcel.awb}"):  # fmt: skip
         answer = client.get(path)
@@ -114,6 +123,7 @@ def test_an_orders_tracking_goes_into_no_index_and_no_referrer(client, parcel, t
         assert "noindex" in answer.headers["X-Robots-Tag"]
 
 
+@sqlite_only
 def test_another_token_is_404(client, parcel):
     for token in ("x", "2611.001", "%27", "%00"):
         assert client.get(f"/api/orders/{token}/tracking").status_code == 404, token
@@ -131,11 +141,13 @@ def test_the_desk_moves_a_parcel(client, parcel, run_parcels):
     assert client.post(f"/sandbox/parcels/{parcel.awb}/next").status_code in {400, 403}
 
 
+@sqlite_only
 def test_the_pretend_couriers_api_wants_its_secret(client, parcel):
     assert client.get(f"/sandbox/api/parcels/{parcel.reference}").status_code == 401
     assert client.get(f"/sandbox/api/parcels/track/{parcel.awb}").status_code == 401
 
 
+@sqlite_only
 def test_in_production_nothing_of_it_exists(client, parcel, configure):
     configure(shop_env="production")
     try:
@@ -145,6 +157,7 @@ def test_in_production_nothing_of_it_exists(client, parcel, configure):
         configure(shop_env="development")
 
 
+@sqlite_only
 def test_a_label_is_kept_below_the_storage_and_nowhere_else(parcel):
     from shop.delivery import papers
     from shop.errors import NotFound
@@ -155,6 +168,7 @@ def test_a_label_is_kept_below_the_storage_and_nowhere_else(parcel):
             papers.read(key)
 
 
+@sqlite_only
 def test_the_start_warns_of_an_address_that_the_panel_refuses(app, caplog):
     import structlog
 
