@@ -24,6 +24,19 @@ from tests.payments import memory_gateway
 from tests.payments.conftest import let_only_money_move
 from tests.payments.histories import hold_ends
 
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+
+either_way = pytest.mark.parametrize(
+    ("engine", "outcome"),
+    [
+        ("sqlite", "won"),
+        ("sqlite", "lost"),
+        pytest.param("postgresql", "won", marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
 ADMIN = Actor(Who.ADMIN, "user:1")
 
 
@@ -112,7 +125,7 @@ def the(refund_id):
 # --- refunds and disputes ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", ["won", "lost"])
+@either_way
 def test_a_refund_waits_while_its_payment_is_disputed(provider, the_paid, run_money, outcome):
     order, payment = the_paid
     refund = refund_asked(payment, 30_000)
@@ -134,6 +147,7 @@ def test_a_refund_waits_while_its_payment_is_disputed(provider, the_paid, run_mo
         assert [line.refunded_quantity for line in fresh(order).lines] == [1]
 
 
+@on_one
 def test_a_refund_that_may_have_left_is_asked_for_after_a_lost_dispute_and_not_made(
     provider, the_paid, run_money
 ):
@@ -152,6 +166,7 @@ def test_a_refund_that_may_have_left_is_asked_for_after_a_lost_dispute_and_not_m
     assert [line.refunded_quantity for line in order.lines] == [1]
 
 
+@on_one
 def test_what_is_lost_is_not_given_back_as_excess(provider, the_placed):
     order, payment = the_placed
     paid_at(provider, payment, 150_000)
@@ -163,6 +178,7 @@ def test_what_is_lost_is_not_given_back_as_excess(provider, the_placed):
     assert excess_minor(fresh(order)) == 0
 
 
+@on_one
 def test_one_of_two_payments_lost_leaves_the_other_for_a_person(provider, money_alone, configure):
     configure(payment_gateways=("sandbox", "bank_transfer", "cod", "gift_card"))
     with transaction():
@@ -175,7 +191,7 @@ def test_one_of_two_payments_lost_leaves_the_other_for_a_person(provider, money_
     assert "₹500.00 of the order is still here" in order.attention
 
 
-@pytest.mark.parametrize("outcome", ["won", "lost"])
+@either_way
 def test_late_money_that_was_disputed_does_not_stay_with_a_cancelled_order(
     provider, begin, run_money, outcome
 ):
@@ -239,6 +255,7 @@ def test_an_instalment_for_a_refunded_order_goes_back(provider, on_deposit, run_
     assert (fresh(order).status, order.attention) == (OrderStatus.REFUNDED, None)
 
 
+@on_one
 def test_cancelling_what_is_being_packed_ends_the_page_of_an_instalment(
     provider, on_deposit, run_money
 ):
@@ -251,6 +268,7 @@ def test_cancelling_what_is_being_packed_ends_the_page_of_an_instalment(
     assert provider.pages[instalment.reference].state == "cancelled"
 
 
+@on_one
 def test_too_little_for_a_cancelled_order_goes_back_by_itself(provider, the_placed, run_money):
     order, payment = the_placed
     with transaction():
@@ -262,6 +280,7 @@ def test_too_little_for_a_cancelled_order_goes_back_by_itself(provider, the_plac
     assert (fresh(order).status, order.attention) == (OrderStatus.CANCELLED, None)
 
 
+@on_one
 def test_a_part_that_is_paid_beyond_itself_says_when_the_rest_can_go_back(provider, money_alone):
     chosen = {"deposit_percent": 20, "deposit_minimum_minor": 50_000}
     with transaction():
@@ -281,6 +300,7 @@ def test_a_part_that_is_paid_beyond_itself_says_when_the_rest_can_go_back(provid
 # --- pages ------------------------------------------------------------------------------------
 
 
+@on_one
 def test_nobody_is_sent_to_a_page_whose_time_is_over(the_placed):
     order, earlier = the_placed
     assert attempts.has_open_page(earlier)

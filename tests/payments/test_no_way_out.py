@@ -22,6 +22,10 @@ from tests.factories import make_order, make_product
 from tests.payments.conftest import let_only_money_move
 from tests.payments.transfers import by_hand
 
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+
 STAFF = Actor(Who.ADMIN, "user:1")
 
 
@@ -89,6 +93,7 @@ def never_opened():
     return order
 
 
+@on_one
 def test_an_opening_that_is_refused_when_repeated_ends_and_frees_the_stock(
     begin, run_money, monkeypatch
 ):
@@ -120,6 +125,7 @@ def test_an_opening_of_unknown_outcome_is_repeated_with_its_own_key(begin, run_m
     assert only(Payment).gateway_id
 
 
+@on_one
 def test_a_gateway_that_never_answers_again_is_not_asked_for_ever(begin, run_money):
     begin(for_the_last)
     with transaction():
@@ -169,6 +175,7 @@ def test_a_disputed_late_order_does_not_stop_the_others(money_alone, run_money):
     assert failed == 0
 
 
+@on_one
 @pytest.mark.forces("refund_failed")
 def test_units_of_a_failed_refund_are_not_put_back_twice(money_alone):
     ball = make_product(stock=5, price=10_000)
@@ -213,6 +220,7 @@ def test_short_money_goes_back_when_the_rest_does_not_come(money_alone, run_mone
     assert only(Refund).amount_minor == 100
 
 
+@on_one
 def test_a_disputed_payment_is_not_refunded_beside(begin):
     order = begin(paid_for)
     payment = attempts.latest(order.id)
@@ -224,12 +232,14 @@ def test_a_disputed_payment_is_not_refunded_beside(begin):
         refunds.request_refund(payment.id, 100, [], "x", "user:1")
 
 
+@on_one
 def test_the_stock_of_a_shopper_who_waits_for_late_money_cannot_be_held_again(begin):
     order = begin(late_order)
     with pytest.raises(Refused, match="no longer waits"):
         attempts.renew_hold(order.id)
 
 
+@on_one
 def test_a_hold_is_renewed_ten_times_a_day_and_not_for_ever(begin):
     order = begin(for_the_last)
     for _ in range(15):
@@ -264,6 +274,7 @@ def test_one_strange_event_does_not_stop_the_comparison(begin, run_money):
     )
 
 
+@on_one
 def test_news_survives_being_carried_by_a_job():
     event = GatewayEvent(
         EventKind.DISPUTE_OPENED, reference="R", amount_minor=5, currency="INR",
@@ -272,6 +283,7 @@ def test_news_survives_being_carried_by_a_job():
     assert unpacked(packed(event)) == event
 
 
+@on_one
 def test_a_cart_that_late_money_turned_into_its_order_is_no_cart_any_more(begin):
     from shop.cart.models import Cart
 

@@ -27,6 +27,9 @@ from shop.stock import reservations
 from tests.factories import make_order, make_product, pay
 from tests.payments.histories import hold_ends
 
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def prefer(**values: Any) -> None:
     with transaction():
@@ -104,6 +107,7 @@ def test_the_first_part_goes_back_when_the_rest_does_not_come_before_the_hold_en
     assert (refund.amount_minor, refund.status.value) == (10_000, "succeeded")
 
 
+@on_one
 def test_money_for_the_whole_that_an_earlier_attempt_still_brings_goes_back(in_two, run_money):
     earlier = db.session.scalars(
         sa.select(Payment).where(Payment.status == AttemptStatus.SUPERSEDED)
@@ -126,6 +130,7 @@ def test_an_amount_that_is_none_is_refused_beside_its_field_with_what_was_typed(
         assert len(parts.of_order(order_id)) == 1, first
 
 
+@on_one
 def test_an_order_is_not_split_without_end(whole):
     with pytest.raises(Refused, match="too many parts"):
         for _ in range(12):
@@ -201,6 +206,7 @@ def test_a_deposit_is_paid_now_and_the_goods_wait_for_the_rest(on_plan):
     assert status_of(order) == (OrderStatus.PAID, PaymentStatus.PAID)
 
 
+@on_one
 def test_where_the_owner_says_so_the_goods_leave_after_the_deposit(shop):
     order = begun_plan(shop, "deposit_paid")
     assert status_of(order) == (OrderStatus.PAID, PaymentStatus.PARTIALLY_PAID)
@@ -246,6 +252,7 @@ def test_an_instalment_that_never_comes_cancels_what_has_not_left_and_pays_it_ba
     assert status_of(order) == (OrderStatus.CANCELLED, PaymentStatus.REFUNDED)
 
 
+@on_one
 def test_one_that_never_comes_for_goods_that_left_is_an_incident(shop, run_money):
     order = begun_plan(shop, "deposit_paid")
     due = parts.of_order(order.id)[1].due_at
@@ -257,6 +264,7 @@ def test_one_that_never_comes_for_goods_that_left_is_an_incident(shop, run_money
     assert order.attention
 
 
+@on_one
 def test_who_never_paid_the_deposit_is_cancelled_like_anyone(on_plan, run_money):
     order = on_plan
     with time_machine.travel(utcnow() + timedelta(hours=25), tick=True):
@@ -267,6 +275,7 @@ def test_who_never_paid_the_deposit_is_cancelled_like_anyone(on_plan, run_money)
     assert status_of(order)[0] == OrderStatus.CANCELLED
 
 
+@on_one
 def test_the_deposit_is_offered_only_from_its_amount_on(plan, client):
     order = on_deposit(price=1_000)
     assert len(parts.of_order(order.id)) == 1
@@ -303,6 +312,7 @@ def test_planned_parts_sum_to_the_total_and_none_is_empty(total, gift, percent, 
     assert all(one.amount_minor > 0 for one in planned)
 
 
+@on_one
 def test_a_gift_card_before_the_deposit_holds_the_goods_no_longer_than_any_order(plan, configure):
     configure(payment_gateways=("sandbox", "bank_transfer", "gift_card"))
     with transaction():
@@ -319,6 +329,7 @@ def test_a_gift_card_before_the_deposit_holds_the_goods_no_longer_than_any_order
     assert held_until > utcnow() + timedelta(days=60)
 
 
+@on_one
 def test_a_gift_card_beside_a_bank_transfer_leaves_its_longer_hold(configure, app):
     configure(payment_gateways=("sandbox", "bank_transfer", "gift_card"))
     with transaction():

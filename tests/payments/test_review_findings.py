@@ -30,6 +30,10 @@ from tests.payments.conftest import let_only_money_move
 from tests.payments.histories import hold_ends
 from tests.payments.transfers import csv_of
 
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
+
 CARD_MINOR = 50_000
 
 
@@ -108,6 +112,7 @@ def test_the_rest_that_comes_after_the_gift_card_was_refilled_goes_back_too(code
     assert db.session.execute(sa.select(StockLevel.on_hand, StockLevel.reserved)).one() == (3, 0)
 
 
+@on_one
 def test_late_money_that_went_back_is_accepted_no_more(money_alone, run_money):
     order = sold_out_and_paid_late(run_money, make_product(stock=1))
     attempts.cancel_by_shopper(order.id)
@@ -118,6 +123,7 @@ def test_late_money_that_went_back_is_accepted_no_more(money_alone, run_money):
     assert fresh(order).status == OrderStatus.CANCELLED
 
 
+@on_one
 def test_money_that_revives_a_cancelled_order_is_not_refunded_for_the_cancelling(begin, run_money):
     order = begin("placed", make_order)
     with transaction():
@@ -151,6 +157,7 @@ def on_deposit(ships):
     return pay(make_order(lines={make_product(price=100_000): 1}, by_deposit=True))
 
 
+@on_one
 def test_a_plan_holds_the_stock_for_weeks_and_a_page_for_minutes(begin):
     order = begin("deposit", lambda: on_deposit("paid_in_full"))
     attempts.pay(order.id, "sandbox")
@@ -158,6 +165,7 @@ def test_a_plan_holds_the_stock_for_weeks_and_a_page_for_minutes(begin):
     assert attempts.latest(order.id).expires_at < in_future(hours=1)
 
 
+@on_one
 def test_an_instalment_for_a_cancelled_order_goes_back(money_alone, run_money):
     order = on_deposit("deposit_paid")
     attempts.pay(order.id, "sandbox")
@@ -170,6 +178,7 @@ def test_an_instalment_for_a_cancelled_order_goes_back(money_alone, run_money):
     assert fresh(order).status == OrderStatus.CANCELLED
 
 
+@on_one
 def test_delivered_by_hand_takes_only_the_cash_that_a_gift_card_left(code, new_client):
     order = make_order(
         "processing", method="cod", lines={make_product(price=80_000): 1}, gift_code=code
@@ -186,6 +195,7 @@ def test_delivered_by_hand_takes_only_the_cash_that_a_gift_card_left(code, new_c
     assert order.attention is None
 
 
+@on_one
 def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(begin):
     order = begin("placed", make_order)
     earlier = attempts.latest(order.id)
@@ -200,7 +210,11 @@ def test_a_lost_dispute_of_money_that_came_twice_leaves_the_order_paid(begin):
     assert [line.refunded_minor for line in order.lines] == [0, 0]
 
 
-@pytest.mark.parametrize(("first", "second"), [("", "A1"), ("A1", "")])
+@pytest.mark.parametrize(
+    ("engine", "first", "second"),
+    [("sqlite", "", "A1"), pytest.param("postgresql", "A1", "", marks=pytest.mark.pg)],
+    indirect=["engine"],
+)
 def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
     begin, run_money, first, second
 ):
@@ -219,6 +233,7 @@ def test_a_transfer_that_two_files_tell_differently_waits_for_a_person(
     assert refunded(order) == []
 
 
+@on_one
 def test_a_gateway_that_does_not_open_leaves_the_hold_of_who_has_paid_a_part(begin, monkeypatch):
     order = begin("deposit", lambda: on_deposit("paid_in_full"))
 

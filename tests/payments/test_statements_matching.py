@@ -77,14 +77,16 @@ def fingerprints():
     return sorted(f.split(":")[0] for f in db.session.scalars(sa.select(Incident.fingerprint)))
 
 
-@pytest.mark.parametrize("written", ["pmt {} thanks"])
-@pytest.mark.parametrize("form", [shown, str.lower, " ".join], ids=["hyphens", "small", "blanks"])
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_the_reference_is_found_however_it_is_written(waiting, written, form):
+def test_the_reference_is_found_however_it_is_written(waiting):
     order_id, total, reference = waiting
-    bring((total, written.format(form(reference)), "A1"))
+    bring(
+        (100, f"pmt {shown(reference)} thanks", "A1"),
+        (200, f"pmt {reference.lower()} thanks", "A2"),
+        (total - 300, f"pmt {' '.join(reference)} thanks", "A3"),
+    )
+    assert [one.reference for one in line()] == [reference] * 3
     assert the(order_id).status == OrderStatus.PAID
-    assert line()[0].reference == reference
 
 
 def test_an_exact_transfer_pays_by_its_job_and_says_which_line_did(waiting, run_money):
@@ -170,6 +172,7 @@ def test_more_than_asked_pays_and_the_excess_can_go_back(waiting):
     assert line()[0].payment.refundable_minor == total + 700
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_another_currency_waits_until_a_person_says_what_it_is_worth(waiting):
     order_id, total, reference = waiting
     bring((12_000, reference, "A1", "USD"))
@@ -186,6 +189,7 @@ def test_another_currency_waits_until_a_person_says_what_it_is_worth(waiting):
     assert line()[0].state == LineState.MATCHED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.forces("late_money")
 def test_money_after_the_hold_follows_the_late_money_policy(waiting, run_money):
     order_id, total, reference = waiting

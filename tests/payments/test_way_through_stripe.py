@@ -54,6 +54,7 @@ def seen_afresh(*rows: Any) -> None:
         db.session.refresh(row)
 
 
+@on_one
 def test_a_paid_session_makes_a_paid_order(
     server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:
@@ -82,6 +83,7 @@ def test_news_that_comes_twice_and_backwards_pays_once(
     assert sum(level.reserved for level in db.session.scalars(sa.select(StockLevel))) == 0
 
 
+@on_one
 def test_when_every_webhook_is_lost_the_sweep_finds_the_money(
     server: Stripe, placed: Begun, run_news: Callable[..., int], turn_clock: Callable[..., None]
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_refund_goes_out_once_and_its_news_comes_back(
     assert (payment.refund_held_minor, payment.refunded_minor) == (10_000, 10_000)
 
 
+@on_one
 @pytest.mark.usefixtures("money_alone")
 def test_an_opening_that_timed_out_is_resolved_without_a_second_session(
     server: Stripe, run_news: Callable[..., int], turn_clock: Callable[..., None]
@@ -196,6 +199,7 @@ def test_a_dispute_stops_the_order_and_opens_an_incident(
     assert order.status != OrderStatus.DISPUTED
 
 
+@on_one
 def test_a_dashboard_refund_is_known_here_too(
     server: Stripe, placed: Begun, run_news: Callable[..., int]
 ) -> None:

@@ -25,6 +25,9 @@ from shop.promotions.models import GiftCard, GiftCardEntry
 from tests.factories import make_cart, make_order, make_product, make_wish, pay
 from tests.payments.histories import hold_ends
 
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def card(app: Any, configure: Any) -> tuple[int, str]:
@@ -48,6 +51,7 @@ def placed_with(code: str, price: int = 80_000, **more: Any) -> Order:
     return make_order(lines={make_product(price=price): 1}, gift_code=code, **more)
 
 
+@on_one
 def test_the_code_is_kept_only_as_a_hash_and_read_as_people_type_it(card):
     card_id, code = card
     assert re.fullmatch(r"([A-HJ-NP-Z2-9]{4}-){3}[A-HJ-NP-Z2-9]{4}", code)
@@ -74,6 +78,7 @@ def test_it_pays_a_part_and_another_way_the_rest(card):
     assert (order.status, order.payment_status) == (OrderStatus.PAID, PaymentStatus.PAID)
 
 
+@on_one
 def test_it_pays_all_of_it_without_a_gateway(card):
     card_id, code = card
     order = placed_with(code, price=30_000)
@@ -82,6 +87,7 @@ def test_it_pays_all_of_it_without_a_gateway(card):
     assert balance(card_id) == 50_000 - order.total_minor
 
 
+@on_one
 def test_with_cash_on_delivery_the_courier_collects_only_the_rest(card, run_jobs):
     from shop.delivery.models import Shipment
 
@@ -102,6 +108,7 @@ def test_what_it_paid_comes_back_when_the_rest_does_not_come_in_time(card, run_j
     assert balance(card_id) == 50_000
 
 
+@on_one
 def test_cancelling_gives_the_balance_back_once(card, run_jobs):
     card_id, code = card
     order = placed_with(code)
@@ -153,6 +160,7 @@ def test_twenty_spend_it_at_once_and_it_is_spent_once(card, app):
     assert db.session.scalar(sa.select(sa.func.sum(GiftCardEntry.amount_minor))) == 0
 
 
+@on_one
 def test_a_card_that_cannot_pay_says_why_and_places_nothing(card):
     card_id, code = card
     wish = make_wish(gift_code=code)
@@ -168,6 +176,7 @@ def test_a_card_that_cannot_pay_says_why_and_places_nothing(card):
     assert db.session.scalar(sa.select(sa.func.count(Order.id))) == 0
 
 
+@on_one
 def test_a_blocked_card_is_no_card(card):
     with transaction():
         gift_cards.block(card[0], "user:1")
@@ -175,18 +184,21 @@ def test_a_blocked_card_is_no_card(card):
         gift_cards.usable(card[1], "INR")
 
 
+@on_one
 def test_an_empty_card_says_so(card):
     placed_with(card[1])
     with pytest.raises(Refused, match="nothing left"):
         gift_cards.usable(card[1], "INR")
 
 
+@on_one
 def test_it_cannot_be_issued_over_nothing_or_for_yesterday(app):
     for amount, until in ((0, None), (-5, None), (100, in_future(hours=-1))):
         with pytest.raises(Refused), transaction():
             gift_cards.issue(amount, "INR", "user:1", until)
 
 
+@on_one
 def test_a_balance_that_moved_shows_the_new_figures_and_charges_nothing(card):
     from shop.checkout.quoting import quote
 
@@ -199,6 +211,7 @@ def test_a_balance_that_moved_shows_the_new_figures_and_charges_nothing(card):
         place(wish)
 
 
+@on_one
 def test_news_of_a_gateway_never_pays_for_a_card(card):
     order = placed_with(card[1])
     payment = db.session.scalars(sa.select(Payment).where(Payment.gateway == "gift_card")).one()
