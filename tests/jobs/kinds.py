@@ -16,6 +16,7 @@ from shop.audit.models import AuditEntry
 from shop.extensions import db
 from shop.jobs.handlers import HANDLERS, Policy, Work, handles, handles_outward
 from shop.providers import ProviderRefused, TryLater
+from shop.webhooks.models import WebhookEvent
 
 
 def effects(subject: str = "%") -> int:
@@ -101,19 +102,24 @@ if "test.mark" not in HANDLERS:
             effect(work)
 
 
-def kill_once_at(point: str, flag: str) -> None:
-    """Let this process die with SIGKILL the first time it reaches `point` ("kind:step").
+def kill_once_at(place: str, folder: str) -> None:
+    """Let the process that first reaches `place` ("kind:step" or "kind:step@source") die with SIGKILL.
 
     Steps: "local" (a local handler has done its work, nothing is committed), "prepare" and
     "record" (the same for these), "call" (the outside has answered, nothing is recorded).
+    `source` is whose webhook is processed. The folder gets a file for each place reached.
     """
+    point, _, source = place.partition("@")
     kind, step = point.split(":")
+    flag = os.path.join(folder, place.replace("/", "-"))
     handler = HANDLERS[kind]
     owner: Any = handler if step == "local" else handler.outward
     real = getattr(owner, step)
 
     def then_die(*args: Any) -> Any:
         result = real(*args)
+        if source and db.session.get(WebhookEvent, args[0].payload["event_id"]).source != source:
+            return result
         try:
             os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
         except FileExistsError:

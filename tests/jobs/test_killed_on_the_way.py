@@ -6,12 +6,9 @@ every second step has one, unless KILLS=all.
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -34,11 +31,10 @@ from shop.sandbox.models import SandboxParcel, SandboxPayment
 from shop.stock.models import Reservation, StockLevel, StockMovement
 from shop.webhooks.models import WebhookEvent
 from tests.factories import STAFF, make_order
-from tests.jobs.conftest import quiet, states, until
+from tests.jobs.conftest import states, until
 
 pytestmark = pytest.mark.timeout(240)
 
-PROGRAM = Path(__file__).with_name("worker_to_be_killed.py")
 PART = 10_000
 KILLS_ALL = os.environ.get("KILLS") == "all"
 
@@ -232,8 +228,7 @@ def orders(app, run_jobs, smtp_server):
     ids = {}
     for name, way in WAYS.items():
         ids[name] = make_order("paid" if way.is_booked else "pending_payment").id
-    run_jobs()
-    quiet()
+    run_jobs(kinds="delivery.create_shipment")
     smtp_server.clear()
     with transaction() as session:
         session.execute(sa.delete(Job))
@@ -247,20 +242,18 @@ def places_of(way, engine):
 
 @pytest.mark.parametrize(("engine", "mode"), PAIRS, indirect=True)
 def test_workers_killed_at_every_step_lose_nothing_and_do_nothing_twice(
-    engine, mode, orders, child_environ, smtp_server, tmp_path
+    engine, mode, orders, workers, smtp_server, tmp_path
 ):
     notices_before = count(sa.select(Notification.id))
     with transaction():
         for name, way in WAYS.items():
             way.begin(orders[name])
     places = [place for way in WAYS.values() for place in places_of(way, engine)]
-    environ = {**child_environ(), "KILL_AT": " ".join(places), "KILL_FLAGS": str(tmp_path)}
-    worker = subprocess.Popen([sys.executable, PROGRAM], env=environ)
-    try:
-        until(lambda: set(states()) == {"succeeded"})
-    finally:
-        worker.terminate()
-        worker.wait(45)
+    workers.start(
+        KILL_AT=" ".join(places), KILL_FLAGS=tmp_path, REPUSH_SECONDS=0, SWEEP_SECONDS=0.2
+    )
+    until(lambda: set(states()) == {"succeeded"})
+    workers.stop()
 
     assert {flag.name for flag in tmp_path.iterdir()} == {one.replace("/", "-") for one in places}
     for name, way in WAYS.items():

@@ -1,6 +1,7 @@
 """worker.py, with the kinds of tests/jobs/kinds.py and a place to die at.
 
-Environment: WORKERS, KILL_AT="kind:step kind:step …" and KILL_FLAGS=folder (once at each),
+Environment: WORKERS, KILL_AT="kind:step kind:step@source …" and KILL_FLAGS=folder
+(once at each),
 LEASE_SECONDS, GRACE_SECONDS, REPUSH_SECONDS, SWEEP_SECONDS, SLOT_SECONDS, TTL_SECONDS,
 SHORT_LIFE_SECONDS.
 
@@ -10,6 +11,7 @@ like any other: it is killed, stopped and orphaned as one. With "--child" it is 
 own parent starts, program and all.
 """
 
+import gc
 import json
 import os
 import signal
@@ -101,7 +103,7 @@ def application():
 
         dispatcher.TTL_SECONDS = int(os.environ.get("TTL_SECONDS", "30"))
     for place in os.environ.get("KILL_AT", "").split():
-        kinds.kill_once_at(place, os.path.join(os.environ["KILL_FLAGS"], place))
+        kinds.kill_once_at(place, os.environ["KILL_FLAGS"])
     return app
 
 
@@ -122,14 +124,22 @@ def nursery():
 
     Answers its process id, or how it ended (null while it runs).
     """
-    # Loaded, but no application made: nothing is open that a fork must not share.
+    # Loaded, but no application made: nothing is open that a fork must not share. What jobs load
+    # when they first need it is there too, or each child would load it after each death.
+    import css_inline  # noqa: F401
+    import requests  # noqa: F401
     import rq  # noqa: F401
+    import sqlalchemy.orm
 
-    from shop import PARTS
+    import shop.connections
+    import shop.messaging.channels.smtp
     from tests.jobs import kinds  # noqa: F401
 
-    for name in PARTS:
+    for name in shop.PARTS:
         __import__(f"shop.{name}")
+    sqlalchemy.orm.configure_mappers()
+    gc.collect()
+    gc.freeze()
     started = {}
     for line in sys.stdin:
         asked = json.loads(line)
