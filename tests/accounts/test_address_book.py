@@ -49,6 +49,7 @@ def test_another_can_be_made_the_default(client):
     assert [entry.is_default for entry in entries(user)] == [True, False]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_address_is_changed_in_its_place(client):
     user = make_user()
     sign_in(client, user)
@@ -93,6 +94,7 @@ def test_what_is_wrong_is_said_beside_the_field_and_what_was_typed_stays(client)
     assert entries(user) == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s43_the_address_of_another_is_not_there(client, new_client):
     owner = make_user()
     theirs = new_client()

@@ -40,6 +40,7 @@ def test_s45_an_owner_who_is_shut_out_does_not_count(app):
         people.deactivate(first.id, second)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s45_nobody_changes_their_own_role(app):
     owner = make_user("owner")
     make_user("owner")
@@ -70,6 +71,7 @@ def test_the_first_owner_is_made_with_a_good_password_only(app):
         people.create_owner("owner@shop.example", "several quite plain words")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "x@"])
 def test_an_owner_needs_an_address(app, address):
     with pytest.raises(Refused, match="email address"), transaction():
@@ -90,6 +92,7 @@ def test_s41_the_demo_has_its_people_once(app, client):
         client.post_form("/account/sign-out")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s41_production_has_no_people_of_the_demo(app, configure):
     configure(shop_env="production")
 

@@ -36,10 +36,12 @@ def test_a_customer_signs_in_and_sees_their_orders(client):
     assert is_signed_in(client)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_staff_go_on_to_the_admin(client):
     assert sign_in(client, make_user("manager")).location == "/admin/"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_address_is_read_without_regard_to_case_and_blanks(client):
     make_user(email="asha@shop.example")
 
@@ -50,6 +52,7 @@ def test_the_address_is_read_without_regard_to_case_and_blanks(client):
     assert answer.status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s01_a_token_from_before_signing_in_again_is_refused(client, new_client):
     user = make_user()
     sign_in(client, user)
@@ -78,6 +81,7 @@ def test_s01_after_signing_out_the_token_is_refused(client, new_client):
     assert not is_signed_in(thief)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s01_a_step_up_replaces_the_token(client, new_client):
     sign_in(client, make_user())
     thief = new_client()
@@ -90,6 +94,7 @@ def test_s01_a_step_up_replaces_the_token(client, new_client):
     assert not is_signed_in(thief)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s02_the_database_holds_the_hash_of_a_token_of_256_bits(client):
     sign_in(client, make_user())
 
@@ -126,6 +131,7 @@ def test_s03_over_tls_the_cookie_is_secure_and_bound_to_the_host(client, configu
     }
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("role", "idle", "at_most"),
     [
@@ -175,6 +181,7 @@ def test_presence_is_written_every_five_minutes_at_most(client, turn_clock, sql_
     assert len([words for words in told if words.startswith("UPDATE sign_ins")]) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_poll_is_no_use_of_the_shop(client, turn_clock):
     sign_in(client, make_user())
     before = db.session.scalar(select(SignIn.last_seen_at))
@@ -218,6 +225,7 @@ def test_s05_all_other_sign_ins_end_with_one_button(client, new_client):
     assert not any(is_signed_in(browser) for browser in others)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s43_the_sign_in_of_another_is_not_there(client, new_client):
     other = new_client()
     sign_in(other, make_user())
@@ -286,6 +294,7 @@ def test_s07_there_is_no_cookie_for_remembering_beside_this_one(client):
     assert names <= {"shop", "session"}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s08_a_new_role_ends_the_sign_ins_and_counts_from_the_next_request(client):
     user, owner = make_user("support"), make_user("owner")
     sign_in(client, user)
@@ -297,6 +306,7 @@ def test_s08_a_new_role_ends_the_sign_ins_and_counts_from_the_next_request(clien
     assert sign_in(client, user).location == ORDERS
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s08_the_role_is_read_from_the_row_at_each_request(client, turn_clock):
     user = make_user()
     sign_in(client, user)
@@ -413,6 +423,7 @@ def test_s34_after_five_failures_an_account_waits_and_is_not_locked_for_good(cli
     )
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s34_each_failure_after_the_fifth_doubles_the_wait_to_fifteen_minutes(client, turn_clock):
     user = make_user()
     guess = {"email": user.email, "password": "wrong password"}
@@ -447,6 +458,7 @@ def test_s34_many_guesses_at_once_count_as_many(app, client):
         assert sum(pool.map(tried, range(20))) == 5
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s34_proving_oneself_often_is_no_failure(client):
     user = make_user()
     sign_in(client, user)
@@ -480,6 +492,7 @@ def test_s34_a_success_ends_the_count(client, new_client, turn_clock):
         assert sign_in(new_client(), user).status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_s47_one_address_tries_ten_times_a_minute(client, turn_clock):
     turn_clock(utcnow().replace(second=1) + timedelta(minutes=1))
     statuses = [
@@ -558,6 +571,7 @@ def test_what_was_typed_stays_and_passwords_do_not(client):
     assert "too short" not in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_reacts_to_a_sign_in_is_part_of_its_transaction(client, monkeypatch):
     user = make_user()
     seen = []

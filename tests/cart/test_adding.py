@@ -86,6 +86,7 @@ def test_adding_again_merges_into_one_line(app: Any, client: Any) -> None:
     assert lines() == {ball.variants[0].id: 5}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_no_more_is_added_than_there_is_and_it_says_so(app: Any, client: Any) -> None:
     rubber = make_product("Tidal", stock=2, variants=2)
     answer = add(client, rubber, "5", headers=HTMX, variant=1)
@@ -95,6 +96,7 @@ def test_no_more_is_added_than_there_is_and_it_says_so(app: Any, client: Any) ->
     assert lines() == {rubber.variants[1].id: 2}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_no_more_is_added_than_one_order_may_have_and_it_says_so(app: Any, client: Any) -> None:
     with transaction():
         change("line_limit", "4")
@@ -129,6 +131,7 @@ def test_an_unknown_variant_is_not_found(app: Any, client: Any) -> None:
     assert lines() == {}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_not_sold_cannot_be_added(app: Any, client: Any) -> None:
     for product in (
         make_product(status="draft"),
@@ -139,6 +142,7 @@ def test_what_is_not_sold_cannot_be_added(app: Any, client: Any) -> None:
     assert lines() == {}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_has_sold_out_is_refused_with_words(app: Any, client: Any) -> None:
     gone = make_product("Feeder", stock=0)
     page = add(client, gone)

@@ -55,6 +55,7 @@ def test_an_empty_cart_says_so_and_leads_on(app: Any, client: Any) -> None:
     assert 'href="/checkout"' not in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_looking_at_the_cart_writes_nothing(ball: Any, client: Any, sql_count: Any) -> None:
     with sql_count() as told:
         shown = client.get("/cart")
@@ -85,6 +86,7 @@ def test_a_line_is_changed_by_one_by_number_or_taken_out(
             assert (answer.status_code, answer.headers["Location"]) == (303, "/cart")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_one_fewer_than_one_takes_the_line_out(app: Any, client: Any) -> None:
     single = make_product("Single")
     add(client, single)
@@ -114,6 +116,7 @@ def test_a_step_is_one_up_or_down(ball: Any, client: Any) -> None:
     assert lines() == {ball.variants[0].id: 2}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_more_than_there_is_becomes_what_there_is_and_says_so(ball: Any, client: Any) -> None:
     answer = press(client, ball, quantity="99")
     assert "Your cart has 10 of Halflong Match. That is all we have." in answer.text
@@ -153,6 +156,7 @@ def test_undo_is_on_the_page_for_readers_without_script(ball: Any, client: Any) 
     assert lines() == {ball.variants[0].id: 2}
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_undo_after_the_last_one_was_sold_says_so(ball: Any, client: Any) -> None:
     press(client, ball, remove="1")
     with transaction():
@@ -202,6 +206,7 @@ def test_totals_tax_and_the_way_to_free_delivery(ball: Any, client: Any) -> None
     assert "to go for free" not in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_price_that_moved_is_said_and_the_new_one_counts(ball: Any, client: Any) -> None:
     with transaction() as session:
         price = session.scalars(
@@ -215,6 +220,7 @@ def test_a_price_that_moved_is_said_and_the_new_one_counts(ball: Any, client: An
     assert "changed from" not in client.get("/cart").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_stock_that_went_is_said(ball: Any, client: Any) -> None:
     make_order(lines={ball: 9})
     assert (
@@ -224,6 +230,7 @@ def test_stock_that_went_is_said(ball: Any, client: Any) -> None:
     assert "Halflong Match has sold out. Remove it to check out." in client.get("/cart").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_not_sold_any_more_is_said_costs_nothing_and_can_only_be_removed(
     ball: Any, client: Any
 ) -> None:
@@ -247,6 +254,7 @@ def test_a_change_takes_at_most_10_statements(ball: Any, client: Any, sql_count:
         assert len(told) <= 10
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_ordered_cart_is_not_shown_any_more(ball: Any, client: Any) -> None:
     with transaction() as session:
         session.scalars(db.select(Cart)).one().ordered_at = utcnow()

@@ -137,6 +137,7 @@ def test_nothing_found_says_so_and_offers_what_to_take_away(shelf: Any, client: 
     assert "Without “unicorn”" in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_24_a_page_with_links_on_and_back(app: Any, client: Any) -> None:
     for number in range(30):
         make_product(f"Ball {number:02}", popularity=100 - number)
@@ -165,6 +166,7 @@ def test_a_price_that_cannot_be_read_is_kept_and_explained(shelf: Any, client: A
     assert "Enter an amount like 1299.00" in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_category_or_brand_is_not_found(shelf: Any, client: Any) -> None:
     assert client.get("/products?category=unicorns").status_code == 404
     assert client.get("/products?brand=unicorns").status_code == 404

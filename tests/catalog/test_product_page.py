@@ -31,6 +31,7 @@ def test_the_page_shows_price_tax_stock_and_facts(app: Any, client: Any) -> None
     assert "Standard delivery is free over ₹5,000.00" in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_variant_is_named_by_the_address_and_the_first_in_stock_is_chosen_else(
     app: Any, client: Any
 ) -> None:
@@ -69,6 +70,7 @@ def test_choosing_a_variant_by_htmx_swaps_only_the_buying_part(app: Any, client:
     assert chosen(answer.text) == [sku]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_unknown_product_is_not_found(app: Any, client: Any) -> None:
     answer = client.get("/products/unicorn")
     assert answer.status_code == 404

@@ -104,6 +104,7 @@ def test_a_country_without_a_zone_is_named(client, ball, zone):
     assert "We do not deliver to Sweden yet." in words(answer)
 
 
+@ONLY_SQLITE
 def test_a_zone_that_closed_meanwhile_places_nothing(client, ball, zone):
     zone("India")
     zone("World", "*", codes="99*")
@@ -172,6 +173,7 @@ def test_the_couriers_price_is_shown_and_fixed_in_the_order(client, ball, live_z
     assert len(live_zone.asked) == 1
 
 
+@ONLY_SQLITE
 def test_a_failing_courier_costs_no_order(client, ball, live_zone):
     from shop.providers import OutcomeUnknown
 
@@ -181,6 +183,7 @@ def test_a_failing_courier_costs_no_order(client, ball, live_zone):
     assert orders()[0].shipping_minor == 9900
 
 
+@ONLY_SQLITE
 def test_where_no_courier_goes_nothing_is_placed(client, ball, live_zone):
     live_zone.answer = NobodyCarries()
     answer, fields = previewed(client)
@@ -189,6 +192,7 @@ def test_where_no_courier_goes_nothing_is_placed(client, ball, live_zone):
     assert not orders()
 
 
+@ONLY_SQLITE
 def test_placing_keeps_the_price_that_its_page_showed(client, ball, live_zone):
     _, fields = previewed(client)
     live_zone.answer = [LiveOffer(9_999, None)]
@@ -235,6 +239,7 @@ def test_the_tables_price_cannot_be_had_by_not_asking_the_courier(client, ball, 
     assert orders()[0].shipping_minor == 70_000
 
 
+@ONLY_SQLITE
 def test_nor_by_asking_so_often_that_no_more_questions_are_allowed(
     client, ball, live_zone, monkeypatch
 ):
@@ -250,6 +255,7 @@ def test_nor_by_asking_so_often_that_no_more_questions_are_allowed(
     assert not orders()
 
 
+@ONLY_SQLITE
 def test_where_no_courier_goes_not_asking_does_not_help(client, ball, live_zone):
     live_zone.answer = NobodyCarries()
     answer = send(client, unpreviewed(client))
@@ -259,6 +265,7 @@ def test_where_no_courier_goes_not_asking_does_not_help(client, ball, live_zone)
     assert not orders()
 
 
+@ONLY_SQLITE
 def test_a_courier_that_does_not_answer_lets_the_unasked_place_at_the_tables_price(
     client, ball, live_zone, turn_clock
 ):
@@ -298,6 +305,7 @@ def test_the_courier_is_asked_for_what_collecting_costs(client, ball, dearer_at_
     assert [wish.collect for wish in dearer_at_the_door.asked[-1:]] == [True]
 
 
+@ONLY_SQLITE
 def test_the_price_for_who_pays_before_is_not_had_at_the_door(client, ball, dearer_at_the_door):
     _, paid = previewed(client)
     _, at_the_door = previewed(client, method="cod")
@@ -317,6 +325,7 @@ def test_where_nobody_takes_cash_it_is_said_and_paying_before_goes_on(client, ba
     assert orders()[0].shipping_minor == 7_700
 
 
+@ONLY_SQLITE
 def test_a_way_to_pay_that_does_not_fit_is_not_priced_by(client, ball, dearer_at_the_door):
     with transaction():
         change("cod_limit_minor", "10000")
@@ -326,6 +335,7 @@ def test_a_way_to_pay_that_does_not_fit_is_not_priced_by(client, ball, dearer_at
     assert orders()[0].shipping_minor == 7_700
 
 
+@ONLY_SQLITE
 def test_the_answer_for_another_place_buys_nothing_here(client, ball, live_zone):
     live_zone.answer = [LiveOffer(1, None)]
     _, cheap = previewed(client, postal_code="110001")

@@ -70,6 +70,7 @@ def test_a_bank_transfer_shows_what_to_copy_until_it_is_seen(client):
     assert "data-copy" not in client.get(f"/orders/{token}").text
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("path", ["", "/pay", "/hold"])
 def test_s43_a_token_that_opens_nothing_is_a_plain_404_with_a_way_on(client, path):
     for token in ("x", "0" * 43, "%2e%2e", "' or 1=1 --"):
@@ -78,6 +79,7 @@ def test_s43_a_token_that_opens_nothing_is_a_plain_404_with_a_way_on(client, pat
         assert "/orders/find" in answer.text
 
 
+@ONLY_SQLITE
 def test_s43_nothing_can_be_done_to_an_order_without_its_token(client, order_in):
     order_in("pending_payment")
     data = {"csrf_token": client.csrf_token(), "method": "cod"}
@@ -106,6 +108,7 @@ def test_s54_a_bare_link_shows_the_city_and_masked_contact_only(client, order_in
     assert "A••• R••" in page
 
 
+@ONLY_SQLITE
 def test_s54_the_customer_who_ordered_sees_the_whole_address_when_signed_in(
     client, new_client, order_in
 ):
@@ -140,6 +143,7 @@ def test_the_open_page_asks_again_and_hears_nothing_until_something_changes(clie
     assert 'id="order-news" hx-swap-oob="innerHTML">Thank you' in second.text
 
 
+@ONLY_SQLITE
 def test_not_modified_is_answered_before_anything_is_rendered(client, sql_count, order_in):
     token = order_in("pending_payment").token
     asked = f"/orders/{token}?since=1"
@@ -282,6 +286,7 @@ def test_the_customer_who_ordered_cancels_a_paid_order_and_gets_the_money_back(c
     assert "payments.refund_in_full" in kinds
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("state", ["shipped", "delivered", "cancelled"])
 def test_what_cannot_be_cancelled_any_more_is_refused_and_not_offered(client, state, order_in):
     order, user = order_in(state), make_user()
@@ -316,6 +321,7 @@ def test_s52_finding_says_the_same_words_whether_or_not_there_is_such_an_order(c
     assert [link["order_id"] for link in links] == [order_id]
 
 
+@ONLY_SQLITE
 def test_s52_the_link_comes_by_mail(client, smtp_server, run_jobs, order_in):
     order = order_in("pending_payment")
     number, token = order.number, order.token
@@ -333,6 +339,7 @@ def test_s52_an_empty_look_up_is_explained_beside_the_field(client):
     assert "<title>Error:" in answer.text
 
 
+@ONLY_SQLITE
 def test_s47_look_ups_are_counted(client, turn_clock):
     turn_clock(utcnow().replace(second=1))
     wish = {
@@ -344,6 +351,7 @@ def test_s47_look_ups_are_counted(client, turn_clock):
     assert answers == [303] * 10 + [429]
 
 
+@ONLY_SQLITE
 def test_the_pages_take_the_same_few_statements_however_large_the_order(
     client, sql_count, monkeypatch
 ):
@@ -364,6 +372,7 @@ def test_the_pages_take_the_same_few_statements_however_large_the_order(
     assert counted[0] == counted[1] <= 12
 
 
+@ONLY_SQLITE
 def test_s11_looking_at_an_order_changes_nothing(client, sql_count, order_in):
     token = order_in("pending_payment").token
     give_cart(client, make_ball_in_cart())

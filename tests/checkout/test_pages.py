@@ -63,12 +63,14 @@ def test_a_guest_buys_without_javascript(client):
     assert order.user_id is None
 
 
+@ONLY_SQLITE
 def test_to_htmx_the_way_out_is_a_header_and_no_page(client, in_cart):
     answer = send(client, open_form(client), htmx=True)
     assert answer.status_code == 204
     assert "/sandbox/pay/" in answer.headers["HX-Redirect"]
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("method", ["bank_transfer", "cod"])
 def test_a_way_to_pay_without_a_provider_leads_to_the_orders_own_page(client, method, in_cart):
     fields = hidden_fields(_preview(client, open_form(client), method=method).text)
@@ -122,6 +124,7 @@ def test_the_same_form_sent_twice_makes_one_order_and_gets_one_answer(client, in
     assert db.session.scalar(sa.select(sa.func.count(Payment.id))) == 1
 
 
+@ONLY_SQLITE
 def test_a_second_tab_is_led_to_the_order_of_the_first(client, in_cart):
     first, second = open_form(client), open_form(client)
     assert first["idempotency_key"] != second["idempotency_key"]
@@ -131,6 +134,7 @@ def test_a_second_tab_is_led_to_the_order_of_the_first(client, in_cart):
     assert orders_in_all() == 1
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize("htmx", [False, True])
 def test_a_price_that_moved_stops_and_the_button_carries_the_new_total(client, htmx, in_cart):
     fields = open_form(client)
@@ -165,6 +169,7 @@ def test_what_sold_out_is_said_with_what_is_left_and_one_more_press_buys_that(cl
     assert only_order().lines[0].quantity == 1
 
 
+@ONLY_SQLITE
 def test_when_nothing_is_left_the_cart_says_so(client):
     ball = make_product("Ball", stock=1)
     put_in_cart(client, ball)
@@ -179,6 +184,7 @@ def test_when_nothing_is_left_the_cart_says_so(client):
         db.session.execute(sa.update(StockLevel).values(reserved=0))
 
 
+@ONLY_SQLITE
 def test_a_total_made_up_in_the_form_buys_nothing(client, in_cart):
     fields = open_form(client)
     for typed in ("1", "0", "-1", "1e3", "٤٩٩٠٠", "", "9" * 30):
@@ -186,6 +192,7 @@ def test_a_total_made_up_in_the_form_buys_nothing(client, in_cart):
     assert orders_in_all() == 0
 
 
+@ONLY_SQLITE
 def test_s17_fields_that_are_not_the_forms_change_nothing(client, in_cart):
     other = make_user()
     answer = send(
@@ -227,6 +234,7 @@ def test_an_empty_cart_leads_to_the_cart_with_a_word(client):
     assert "Your cart is empty. Put something in it to check out." in client.get("/cart").text
 
 
+@ONLY_SQLITE
 def test_back_from_the_gateway_leads_to_the_unpaid_order_and_later_to_the_paid_one(client, in_cart):
     token = buy(client)
     assert client.get("/checkout").headers["Location"].endswith(f"/orders/{token}/pay")
@@ -234,6 +242,7 @@ def test_back_from_the_gateway_leads_to_the_unpaid_order_and_later_to_the_paid_o
     assert client.get("/checkout").headers["Location"].endswith(f"/orders/{token}")
 
 
+@ONLY_SQLITE
 def test_anothers_browser_is_not_led_to_the_order(client, new_client, in_cart):
     buy(client)
     stranger = new_client()
@@ -307,6 +316,7 @@ def test_each_country_can_be_delivered_to(client, country, in_cart):
     assert only_order().shipping_address["country"] == country
 
 
+@ONLY_SQLITE
 def test_a_bill_may_go_elsewhere(client, in_cart):
     fields = {
         **open_form(client), "billing_same": "", "billing_country": "SE", "billing_name": "Bolaget AB",
@@ -391,6 +401,7 @@ def test_a_customer_finds_the_first_address_of_the_book_filled_in(client):
     ]
 
 
+@ONLY_SQLITE
 def test_s47_the_eleventh_placing_within_a_minute_is_turned_away(client, turn_clock, in_cart):
     turn_clock(utcnow().replace(second=1))
     for _ in range(9):
@@ -411,6 +422,7 @@ def test_a_mistake_in_the_form_is_not_counted_as_a_placing(client, in_cart):
     assert send(client, fields).status_code == 303
 
 
+@ONLY_SQLITE
 def test_placing_and_the_page_need_few_statements(client, sql_count, in_cart):
     with sql_count() as told:
         fields = open_form(client)

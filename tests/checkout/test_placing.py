@@ -94,6 +94,7 @@ def test_a_price_that_moved_stops_and_shows_the_new_total(app):
     assert level_of(ball).reserved == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_total_made_up_in_the_form_is_refused(app):
     with pytest.raises(FiguresMoved):
         place(replace(make_wish(), quoted_total_minor=1))
@@ -127,6 +128,7 @@ def test_cash_on_delivery_is_confirmed_at_once_and_has_its_fee(app):
     assert (level_of(ball).on_hand, level_of(ball).reserved) == (2, 0)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("method", "address", "words"),
     [
@@ -143,6 +145,7 @@ def test_a_way_to_pay_that_does_not_fit_is_refused_with_the_reason(app, method, 
     assert db.session.scalar(sa.select(sa.func.count(Order.id))) == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_more_of_one_thing_than_the_limit_is_refused(app):
     ball = make_product(stock=500)
     with pytest.raises(Refused, match="Not more than 20"):
@@ -187,6 +190,7 @@ def test_two_hundred_parallel_drawings_give_two_hundred_numbers(app):
     assert len(set(drawn)) == len(drawn) == 200
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_shops_time_zone_decides_the_month(app, turn_clock):
     from datetime import UTC, datetime
 
@@ -194,6 +198,7 @@ def test_the_shops_time_zone_decides_the_month(app, turn_clock):
     assert draw_number().startswith("2612.")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_placing_needs_few_statements_however_many_tabs_are_open(app, sql_count):
     wish = make_wish(make_cart({make_product(): 1}))
     with sql_count() as told:
