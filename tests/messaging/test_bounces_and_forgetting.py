@@ -27,6 +27,8 @@ from shop.payments.refunds import request_refund
 from tests import factories
 from tests.checkout.shopping import sign_in
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 ASHA = "asha@shopper.example"
 
 
@@ -75,6 +77,7 @@ def test_a_server_that_dislikes_us_marks_nobody(order, tell, run_jobs, start_ser
     assert db.session.scalars(db.select(Suppression)).all() == []
 
 
+@sqlite_only
 def test_the_owners_own_address_is_never_marked(order, tell, run_jobs, start_server):
     server = start_server()
     server.rcpt = ["550 5.1.1 no such user"]
@@ -83,6 +86,7 @@ def test_the_owners_own_address_is_never_marked(order, tell, run_jobs, start_ser
     assert db.session.scalars(db.select(Suppression)).all() == []
 
 
+@sqlite_only
 def test_staff_see_the_mark_and_take_it_off(order, clerk):
     with transaction():
         consents.suppress("email", order.email, "bounced", "550 5.1.1")
@@ -96,6 +100,7 @@ def test_staff_see_the_mark_and_take_it_off(order, clerk):
     assert clerk.post_form(link, {}, page=page).status_code == 404
 
 
+@sqlite_only
 def test_a_stop_is_taken_back_by_its_owner_alone(order, clerk):
     with transaction():
         consents.suppress("sms", order.phone, "opted_out", "STOP")
@@ -229,6 +234,7 @@ def test_messages_to_who_closes_the_account_tell_no_more_than_that_they_went(app
     assert rows["of_somebody"].recipient == "Asha@shopper.example"
 
 
+@sqlite_only
 def test_a_refund_that_a_person_sends_is_announced_at_once(app, run_jobs, smtp_server):
     order = factories.make_order("paid", lines=1, method="bank_transfer")
     forget_jobs()

@@ -23,6 +23,8 @@ from shop.providers import OutcomeUnknown
 from tests import factories
 from tests.simulators import twilio as stand_in
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 NUMBER = "+919812345678"
 
 
@@ -112,6 +114,7 @@ def test_a_kind_that_nobody_carries_is_not_made(order, awake, configure, tell, r
     assert {row.channel for row in messages()} == {"email"}
 
 
+@sqlite_only
 def test_a_row_that_the_owner_switched_off_is_not_made(order, awake, tell, run_jobs, messages):
     with transaction():
         switches.switch("order_confirmed", "sms", False, None, "user:1")
@@ -120,6 +123,7 @@ def test_a_row_that_the_owner_switched_off_is_not_made(order, awake, tell, run_j
     assert {row.channel for row in messages()} == {"email", "whatsapp"}
 
 
+@sqlite_only
 def test_who_wrote_stop_meanwhile_is_left_alone(order, awake, tell, run_jobs, messages):
     tell("order_confirmed", order.id)
     runner.run_next("test")
@@ -158,6 +162,7 @@ def test_at_night_it_waits_for_the_morning_and_mail_does_not(
     assert by("sms", messages)[0].status == NotificationStatus.SENT
 
 
+@sqlite_only
 def test_what_is_untrue_by_the_morning_is_not_sent(order, turn_clock, tell, run_jobs, messages):
     turn_clock((utcnow() + timedelta(days=1)).replace(hour=17))
     tell("payment_failed", order.id)
@@ -277,6 +282,7 @@ def test_one_that_the_provider_says_it_did_not_deliver_is_told_of(
     assert incidents() == ["message_undelivered"]
 
 
+@sqlite_only
 def test_the_message_of_another_is_not_taken_for_a_doubtful_one(
     order, awake, twilio, tell, run_jobs, messages
 ):

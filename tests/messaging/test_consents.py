@@ -7,6 +7,8 @@ from shop.extensions import db
 from shop.messaging import consents
 from shop.messaging.models import Consent, Purpose
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 NUMBER = "+919812345678"
 
 
@@ -29,6 +31,7 @@ def test_the_newest_word_counts_and_every_word_is_kept(app):
     ]  # fmt: skip
 
 
+@sqlite_only
 def test_a_word_for_one_way_and_purpose_is_none_for_another(app):
     with transaction():
         consents.grant("sms", NUMBER, "transactional", "checkout")
@@ -69,6 +72,7 @@ def test_a_person_may_set_aside_a_bounce_but_not_a_no(app, reason, may):
     assert (words == "") is may
 
 
+@sqlite_only
 def test_a_new_word_does_not_undo_a_stop(app):
     with transaction():
         consents.grant("sms", NUMBER, "transactional", "checkout")

@@ -14,6 +14,8 @@ from shop.messaging.whatsapp_templates import WHATSAPP
 from shop.messaging.wordings import WORDINGS
 from tests import factories
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 TELLINGS = [
     pytest.param(event, telling, id=f"{event}-{telling.audience}-{telling.channel}")
     for event, rows in EVENTS.items()
@@ -41,6 +43,7 @@ def test_the_owner_hears_by_mail_alone_and_nobody_stops_news_of_an_order():
                 assert telling.is_stoppable, telling.template
 
 
+@sqlite_only
 def test_everything_is_on_until_it_is_switched_off_and_on_again(app, tell, run_jobs, smtp_server):
     order = factories.make_order()
     assert all(line.is_on for line in switches.lines())

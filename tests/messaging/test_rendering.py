@@ -147,6 +147,7 @@ def test_the_agreed_whatsapp_templates_have_their_names_and_parameters(order):
         assert (made.name, " ".join(key for key, _ in made.parameters)) == (name, parameters)
 
 
+@ONLY_SQLITE
 def test_a_parcel_without_a_day_is_expected_when_the_shop_says(order):
     def expected(language="en"):
         return dict(whatsapp("order_confirmed", order.id, {}, language).parameters)[
@@ -336,6 +337,7 @@ def test_a_confirmation_states_the_order(order):
     assert f"/orders/{order.token}" in message.text
 
 
+@ONLY_SQLITE
 def test_a_bank_transfer_is_asked_for_with_the_rows_of_its_attempt(order):
     message = render("payment_instructions", order.id, {})
     order = db.session.get_one(Order, order.id)
@@ -356,6 +358,7 @@ def test_a_failed_payment_comes_with_a_link_to_try_again(app):
     assert "Your items are held until" in message.text
 
 
+@ONLY_SQLITE
 def test_a_shipped_mail_names_the_parcel_and_what_is_in_it(order, app):
     shipment = make_shipment(order)
     message = render("order_shipped", order.id, {"shipment_id": shipment.id})

@@ -20,6 +20,8 @@ from shop.stock.models import MovementReason
 from tests import factories
 from tests.checkout.shopping import put_in_cart
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 ASHA = "asha@shopper.example"
 HOUR = 3_600
 
@@ -100,6 +102,7 @@ def test_what_sold_out_again_before_the_mail_left_is_not_told(
     assert messages("back_in_stock")[0].status == NotificationStatus.SUPPRESSED
 
 
+@sqlite_only
 def test_one_click_in_the_mail_program_stops_all_alerts(
     app, client, sold_out, run_jobs, smtp_server
 ):
@@ -232,6 +235,7 @@ def test_unticking_takes_it_back(app, client, run_jobs, smtp_server):
     assert not consents.agreed("email", ASHA, "reminders")
 
 
+@sqlite_only
 def test_who_ordered_meanwhile_is_not_reminded(app, client, run_jobs, smtp_server, messages):
     fill_cart(client, factories.make_product())
     agree(client)
@@ -252,6 +256,7 @@ def test_a_cart_that_somebody_is_at_is_let_be(app, client, run_jobs, smtp_server
     assert smtp_server.messages == []
 
 
+@sqlite_only
 def test_stopping_it_ends_reminders_of_later_carts(app, client, new_client, run_jobs, smtp_server):
     fill_cart(client, factories.make_product())
     agree(client)

@@ -12,6 +12,8 @@ from shop.jobs.queue import enqueue
 from shop.messaging.models import Notification
 from shop.preferences import change
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 TO = "owner@halflong.example"
 
 
@@ -52,6 +54,7 @@ def test_an_hour_later_a_repeat_is_mailed_again(app, smtp_server, run_jobs, turn
     assert "Seen 3 times." in body(smtp_server.messages[1])
 
 
+@sqlite_only
 def test_what_is_not_critical_is_not_mailed_until_it_is(app, smtp_server, run_jobs):
     make(severity=Severity.HIGH)
     run_jobs()
@@ -121,6 +124,7 @@ def test_the_digest_comes_once_a_day_at_its_hour(app, smtp_server, run_jobs, tur
     assert smtp_server.messages[1]["Subject"] == "Incidents: 2 open, 0 new, 0 resolved"
 
 
+@sqlite_only
 def test_a_day_of_which_there_is_nothing_to_say_has_no_digest(
     app, smtp_server, run_jobs, turn_clock
 ):

@@ -11,6 +11,8 @@ from shop.payments import attempts
 from shop.payments.gateways.transfer_reference import shown, transfer_reference
 from tests import factories
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 #: What tells, and what is told of: the parcel's booking and the refund.
 NEWS = ("messaging.", "delivery.create_shipment", "delivery.cancel_shipments", "payments.")
 
@@ -41,6 +43,7 @@ def test_each_step_of_an_order_is_one_mail(app, run_jobs, smtp_server):
     assert {mail["To"] for mail in smtp_server.messages} == {order.email, "owner@halflong.example"}
 
 
+@sqlite_only
 def test_a_paid_order_that_is_cancelled_is_told_so_and_its_refund(app, run_jobs, smtp_server):
     order = factories.make_order("paid")
     run_jobs(kinds=NEWS)
