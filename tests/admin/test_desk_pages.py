@@ -30,11 +30,18 @@ ROW = re.compile(r'<li class="money"(?: id="([\w-]+)")?><div class="money__head"
 FEW = 3
 
 
-@pytest.fixture(autouse=True)
-def unshipped(app):
+def make_few():
     """What is paid waits for a person, so that no job goes on by itself."""
     with transaction():
         change("auto_ship", "false")
+    return [(order.id, reference) for order, reference in (awaited() for _ in range(FEW))]
+
+
+@pytest.fixture(autouse=True)
+def few(shop):
+    """Orders that wait for their bank transfers, with its references."""
+    found = shop.scene("few-transfers-awaited", make_few)
+    return [(db.session.get_one(Order, key), reference) for key, reference in found]
 
 
 def brought(*rows):
@@ -95,8 +102,9 @@ def test_the_fifty_first_is_reached_and_more_rows_ask_no_more(staff, sql_count):
     assert shown(browser.get(way(second, "prev")).text) == shown(first)
 
 
-def _late():
-    first, second, third = (make_order("paid", lines=1) for _ in range(FEW))
+def _late(few):
+    _paid_apart(few, 0)
+    first, second, third = (order for order, _ in few)
     soon = utcnow().replace(microsecond=7) + timedelta(minutes=10)
     with transaction() as session:
         for order, due in ((first, soon + timedelta(hours=1)), (second, soon), (third, soon)):
@@ -105,18 +113,17 @@ def _late():
     return [second.number, third.number, first.number]
 
 
-def _paid_apart(difference):
-    """Orders for which another amount came than was asked."""
-    orders = [awaited() for _ in range(FEW)]
-    for order, _ in orders:
+def _paid_apart(few, difference):
+    """Orders for which so much more came than was asked."""
+    for order, _ in few:
         with transaction():
             amount = order.total_minor + difference
             matching.confirm(attempts.latest(order.id).id, by_hand(amount), "user:1")
-    return [order.number for order, _ in orders]
+    return [order.number for order, _ in few]
 
 
-def _currency(run_jobs):
-    _order, reference = awaited()
+def _currency(few, run_jobs):
+    _order, reference = few[0]
     event = GatewayEvent(EventKind.CAPTURED, amount_minor=500, currency="USD")
     told = make_order(lines=1)
     brought((100, reference, "A1", "USD"), (200, reference, "A2", "USD"))
@@ -126,8 +133,8 @@ def _currency(run_jobs):
     return [*lines(), told.number]
 
 
-def _refunds():
-    numbers = _paid_apart(0)
+def _refunds(few):
+    numbers = _paid_apart(few, 0)
     with transaction():
         for (payment_id,) in db.session.execute(sa.select(Payment.id).order_by(Payment.id)).all():
             request_refund(payment_id, 1_000, [], "x", "user:1")
@@ -135,18 +142,18 @@ def _refunds():
 
 
 WAITING = {
-    "late": lambda _run_jobs: _late(),
-    "short": lambda _run_jobs: _paid_apart(-700),
-    "over": lambda _run_jobs: _paid_apart(700),
+    "late": lambda few, _run_jobs: _late(few),
+    "short": lambda few, _run_jobs: _paid_apart(few, -700),
+    "over": lambda few, _run_jobs: _paid_apart(few, 700),
     "currency": _currency,
-    "refunds": lambda _run_jobs: _refunds(),
+    "refunds": lambda few, _run_jobs: _refunds(few),
 }
 
 
 @pytest.mark.parametrize("desk", WAITING)
-def test_every_desk_is_turned_both_ways(staff, run_jobs, monkeypatch, desk):
+def test_every_desk_is_turned_both_ways(few, staff, run_jobs, monkeypatch, desk):
     monkeypatch.setattr(desk_pages, "ROWS", 1)
-    wanted = WAITING[desk](run_jobs)
+    wanted = WAITING[desk](few, run_jobs)
     pages = read_through(staff("manager"), f"/admin/desks?desk={desk}")
     assert pages == [[one] for one in wanted]
 
@@ -188,6 +195,7 @@ def test_a_place_that_cannot_be_read_is_the_first_page(staff):
         assert (mark, page.status_code, shown(page.text)) == (mark, 200, lines())
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_largest_place_that_is_read_fits_its_column(staff):
     browser = staff("manager")
     brought((100, "who", "A"))

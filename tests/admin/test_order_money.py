@@ -111,6 +111,7 @@ def test_more_units_than_are_left_and_no_numbers_are_refused(order, staff):
         assert refunds() == [], typed
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_never_more_than_is_left(order, staff):
     line = order.lines[0]
     browser = staff("manager")
@@ -182,6 +183,7 @@ def test_disputed_money_is_neither_offered_nor_chosen(by_card, staff):
     assert refunds() == []
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_delivery_goes_back_up_to_what_was_paid_for_it(shop, staff):
     cheap = db.session.get_one(Order, shop.scene("one-cheap-delivered", deliver_cheap))
     assert cheap.shipping_minor > 0
@@ -196,23 +198,17 @@ def test_delivery_goes_back_up_to_what_was_paid_for_it(shop, staff):
     assert len(refunds()) == 1
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_support_refunds_up_to_its_limit(order, staff):
+def test_supports_refunds_of_an_order_come_singly_and_together_to_no_more_than_its_limit(
+    order, staff
+):
     with transaction():
         change("support_refund_minor", "150000")
-    line = order.lines[0]
+    quantity = f"qty-{order.lines[0].id}"
+    one = {"seen": "100000", quantity: "1"}
     browser = staff("support")
-    answer = refund(browser, order, seen="200000", **{f"qty-{line.id}": "2"})
-    assert answer.status_code == 422
-    assert "up to ₹1,500.00" in answer.text
-    assert refund(browser, order, seen="100000", **{f"qty-{line.id}": "1"}).status_code == 303
-
-
-def test_supports_refunds_of_an_order_come_together_to_no_more_than_its_limit(order, staff):
-    with transaction():
-        change("support_refund_minor", "150000")
-    one = {"seen": "100000", f"qty-{order.lines[0].id}": "1"}
-    browser = staff("support")
+    two = refund(browser, order, seen="200000", **{quantity: "2"})
+    assert two.status_code == 422
+    assert "up to ₹1,500.00" in two.text
     assert refund(browser, order, **one).status_code == 303
     again = refund(browser, order, **one)
     assert again.status_code == 422
@@ -383,6 +379,7 @@ def test_what_is_in_a_parcel_does_not_go_back_on_the_shelf(packed, staff):
     assert db.session.get(Order, packed.id).attention is None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_parcel_that_holds_refunded_units_gets_a_person(packed, staff):
     line = packed.lines[0]
     answer = refund(staff("manager"), packed, seen="200000", **{f"qty-{line.id}": "2"})
