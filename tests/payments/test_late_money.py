@@ -118,12 +118,10 @@ def test_late_money_that_nobody_decided_goes_back_in_full(late_and_gone, run_mon
 
 
 @on_one
-def test_the_refund_policy_sends_late_money_back_at_once(app, run_money):
+def test_the_refund_policy_sends_late_money_back_at_once(expired, run_money):
     with transaction():
         change("late_policy", "refund")
-    order = make_order(lines={make_product(stock=5): 1})
-    expire(run_money)
-    pay(order)
+    pay(expired)
     run_money()
     assert only(Order).status == OrderStatus.CANCELLED
     assert only(Order).payment_status == PaymentStatus.REFUNDED

@@ -1,6 +1,7 @@
 """Takings add up by the shop's days, and every difference to a gateway's own list is a line."""
 
 from datetime import UTC, date, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from shop.sandbox.models import SandboxPayment
 from tests.factories import make_order, make_product
 from tests.payments.conftest import let_only_money_move
 
+#: What the second database proves nothing more of.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def paid(price: int = 10_000, **facts: Any) -> Payment:
     """A payment by the sandbox, with facts that the gateway told of it."""
@@ -28,6 +32,16 @@ def paid(price: int = 10_000, **facts: Any) -> Payment:
     with transaction() as session:
         session.execute(sa.update(Payment).where(Payment.id == payment.id).values(**facts))
     return payment
+
+
+def beside(payment: Payment, **facts: Any) -> None:
+    """One more like it, of the same order: a report of payments asks for nothing else."""
+    columns = Payment.__table__.c
+    new = {name: token_hex(8) for name in ("reference", "gateway_id", "idempotency_key")}
+    kept = [column for column in columns if column.name not in {"id", *new, *facts}]
+    with transaction() as session:
+        row = session.execute(sa.select(*kept).where(columns.id == payment.id)).mappings().one()
+        session.execute(sa.insert(Payment).values(**row, **new, **facts))
 
 
 def refunded(payment: Payment, amount: int, run_money: Any) -> None:
@@ -66,6 +80,7 @@ def test_a_day_is_the_shops_own_and_captured_less_refunds_and_fees_is_the_payout
     assert total.payout_minor == first.captured_minor + second.captured_minor - 5_300
 
 
+@on_one
 def test_the_report_takes_three_statements_whatever_was_sold(settled, sql_count):
     paid()
     with sql_count() as told:
@@ -98,10 +113,6 @@ def settled(shop: Any, live: str, configure: Any) -> Payment:
     return db.session.get_one(Payment, shop.scene("settled_payment", make))
 
 
-def test_books_that_agree_have_no_line(settled, run_money):
-    assert compare(run_money) == []
-
-
 def at_the_gateway(payment: Payment, **values: Any) -> None:
     with transaction() as session:
         session.execute(
@@ -112,9 +123,11 @@ def at_the_gateway(payment: Payment, **values: Any) -> None:
 
 
 @pytest.mark.forces("difference")
-def test_another_amount_in_their_list_is_a_line_and_an_incident_until_it_is_settled(
+def test_books_that_agree_have_no_line_and_another_amount_is_one_until_it_is_settled(
     settled, run_money
 ):
+    """And an incident."""
+    assert compare(run_money) == []
     amount = settled.captured_minor
     at_the_gateway(settled, amount_minor=amount - 100)
     for _ in range(2):
@@ -132,6 +145,7 @@ def test_what_they_do_not_list_is_a_line(settled, run_money):
     assert compare(run_money) == [f"payment {settled.reference}: ours ₹199.00, theirs none"]
 
 
+@on_one
 def test_what_moved_within_the_hour_is_none_yet(settled, run_money):
     with transaction() as session:
         session.execute(sa.update(Payment).values(captured_at=utcnow()))
@@ -147,6 +161,7 @@ def test_money_that_we_never_saw_is_a_line(settled, run_money):
     assert "ours none" in line
 
 
+@on_one
 def test_a_line_is_judged_only_by_a_comparison_that_reaches_back_to_it(settled, run_money):
     amount = settled.captured_minor
     at_the_gateway(settled, amount_minor=amount - 100)
@@ -163,17 +178,19 @@ def test_a_line_is_judged_only_by_a_comparison_that_reaches_back_to_it(settled, 
 # --- payouts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.breaks_books  # one order with the money of seven
 def test_payments_of_the_days_stand_by_their_payout_and_those_without_together(
     money_alone, sql_count
 ):
+    first = paid(gateway="razorpay", payout_reference="setl_0", captured_at=at(2, 12))
     for minute, (gateway, payout, fee) in enumerate(
         [
             ("razorpay", "setl_1", 300), ("razorpay", "setl_1", 200), ("razorpay", "setl_2", 100),
             ("razorpay", None, None), ("sandbox", None, 5), ("swish", None, None),
         ]
     ):  # fmt: skip
-        paid(gateway=gateway, payout_reference=payout, fee_minor=fee, captured_at=at(4, 12, minute))
-    paid(gateway="razorpay", payout_reference="setl_0", captured_at=at(2, 12))
+        told = {"payout_reference": payout, "fee_minor": fee, "captured_at": at(4, 12, minute)}
+        beside(first, gateway=gateway, **told)
     one = int(db.session.scalar(sa.select(sa.func.max(Payment.captured_minor))) or 0)
     db.session.rollback()
     with sql_count() as told:
@@ -184,6 +201,7 @@ def test_payments_of_the_days_stand_by_their_payout_and_those_without_together(
     ]  # fmt: skip
 
 
+@on_one
 def test_the_screens_name_payouts_and_what_is_not_paid_out_yet(money_alone, staff):
     first = paid(gateway="razorpay", payout_reference="setl_1", fee_minor=250)
     browser = staff("owner")
@@ -199,6 +217,7 @@ def test_the_screens_name_payouts_and_what_is_not_paid_out_yet(money_alone, staf
 # --- the screen ---------------------------------------------------------------------------------
 
 
+@on_one
 def test_the_screen_shows_days_totals_and_differences(settled, run_money, staff):
     at_the_gateway(settled, amount_minor=1)
     compare(run_money)
@@ -208,6 +227,7 @@ def test_the_screen_shows_days_totals_and_differences(settled, run_money, staff)
     assert "₹199.00" in page
 
 
+@on_one
 def test_the_export_is_the_same_in_major_units(settled, staff):
     with transaction() as session:
         session.execute(sa.update(Payment).values(captured_at=at(4, 12), fee_minor=250))

@@ -33,6 +33,8 @@ WAYS = [
     *(("sqlite", key) for key in ("sandbox", "stripe", "razorpay", "paystack", "flutterwave", "swish", "bank_transfer", "cod")),
     pytest.param("postgresql", "stripe", marks=pytest.mark.pg),
 ]  # fmt: skip
+#: Once it has left, a parcel does not know who took the money: one for each time at which money comes.
+TO_THE_DOOR = ("stripe", "bank_transfer", "cod")
 
 
 @pytest.fixture
@@ -66,33 +68,35 @@ def scan(run_jobs: Callable[..., int]) -> None:
 
 
 @pytest.mark.parametrize(("engine", "key"), WAYS, indirect=["engine"])
-def test_the_money_comes_the_parcel_arrives_and_each_step_is_told_once(
+def test_the_money_comes_the_parcel_leaves_and_arrives_and_each_step_is_told_once(
     key: str, side: Side, run_jobs: Callable[..., int], smtp_server: Any
 ) -> None:
     order = make_order(method=key, lines={make_product(stock=3): 1})
     number, payment = order.number, attempts.latest(order.id)
     assert payment
-    run_jobs()
     pay(side, payment)
     run_jobs()
-    for _ in range(4):
+    arrives = key in TO_THE_DOOR
+    for _ in range(4 if arrives else 2):
         scan(run_jobs)
     db.session.rollback()
     order, payment = db.session.get_one(Order, order.id), db.session.get_one(Payment, payment.id)
-    assert order.status == OrderStatus.DELIVERED
+    assert order.status == (OrderStatus.DELIVERED if arrives else OrderStatus.IN_TRANSIT)
     if key != "cod":
         assert order.payment_status == PaymentStatus.PAID
         assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)  # fmt: skip
-    assert db.session.scalars(sa.select(Shipment)).one().delivered_at
+    assert bool(db.session.scalars(sa.select(Shipment)).one().delivered_at) == arrives
     level = db.session.scalars(sa.select(StockLevel)).one()
     assert (level.on_hand, level.reserved) == (2, 0)
     told = [mail["Subject"] for mail in smtp_server.messages if mail["To"] == order.email]
-    assert told[-4:] == [
+    steps = [
         f"We have your order {number}",
         f"Order {number} is on its way",
         f"Order {number} is arriving today",
         f"Order {number} is delivered",
     ]
+    wanted = steps if arrives else steps[:2]
+    assert told[-len(wanted) :] == wanted
     assert len(told) == len(set(told))
     assert db.session.scalars(sa.select(Incident.issue)).all() == []
     assert db.session.scalars(sa.select(Job.kind).where(Job.status == JobStatus.FAILED)).all() == []

@@ -13,7 +13,7 @@ class SandboxSide(DatedSide):
     pages_in = "shop.sandbox.gateway"
 
     def pay(self, made: Opened) -> None:
-        self.bench.client.post_form(f"/sandbox/pay/{made.gateway_id}", {"outcome": "ok"})
+        self.bench.client.send(f"/sandbox/pay/{made.gateway_id}", {"outcome": "ok"})
 
     def dispute(self, attempt: AttemptRef) -> None:
         self._act(attempt, "dispute")
@@ -29,5 +29,4 @@ class SandboxSide(DatedSide):
         return (shared_secret(),)
 
     def _act(self, attempt: AttemptRef, action: str) -> None:
-        url = f"/sandbox/payments/{attempt.gateway_id}/{action}"
-        self.bench.client.post_form(url, page="/sandbox/")
+        self.bench.client.send(f"/sandbox/payments/{attempt.gateway_id}/{action}")
