@@ -109,6 +109,7 @@ def test_what_is_overdue_stands_first_and_what_has_no_date_last(disputed, staff)
     assert 'Disputes <span class="n" data-tone="danger">4</span>' in answer.text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_closed_disputes_stand_behind_their_filter(disputed, staff):
     for name in ("lost", "won", "open"):
         order = disputed(name).payment.order

@@ -73,6 +73,7 @@ def test_the_timeline_tells_of_money_and_mails_in_plain_sentences(staff, order_i
     assert "The message “Your order” could not be sent" in shown
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_money_in_the_settings_is_read_and_typed_in_major_units(staff):
     browser = staff("owner")
     shown = browser.get("/admin/settings").text

@@ -44,6 +44,7 @@ def test_receiving_counting_and_writing_off_are_movements(staff):
     assert "box 7" in browser.get("/admin/stock/movements").text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_never_below_what_is_held(staff):
     ball = make_product(stock=5)
     make_order("pending_payment", lines={ball: 3})
