@@ -25,6 +25,8 @@ from shop.returns.models import ReturnRequest, ReturnState
 from tests.factories import let_in, make_order, make_user
 from tests.returns.conftest import picture
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def count(model=ReturnRequest):
     db.session.rollback()
@@ -136,6 +138,7 @@ def test_the_database_itself_takes_no_unit_twice(arrived):
         claims.take(session.get_one(Order, arrived.id), {line_id: 1})
 
 
+@sqlite_only
 def test_what_was_refunded_otherwise_does_not_go_back(arrived, ask):
     line = arrived.lines[0]
     with transaction():
@@ -148,6 +151,7 @@ def test_what_was_refunded_otherwise_does_not_go_back(arrived, ask):
     assert ask(arrived, qty=1).status_code == 303
 
 
+@sqlite_only
 def test_only_what_was_delivered_lately_goes_back(arrived, ask, turn_clock, client):
     turn_clock(days=29)
     assert "Send something back" in client.get(f"/orders/{arrived.token}").text

@@ -17,6 +17,8 @@ from shop.stock import ledger
 from tests.factories import let_in, make_order, make_product, make_user
 from tests.returns.conftest import arrive, check_in, jobs, on_hand, press, told
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def test_an_exchange_sends_another_one_that_costs_nothing(
     staff, put_away, the_return, client, run_returns
@@ -151,6 +153,7 @@ def test_what_was_refunded_meanwhile_is_not_exchanged_and_is_closed_otherwise(
     assert "return_closed" in told()
 
 
+@sqlite_only
 def test_goods_do_not_leave_once_the_money_is_gone_or_questioned(staff, put_away, the_return):
     browser = staff("fulfilment")
     for status in (PaymentStatus.REFUNDED, PaymentStatus.DISPUTED):
@@ -164,6 +167,7 @@ def test_goods_do_not_leave_once_the_money_is_gone_or_questioned(staff, put_away
         db.session.get_one(Order, put_away.order_id).payment_status = PaymentStatus.PAID
 
 
+@sqlite_only
 def test_a_replacement_is_not_replaced_once_the_first_order_was_refunded(put_away):
     first_id, return_id = put_away.order_id, put_away.id
     with transaction():

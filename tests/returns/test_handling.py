@@ -19,6 +19,8 @@ from shop.stock import ledger
 from shop.stock.models import StockMovement
 from tests.returns.conftest import check_in, here, jobs, on_hand, picture, press, told
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 
 def press_on_page(browser, found, what, **fields):
     return browser.post_form(f"{here(found)}/{what}", fields, page=here(found))
@@ -72,6 +74,7 @@ def test_the_whole_way_to_a_refund(staff, asked, the_return, run_returns, client
     assert f"Return {found.reference} arrived" in texts
 
 
+@sqlite_only
 def test_delivery_goes_back_only_where_staff_choose_so(staff, put_away, the_return):
     browser = staff("manager")
     count = press(browser, put_away, "refund", delivery="99.00", do="count")
@@ -104,6 +107,7 @@ def test_what_is_written_off_is_on_no_shelf_and_the_ledger_says_why(staff, asked
     assert f"{asked.reference}: dented" in {note for _, _, note in moves}
 
 
+@sqlite_only
 def test_what_did_not_come_may_be_asked_back_again(staff, asked, the_return):
     check_in(asked, arrived=1)
     line = db.session.get_one(OrderLine, asked.lines[0].order_line_id)
@@ -134,6 +138,7 @@ def test_a_return_after_a_refund_that_restocked_puts_nothing_back_twice(asked):
     assert on_hand(variant_id) == 12
 
 
+@sqlite_only
 def test_of_two_people_the_slower_reads_what_happened(staff, asked):
     quick, slow = staff("manager"), staff("support")
     assert press(quick, asked, "approve").status_code == 303
@@ -158,6 +163,7 @@ def test_steps_out_of_order_are_refused_and_change_nothing(staff, asked, the_ret
         assert db.session.scalar(select(func.count()).select_from(Refund)) == 0, step
 
 
+@sqlite_only
 def test_the_same_button_twice_pays_once(staff, put_away):
     browser = staff("manager")
     assert press(browser, put_away, "refund", seen=20_000).status_code == 303
@@ -201,6 +207,7 @@ def test_a_refusal_says_why_and_frees_the_units(staff, asked, the_return, client
     assert "return_refused" in told()
 
 
+@sqlite_only
 def test_goods_that_came_otherwise_than_described_are_turned_down_until_put_away(asked, the_return):
     return_id = asked.id
     with transaction():
@@ -211,6 +218,7 @@ def test_goods_that_came_otherwise_than_described_are_turned_down_until_put_away
     assert the_return().state == ReturnState.REFUSED
 
 
+@sqlite_only
 def test_nothing_came_is_no_arrival(staff, asked):
     press(staff("manager"), asked, "approve")
     answer = press(staff("manager"), asked, "check", **what_came(asked, arrived=0))

@@ -36,6 +36,8 @@ from tests.delivery import conftest as delivery
 from tests.factories import STAFF
 from tests.returns.conftest import make_asked, make_put_away, picture
 
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+
 parcels_of_shiprocket = delivery.parcels
 TELLING = ("messaging.tell",)
 
@@ -150,6 +152,7 @@ def test_where_the_courier_has_no_returns_the_customer_sends_it(
     assert withdrawn.status_code == 409
 
 
+@sqlite_only
 def test_a_customer_does_not_send_what_a_courier_fetches(booked, client, the_return):
     path = f"/orders/{booked.order.token}/returns/{booked.id}"
     assert "I have sent it" not in client.get(path).text
@@ -368,6 +371,7 @@ def test_what_is_brought_by_hand_is_not_fetched_as_well(booked, run_returns, ste
     assert "return_parcel" not in incidents()
 
 
+@sqlite_only
 def test_what_the_courier_brought_is_not_called_off(booked, run_returns, the_return):
     news(("in_transit", 5))
     return_id = booked.id
