@@ -32,7 +32,7 @@ from tests.books.breaks import BREAKS, step
 from tests.books.silence import all_of
 from tests.factories import make_order, make_product, make_user
 
-AUDITS = int(os.environ.get("AUDITS", "5"))
+AUDITS = int(os.environ.get("AUDITS", "3"))
 """How often the books are proved while the shop is busy."""
 
 

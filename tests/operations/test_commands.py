@@ -38,6 +38,7 @@ def count(model):
     return db.session.scalar(sa.select(sa.func.count()).select_from(model))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_demo_is_filled_in_once(flask_shop):
     told = flask_shop("demo").stdout
     products, people = count(Product), count(User)
@@ -71,6 +72,7 @@ def test_jobs_are_listed_and_tried_again(flask_shop):
     flask_shop("retry-job", job_id, code=1)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_message_that_is_not_there_cannot_be_replayed(flask_shop):
     flask_shop("replay-webhook", 12345, code=1)
 
@@ -148,6 +150,7 @@ def test_new_products_are_made_with_price_stock_and_ledger(flask_shop, tmp_path)
     assert {"products.imported", "price.changed"} <= set(actions)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_one_bad_row_and_nothing_is_imported(flask_shop, tmp_path):
     bad = [
         row(),
@@ -162,6 +165,7 @@ def test_one_bad_row_and_nothing_is_imported(flask_shop, tmp_path):
     assert count(Product) == 0
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_file_with_other_columns_is_refused(flask_shop, tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("sku,price\nA,1\n")
@@ -185,6 +189,7 @@ def test_s69_no_cell_is_a_formula(cell):
     assert plain_cell(safe_cell(cell)) == cell
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_settings_are_printed_for_readme_and_env_file(flask_shop):
     assert "| shop | `PUBLIC_URL` |" in flask_shop("settings-table").output
     assert "# PUBLIC_URL=http://127.0.0.1:8000" in flask_shop("settings-table", "--env").output

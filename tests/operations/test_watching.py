@@ -20,6 +20,7 @@ def worker_is_seen(seconds_ago=0):
         session.add(WorkerPresence(worker="w", seen_at=db_now(-seconds_ago)))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_healthz_asks_nobody(client, sql_count):
     with sql_count() as told:
         answer = client.get("/healthz", base_url="http://10.0.0.7")
@@ -46,6 +47,7 @@ def test_it_is_not_ready_on_an_old_database(client, monkeypatch):
     assert client.get("/readyz").status_code == 503
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.redis
 def test_it_asks_redis_where_there_is_one(client, configure, redis_url):
     worker_is_seen()
@@ -55,6 +57,7 @@ def test_it_asks_redis_where_there_is_one(client, configure, redis_url):
     assert client.get("/readyz").status_code == 503
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_strangers_hear_no_reasons(client):
     answer = client.get("/readyz", environ_overrides=OUTSIDE)
     assert answer.text == "not ready"
@@ -62,6 +65,7 @@ def test_strangers_hear_no_reasons(client):
     assert passed_on.text == "not ready"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_metrics_are_for_insiders(client, configure):
     assert client.get("/metrics").status_code == 200
     assert client.get("/metrics", environ_overrides=OUTSIDE).status_code == 403
@@ -86,6 +90,7 @@ def test_metrics_count_requests_jobs_and_orders(client):
     assert 'shop_orders{status="pending_payment"} 1.0' in text
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_clean_up_by_cron_needs_its_secret(client, configure):
     assert client.get("/api/cron/cleanup").status_code == 404
     configure(cron_secret="tick")
@@ -100,6 +105,7 @@ def test_the_clean_up_by_cron_runs_now(client, configure):
     assert answer.json == dict.fromkeys(CLEAN_UP, "succeeded")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_weaknesses_have_an_address(client):
     answer = client.get("/.well-known/security.txt")
     assert answer.text.startswith("Contact: mailto:")

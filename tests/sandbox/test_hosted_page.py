@@ -105,6 +105,7 @@ def test_a_pending_payment_settles_by_webhook_after_a_minute(
     assert state(opened) == EventKind.CAPTURED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_pending_payment_that_was_closed_takes_no_money(
     client: Any, opened: Any, receiver: Any, run_jobs: Any
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_late_payment_comes_after_the_page_was_ended(
     assert len(receiver.taken) == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_closed_page_offers_to_pay_late(
     client: Any, opened: Any, receiver: Any, run_jobs: Any
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_closed_page_offers_to_pay_late(
     assert state(opened) == EventKind.CAPTURED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_page_past_its_time_is_closed(client: Any, opened: Any, turn_clock: Any) -> None:
     turn_clock(minutes=11)
     assert "This page is closed" in client.get(path(opened)).text
@@ -147,6 +150,7 @@ def test_a_page_past_its_time_is_closed(client: Any, opened: Any, turn_clock: An
     assert state(opened) == EventKind.EXPIRED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_same_webhook_comes_twice_when_asked_for(
     client: Any, opened: Any, receiver: Any, run_jobs: Any
 ) -> None:
@@ -165,6 +169,7 @@ def test_no_webhook_comes_when_asked_for_and_the_gateway_tells_when_asked(
     assert state(opened) == EventKind.CAPTURED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_webhook_comes_before_the_return_when_asked_for(
     client: Any, opened: Any, receiver: Any, run_jobs: Any
 ) -> None:
@@ -183,6 +188,7 @@ def test_nobody_waits_for_a_webhook_for_ever(client: Any, opened: Any) -> None:
     assert client.get(waiting.location + "?waited=15").status_code == 303
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_one_time_code_must_be_right(client: Any, opened: Any) -> None:
     step = choose(client, opened, "code")
     assert 'autocomplete="one-time-code"' in step.text
@@ -201,12 +207,14 @@ def test_an_unknown_outcome_is_asked_for_again(client: Any, opened: Any) -> None
     assert state(opened) == EventKind.PENDING
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_paid_payment_is_not_decided_again(client: Any, opened: Any) -> None:
     choose(client, opened, "ok")
     assert choose(client, opened, "decline").status_code == 409
     assert state(opened) == EventKind.CAPTURED
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_next_attempt_names_the_last_failure(client: Any, opened: Any, wish: Any) -> None:
     choose(client, opened, "decline", reason="insufficient_funds")
     again = Sandbox().open(wish())

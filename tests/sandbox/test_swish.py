@@ -136,6 +136,7 @@ def test_where_money_is_real_nobody_can_pick(
     assert payment.status == AttemptStatus.OPEN
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_payment_that_is_not_pretended_cannot_be_picked(
     client: Any, paying: tuple[Order, Payment]
 ) -> None:

@@ -28,6 +28,7 @@ def check(client, ball, code, **more):
     return text_of(client.get(f"/products/{ball.slug}", query_string=query))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_shop_without_zones_estimates_by_its_preferences(client, ball):
     page = check(client, ball, "560 001")
     assert "Delivers to 560001 by " in page
@@ -52,6 +53,7 @@ def test_the_zone_of_the_code_decides(client, ball, zone):
     assert "₹199</strong>" in check(client, ball, "744101")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_weight_decides_and_so_the_variant(client, zone):
     heavy = make_product("Table", weight_grams=40_000)
     zone("India", rates=[price(minor=9900, up_to=1000), price(minor=99_900)])
@@ -64,6 +66,7 @@ def test_free_is_said_in_words(client, ball, zone):
     assert ", free</strong>" in check(client, ball, "560001")
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_code_is_remembered_for_this_browser_only(client, new_client, ball, zone):
     zone("India")
     check(client, ball, "560001")
@@ -96,6 +99,7 @@ def test_what_is_no_code_is_said_beside_the_field_and_not_remembered(client, bal
         assert 'value=""' in client.get(f"/products/{ball.slug}").text, code[:10]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_code_that_nobody_serves_is_told_politely_beside_the_field(client, ball, zone):
     zone("Metro", codes="56*")
     page = check(client, ball, "744301")
@@ -103,6 +107,7 @@ def test_a_code_that_nobody_serves_is_told_politely_beside_the_field(client, bal
     assert 'id="postcode-error"' in page
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_with_zones_in_several_countries_the_country_is_chosen(client, ball, zone):
     zone("Home", "IN")
     zone("North", "SE", rates=[price(minor=89_900)])
@@ -212,6 +217,7 @@ def cart(client, **query):
     return text_of(client.get("/cart", query_string=query))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_cart_estimates_its_whole_weight_and_worth(client, ball, zone):
     zone("India", rates=[price(minor=9900, up_to=600), price(minor=15_900)])
     put_in_cart(client, ball, 2)

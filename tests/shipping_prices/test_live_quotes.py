@@ -65,6 +65,7 @@ def test_when_it_fails_the_table_counts_and_it_is_left_alone_for_a_minute(
     assert offered().wish is not None
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_where_nobody_carries_there_is_no_live_method(zone, carriers):
     zone("India", rates=[price(is_live=True)])
     carriers.answer = NobodyCarries()
@@ -73,6 +74,7 @@ def test_where_nobody_carries_there_is_no_live_method(zone, carriers):
     assert "cannot deliver to 560001" in offered().refusal
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_each_method_takes_the_cheapest_carrier_that_keeps_its_days(zone, carriers):
     zone("India", rates=[
         price("Standard", days_to=9, is_live=True), price("Express", days_from=1, days_to=1, is_live=True),
@@ -87,6 +89,7 @@ def test_each_method_takes_the_cheapest_carrier_that_keeps_its_days(zone, carrie
     assert [rate.key for rate in offered().rates] == ["standard"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_courier_slower_than_the_slowest_method_is_still_offered(zone, carriers):
     zone("India", rates=[price(days_from=1, days_to=2, is_live=True)])
     late = working_days_after(today(), 8)
@@ -95,6 +98,7 @@ def test_a_courier_slower_than_the_slowest_method_is_still_offered(zone, carrier
     assert [(rate.price_minor, rate.by) for rate in offered().rates] == [(5_000, late)]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_goods_worth_enough_travel_free_whatever_the_courier_says(zone, carriers):
     zone("India", rates=[price(is_live=True, free_from_minor=49_900)])
     live_quotes.ask(offered().wish)
@@ -130,6 +134,7 @@ def test_a_made_up_name_of_an_answer_counts_for_nothing(zone, carriers):
         assert offered(token).rates[0].price_minor == 9900, token
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_name_of_another_ways_answer_counts_for_nothing(zone, carriers):
     zone("India", rates=[price(is_live=True)])
     elsewhere = LiveWish("IN", "744101", 250, (200, 150, 60), 49_900, "INR")

@@ -85,6 +85,7 @@ def test_goods_worth_enough_travel_free(worth, costs):
     assert row(free_from_minor=100_000).price_of(Goods(worth, "INR"), 9900) == costs
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_shop_without_zones_charges_its_preferences(app):
     offer = tariff.offer(HOME, BALL, PREFERENCES, has_zones=False)
     assert [(rate.key, rate.price_minor) for rate in offer.rates] == [("standard", 9900), ("express", 24900)]  # fmt: skip
@@ -121,12 +122,14 @@ def test_the_first_zone_by_position_gives_its_methods_in_their_order(app, zone):
     assert offered().zone == "Metro"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_paused_zone_counts_for_nobody(app, zone):
     zone("Metro", codes="56*", rates=[price(minor=1)], is_active=False)
     zone("India")
     assert offered().zone == "India"
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("place", "words"), [
     (Place("IN", "744301"), "We cannot deliver to 744301 yet. Try another address."),
     (Place("SE", "111 22"), "We do not deliver to Sweden yet."),
@@ -139,11 +142,13 @@ def test_where_no_zone_is_it_says_so(app, zone, place, words):
     assert offered(place).refusal == words
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_what_is_too_heavy_for_every_row_is_not_carried(app, zone):
     zone("India", rates=[price(up_to=1000)])
     assert offered(goods=Goods(100, "INR", 1001)).refusal.startswith("We cannot deliver this much to 560001")  # fmt: skip
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_one_statement_reads_all_zones(app, zone, sql_count):
     for number in range(5):
         zone(f"Zone {number}", codes=f"{number}*", rates=[price(), price("Express")])

@@ -51,6 +51,7 @@ def test_all_lines_are_held_or_none(app, order_id):
     assert (level_of(ball).reserved, level_of(net).reserved) == (0, 0)
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_variant_without_a_level_has_nothing_left(app, order_id):
     with pytest.raises(reservations.OutOfStock) as short, transaction():
         reservations.hold(order_id, {987654: 1}, in_future(minutes=10))
@@ -78,6 +79,7 @@ def test_one_order_has_one_live_hold_of_a_variant(app, order_id):
     assert level_of(ball).reserved == 1
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("minutes", [10, 30])
 def test_the_preference_decides_how_long_stock_is_held(app, minutes):
     from shop.clock import utcnow
