@@ -144,7 +144,15 @@ def test_a_booking_that_gave_up_is_left_to_a_person(paid, parcels, run_parcels, 
     assert [job.status for job in jobs()] == ["failed"]
 
 
-@pytest.mark.parametrize(("method", "minutes"), [("sandbox", 15), ("cod", 30)])
+@pytest.mark.parametrize(
+    ("engine", "method", "minutes"),
+    [
+        ("sqlite", "sandbox", 15),
+        ("sqlite", "cod", 30),
+        pytest.param("postgresql", "cod", 30, marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
 def test_an_order_without_a_parcel_is_asked_for_again(
     app, run_parcels, the_parcel, turn_clock, method, minutes
 ):
