@@ -197,12 +197,13 @@ def shop(
     """The shop under test, empty, with an application context for the test's body."""
     held = all_shops(engine)
     held.before()
+    held.faults = lambda: _faults(engine, request.node.nodeid)
     with held.app.app_context():
         yield held
         db.session.rollback()
         is_broken = request.node.get_closest_marker("breaks_books")
         has_written = held.written - shops.OF_VISITS and not is_broken
-        faults = _faults(engine, request.node.nodeid) if has_written else []
+        faults = held.faults() if has_written else []
         lacking = forcing.unforced(request.node)
         db.session.rollback()
     held.after()
@@ -219,7 +220,7 @@ AUDITED_TWICE = re.compile(
 def _faults(engine: str, path: str) -> list[str]:
     """What the audit of the books finds, when a test moved money or stock or did what is audited.
 
-    (The test that makes a scene proves it; one that only looks at its copy has nothing to prove.)
+    (A scene is proven when it is made; a test that only looks at its copy has nothing to prove.)
     All of it on SQLite. On PostgreSQL it takes four times as long for the same deeds: all of it
     where the engine may matter, elsewhere the quick proofs.
     """

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from contextvars import Context
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +23,6 @@ import sqlalchemy as sa
 from flask import Flask, has_app_context
 from flask.testing import FlaskClient
 from flask_wtf.csrf import generate_csrf
-from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import event
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -33,9 +31,11 @@ from werkzeug.test import TestResponse
 from shop import create_app, providers
 from shop.extensions import db, limiter
 from shop.jobs import runner, schedule
+from shop.jobs.handlers import HANDLERS
 from shop.jobs.models import Job
 from shop.webhooks import refusals
 from tests import servers
+from tests.compiled_templates import CompiledTemplates
 from tests.simulators import serving
 
 SECRET_KEY = "a key for the tests, long enough"
@@ -188,11 +188,13 @@ class Shop:
         self.app = create_app(self.environ)
         self.app.test_client_class = Shopper
         self.app.testing = False
-        self.app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(compiled_templates()))
+        self.app.jinja_env.bytecode_cache = CompiledTemplates()
         limiter.enabled = False
         self.first_settings = self.app.extensions["settings"]
         self.scenes: dict[str, tuple[float, Any]] = {}
         self.live.start(self.app)
+        #: Audits the books; the fixture that knows the test says how.
+        self.faults: Callable[[], list[str]] = list
         #: The tables that this test wrote to, its scene aside.
         self.written: set[str] = set()
         with self.app.app_context():
@@ -245,6 +247,8 @@ class Shop:
             return value
         made_at, value = time.monotonic(), make()
         db.session.rollback()
+        faults = self.faults()
+        assert not faults, f"the books of the scene {name} do not add up: {faults}"
         if self.keep(name):
             self.scenes[name] = made_at, value
         return value
@@ -407,6 +411,8 @@ def run_next_of(kinds: str | tuple[str, ...], worker: str = "test") -> bool:
     if not kinds:
         return runner.run_next(worker)
     begins = (kinds,) if isinstance(kinds, str) else kinds
+    unknown = [one for one in begins if not any(kind.startswith(one) for kind in HANDLERS)]
+    assert not unknown, f"no kind of job begins so: {unknown}"
     found = db.session.scalar(
         sa.select(Job.id)
         .where(runner.is_due(), sa.or_(*(Job.kind.startswith(kind) for kind in begins)))
@@ -415,13 +421,6 @@ def run_next_of(kinds: str | tuple[str, ...], worker: str = "test") -> bool:
     )
     db.session.rollback()
     return found is not None and runner.run(found, worker)
-
-
-def compiled_templates() -> Path:
-    """Where templates lie compiled, for all test processes and the next run, as Python's own files do."""
-    kept = Path(__file__).parent / "__pycache__" / f"templates-{version('jinja2')}"
-    kept.mkdir(parents=True, exist_ok=True)
-    return kept
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class Attendant(SimpleWorker):
         """RQ would wait for Redis for up to a minute at a time.
 
         It says that it lives between two waits: whoever was asked to stop without a signal (its parent
-        is gone) stops here.
+        is gone) stops here. A message taken in that moment is lost, not its job: the sweep pushes it again.
         """
         if self.stopping.is_asked:
             raise StopRequested
