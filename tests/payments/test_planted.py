@@ -96,15 +96,12 @@ def test_ours_that_we_never_saw_are_taken_in(scene: Scene, placed: Begun) -> Non
     assert (payment.status, payment.captured_minor) == (AttemptStatus.CAPTURED, order.total_minor)
 
     PLANTINGS[scene.key].refund(scene, refs_of(payment), 5_000)
+    scene.side.dispute(attempts.ref_of(payment))
     scene.compare()
-    seen_afresh(payment)
+    seen_afresh(order, payment)
     (refund,) = db.session.scalars(sa.select(Refund))
     assert (refund.amount_minor, refund.status) == (5_000, RefundStatus.SUCCEEDED)
     assert payment.refunded_minor == 5_000
-
-    scene.side.dispute(attempts.ref_of(payment))
-    scene.compare()
-    seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
     (dispute,) = db.session.scalars(sa.select(Dispute))
     assert dispute.evidence_due_at

@@ -18,6 +18,10 @@ from shop.stock.models import StockLevel
 from shop.webhooks.models import WebhookEvent
 from tests.factories import make_order
 from tests.payments.conftest import let_only_money_move
+from tests.payments.scenes import seen_afresh
+
+#: A rule whose statements the other tests, and the histories, bring to the second database.
+on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
 def make_placed() -> int:
@@ -39,11 +43,25 @@ def pick(client: Any, placed: tuple[Order, Payment]) -> Callable[..., Any]:
     """Pick an outcome on the page."""
 
     def picked(outcome: str, **more: str) -> Any:
-        return client.post_form(
-            f"/sandbox/pay/{placed[1].gateway_id}", {"outcome": outcome, **more}
-        )
+        return client.send(f"/sandbox/pay/{placed[1].gateway_id}", {"outcome": outcome, **more})
 
     return picked
+
+
+@pytest.fixture
+def paid(shop: Any, live: str, client: Any, run_news: Any) -> tuple[Order, Payment]:
+    """An order that was approved there, copied."""
+
+    def make() -> int:
+        order_id = make_placed()
+        client.send(f"/sandbox/pay/{attempts.latest(order_id).gateway_id}", {"outcome": "ok"})
+        run_news()
+        return order_id
+
+    order = db.session.get_one(Order, shop.scene("paid_at_the_sandbox", make))
+    payment = attempts.latest(order.id)
+    assert payment
+    return order, payment
 
 
 @pytest.fixture
@@ -93,6 +111,7 @@ def test_approve_and_send_the_webhook_twice(pick: Any, afresh: Any, run_news: An
     assert event.repeats == 1
 
 
+@on_one
 def test_decline(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("decline", reason="insufficient_funds")
     run_news()
@@ -101,6 +120,7 @@ def test_decline(pick: Any, afresh: Any, run_news: Any) -> None:
     assert payment.failure_words == "There was not enough money in the account."
 
 
+@on_one
 def test_cancel_and_go_back_leaves_the_page_open(pick: Any, afresh: Any, run_news: Any) -> None:
     assert pick("abandon").location.startswith(attempts_return(afresh()[1]))
     run_news()
@@ -109,6 +129,7 @@ def test_cancel_and_go_back_leaves_the_page_open(pick: Any, afresh: Any, run_new
     assert reserved() == 2
 
 
+@on_one
 def test_a_page_left_for_good_gives_the_stock_back(
     pick: Any, afresh: Any, run_news: Any, turn_clock: Any
 ) -> None:
@@ -134,6 +155,7 @@ def test_no_webhook_at_all_and_no_return(
     assert afresh()[0].paid_at
 
 
+@on_one
 def test_the_webhook_before_the_return(pick: Any, afresh: Any, run_news: Any, client: Any) -> None:
     waiting = pick("webhook_first")
     run_news()
@@ -142,6 +164,7 @@ def test_the_webhook_before_the_return(pick: Any, afresh: Any, run_news: Any, cl
     assert captures() == 1
 
 
+@on_one
 def test_left_pending_then_paid(pick: Any, afresh: Any, run_news: Any) -> None:
     pick("pending")
     run_news()
@@ -151,7 +174,15 @@ def test_left_pending_then_paid(pick: Any, afresh: Any, run_news: Any) -> None:
     assert afresh()[0].paid_at
 
 
-@pytest.mark.parametrize("policy", ["accept", "refund"])
+@pytest.mark.parametrize(
+    ("engine", "policy"),
+    [
+        ("sqlite", "accept"),
+        ("sqlite", "refund"),
+        pytest.param("postgresql", "accept", marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
 def test_paid_after_the_hold_had_expired(
     pick: Any, afresh: Any, run_news: Any, turn_clock: Any, policy: str
 ) -> None:
@@ -172,33 +203,35 @@ def test_paid_after_the_hold_had_expired(
         assert order.paid_at
 
 
-def test_a_refund_from_the_gateways_side(
-    pick: Any, afresh: Any, run_news: Any, client: Any
-) -> None:
-    pick("ok")
+def test_a_refund_from_the_gateways_side(paid: Any, run_news: Any, client: Any) -> None:
+    order, payment = paid
+    client.send(f"/sandbox/payments/{payment.gateway_id}/refund")
     run_news()
-    _, payment = afresh()
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/refund")
-    run_news()
-    order, payment = afresh()
+    seen_afresh(order, payment)
     assert payment.refunded_minor == order.total_minor
     assert order.payment_status == PaymentStatus.REFUNDED
     assert len(db.session.scalars(sa.select(Refund)).all()) == 1
 
 
-@pytest.mark.parametrize(("verdict", "ends"), [("win", False), ("lose", True)])
-def test_a_dispute(
-    pick: Any, afresh: Any, run_news: Any, client: Any, verdict: str, ends: bool
-) -> None:
-    pick("ok")
+@pytest.mark.parametrize(
+    ("engine", "verdict", "ends"),
+    [
+        ("sqlite", "win", False),
+        ("sqlite", "lose", True),
+        pytest.param("postgresql", "lose", True, marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
+def test_a_dispute(paid: Any, run_news: Any, client: Any, verdict: str, ends: bool) -> None:
+    order, payment = paid
+    client.send(f"/sandbox/payments/{payment.gateway_id}/dispute")
     run_news()
-    _, payment = afresh()
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/dispute")
+    seen_afresh(order)
+    assert order.status == OrderStatus.DISPUTED
+    client.send(f"/sandbox/payments/{payment.gateway_id}/{verdict}")
     run_news()
-    assert afresh()[0].status == OrderStatus.DISPUTED
-    client.post_form(f"/sandbox/payments/{payment.gateway_id}/{verdict}")
-    run_news()
-    assert (afresh()[0].status == OrderStatus.REFUNDED) == ends
+    seen_afresh(order)
+    assert (order.status == OrderStatus.REFUNDED) == ends
 
 
 def attempts_return(payment: Payment) -> str:

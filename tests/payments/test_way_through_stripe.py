@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from shop.database import transaction
 from shop.extensions import db
 from shop.incidents.models import Incident
-from shop.orders.models import OrderStatus
+from shop.orders.models import Order, OrderStatus
 from shop.payments import attempts, refunds
 from shop.payments.models import AttemptStatus, Refund, RefundStatus
 from shop.stock.models import StockLevel
@@ -46,6 +46,21 @@ def place() -> Begun:
 def placed(shop: Any, server: Stripe) -> Begun:
     """An order whose page is open, and that payment; they are copied."""
     return copied(shop, server, "placed-by-stripe", lambda: place()[0])
+
+
+@pytest.fixture
+def paid(shop: Any, server: Stripe, run_news: Callable[..., int]) -> Begun:
+    """An order that was paid, and that payment; they are copied."""
+
+    def make() -> Order:
+        order, payment = place()
+        server.complete(str(payment.gateway_id))
+        run_news()
+        seen_afresh(order)
+        assert order.paid_at
+        return order
+
+    return copied(shop, server, "paid-by-stripe", make)
 
 
 def seen_afresh(*rows: Any) -> None:
@@ -127,11 +142,9 @@ def test_a_forged_message_leaves_no_row(server: Stripe, placed: Begun, client: A
 
 
 def test_a_refund_goes_out_once_and_its_news_comes_back(
-    server: Stripe, placed: Begun, run_news: Callable[..., int]
+    server: Stripe, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed
-    server.complete(str(payment.gateway_id))
-    run_news()
+    order, payment = paid
     server.fault("half_body", path="/v1/refunds")
     with transaction():
         refunds.request_refund(payment.id, 10_000, [], "scratched", "user:1")
@@ -182,12 +195,10 @@ def test_when_the_hold_ends_the_session_is_ended_first(
 
 
 def test_a_dispute_stops_the_order_and_opens_an_incident(
-    server: Stripe, placed: Begun, run_news: Callable[..., int]
+    server: Stripe, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed
-    intent = server.complete(str(payment.gateway_id))
-    run_news()
-    dispute_id = server.dispute(intent)
+    order, payment = paid
+    dispute_id = server.dispute(payment.gateway_refs["payment_intent"])
     run_news()
     seen_afresh(order)
     assert order.status == OrderStatus.DISPUTED
@@ -201,12 +212,10 @@ def test_a_dispute_stops_the_order_and_opens_an_incident(
 
 @on_one
 def test_a_dashboard_refund_is_known_here_too(
-    server: Stripe, placed: Begun, run_news: Callable[..., int]
+    server: Stripe, paid: Begun, run_news: Callable[..., int]
 ) -> None:
-    order, payment = placed
-    intent = server.complete(str(payment.gateway_id))
-    run_news()
-    server.refund_from_dashboard(intent, 5_000)
+    order, payment = paid
+    server.refund_from_dashboard(payment.gateway_refs["payment_intent"], 5_000)
     run_news()
     seen_afresh(order, payment)
     assert payment.refunded_minor == 5_000

@@ -23,7 +23,10 @@ from shop.payments.refunds import request_refund
 from shop.promotions import gift_cards
 from shop.promotions.models import GiftCard, GiftCardEntry
 from tests.factories import make_cart, make_order, make_product, make_wish, pay
+from tests.payments.conftest import run_money
 from tests.payments.histories import hold_ends
+
+__all__ = ["run_money"]
 
 #: A rule whose statements the other tests, and the histories, bring to the second database.
 on_one = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
@@ -51,6 +54,19 @@ def placed_with(code: str, price: int = 80_000, **more: Any) -> Order:
     return make_order(lines={make_product(price=price): 1}, gift_code=code, **more)
 
 
+@pytest.fixture
+def half_paid(shop: Any, configure: Any) -> tuple[Order, int, str]:
+    """An order that the whole of such a card paid in part; the card's id and code. They are copied."""
+    configure(payment_gateways=("sandbox", "bank_transfer", "cod", "gift_card"))
+
+    def make() -> tuple[int, int, str]:
+        card_id, code = issued(50_000)
+        return placed_with(code).id, card_id, code
+
+    order_id, card_id, code = shop.scene("half-paid-by-card", make)
+    return db.session.get_one(Order, order_id), card_id, code
+
+
 @on_one
 def test_the_code_is_kept_only_as_a_hash_and_read_as_people_type_it(card):
     card_id, code = card
@@ -59,9 +75,8 @@ def test_the_code_is_kept_only_as_a_hash_and_read_as_people_type_it(card):
     assert gift_cards.usable(f"  {code.lower().replace('-', ' ')} ", "INR").id == card_id
 
 
-def test_it_pays_a_part_and_another_way_the_rest(card):
-    card_id, code = card
-    order = placed_with(code)
+def test_it_pays_a_part_and_another_way_the_rest(half_paid):
+    order, card_id, _ = half_paid
     assert (order.status, order.payment_status) == (
         OrderStatus.PENDING_PAYMENT,
         PaymentStatus.PARTIALLY_PAID,
@@ -99,19 +114,17 @@ def test_with_cash_on_delivery_the_courier_collects_only_the_rest(card, run_jobs
     assert parcel.collect_minor == order.total_minor - 50_000
 
 
-def test_what_it_paid_comes_back_when_the_rest_does_not_come_in_time(card, run_jobs):
-    card_id, code = card
-    order = placed_with(code)
-    hold_ends(order.id, run_jobs)
+def test_what_it_paid_comes_back_when_the_rest_does_not_come_in_time(half_paid, run_money):
+    order, card_id, _ = half_paid
+    hold_ends(order.id, run_money)
     db.session.refresh(order)
     assert order.status == OrderStatus.CANCELLED
     assert balance(card_id) == 50_000
 
 
 @on_one
-def test_cancelling_gives_the_balance_back_once(card, run_jobs):
-    card_id, code = card
-    order = placed_with(code)
+def test_cancelling_gives_the_balance_back_once(half_paid, run_jobs):
+    order, card_id, _ = half_paid
     attempts.cancel_by_shopper(order.id)
     run_jobs(kinds="payments.")
     run_jobs(kinds="payments.")
@@ -185,10 +198,9 @@ def test_a_blocked_card_is_no_card(card):
 
 
 @on_one
-def test_an_empty_card_says_so(card):
-    placed_with(card[1])
+def test_an_empty_card_says_so(half_paid):
     with pytest.raises(Refused, match="nothing left"):
-        gift_cards.usable(card[1], "INR")
+        gift_cards.usable(half_paid[2], "INR")
 
 
 @on_one
@@ -212,8 +224,8 @@ def test_a_balance_that_moved_shows_the_new_figures_and_charges_nothing(card):
 
 
 @on_one
-def test_news_of_a_gateway_never_pays_for_a_card(card):
-    order = placed_with(card[1])
+def test_news_of_a_gateway_never_pays_for_a_card(half_paid):
+    order = half_paid[0]
     payment = db.session.scalars(sa.select(Payment).where(Payment.gateway == "gift_card")).one()
     event = GatewayEvent(EventKind.CAPTURED, amount_minor=50_000, currency="INR")
     with transaction():
