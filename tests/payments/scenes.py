@@ -11,6 +11,7 @@ from shop.catalog.models import Product
 from shop.clock import utcnow
 from shop.database import transaction
 from shop.extensions import db
+from shop.jobs.models import Job, JobStatus
 from shop.jobs.queue import enqueue
 from shop.orders.models import Order
 from shop.payments import attempts
@@ -90,14 +91,16 @@ class Scene:
         self.side.pay(Opened(str(payment.gateway_id), {}, refs=payment.gateway_refs))
 
     def ask(self, payment: Payment) -> None:
-        """The sweep asks, and jobs that failed are tried again."""
+        """The sweep asks, and jobs of money that failed or wait run too."""
         with transaction() as session:
             session.execute(
                 sa.update(Payment).where(Payment.id == payment.id).values(ask_at=utcnow())
             )
             enqueue("payments.ask_due", key="scene")
         self.run_jobs()
-        self.run_jobs(ahead=LATER)
+        later = Job.kind.startswith("payments."), Job.status == JobStatus.QUEUED
+        if db.session.scalar(sa.select(Job.id).where(*later).limit(1)):
+            self.run_jobs(ahead=LATER)
         seen_afresh(payment, db.session.get_one(Order, payment.order_id))
 
     def compare(self) -> None:
