@@ -146,7 +146,6 @@ def test_the_rate_counts_the_captured_of_this_weeks_attempts_that_ended(staff):
     assert waiting.is_unpaid
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_test_asks_the_provider_and_its_answer_is_shown_and_audited(staff, run_jobs):
     browser = staff("manager")
     assert test(browser, "sandbox").status_code == 303

@@ -76,7 +76,6 @@ def press(browser, incident_id):
     return browser.send(f"{page}/again", {})
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_job_is_retried_from_there(staff):
     job_id = failed_job("books.light")
     incident_id = make("job:books.light", job_id=job_id, category=Category.DATABASE)
@@ -89,7 +88,6 @@ def test_a_job_is_retried_from_there(staff):
     assert "/again" not in browser.get(f"/admin/incidents/{incident_id}").text
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_message_is_replayed_from_there(staff):
     with transaction() as session:
         event = WebhookEvent(

@@ -209,7 +209,6 @@ def test_the_built_in_words_come_back_and_so_do_the_earlier_ones(order, staff):
     assert db.session.scalar(db.select(db.func.count(MessageWording.id))) == 4
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_who_saves_over_a_colleagues_words_is_told(app, staff):
     one, other = staff("manager"), staff("owner")
     one.send(CONFIRMED, changed(headline="Mine"))
@@ -301,7 +300,6 @@ def test_without_an_order_there_is_nothing_to_preview_and_the_page_says_so(app, 
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_test_goes_to_who_asks_for_it_and_to_nobody_else(order, staff, run_jobs, smtp_server):
     browser = staff("manager")
     answer = browser.send(f"{CONFIRMED}/test", {"order": order.number})
@@ -326,7 +324,6 @@ def test_a_test_without_a_number_to_send_it_to_is_refused(order, staff, configur
     assert db.session.scalar(db.select(Job.id).filter_by(kind="messaging.try_out")) is None
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_message_is_switched_off_and_the_confirmation_never(app, staff):
     browser = staff("manager")
     form = {"event": "order_shipped", "channel": "email", "on": "no"}

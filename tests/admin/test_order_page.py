@@ -120,7 +120,6 @@ def test_with_htmx_a_refusal_is_a_fragment_that_is_swapped(staff, order_in):
     assert 'role="alert"' in answer.text
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_cancelling_says_first_what_it_does(staff, order_in):
     order = order_in("paid")
     browser = staff("manager")
@@ -146,7 +145,6 @@ def test_shipping_by_hand_makes_a_parcel_with_its_number(staff, order_in):
     assert "NL1" in browser.get(page_of(order)).text
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_only_the_owner_corrects_a_state_and_says_why(staff, order_in):
     order = order_in("delivered")
     assert move(staff("manager"), order, "corrected", to="paid", reason="x").status_code == 403
@@ -159,7 +157,6 @@ def test_only_the_owner_corrects_a_state_and_says_why(staff, order_in):
     assert fresh(order).status == "processing"
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_note_is_for_staff_and_is_text(staff, order_in):
     order = order_in("paid")
     browser = staff("support")
@@ -239,7 +236,6 @@ def test_parts_of_another_order_are_404(staff):
         assert answer.status_code == 404, way
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_message_can_be_sent_again(staff, run_jobs, smtp_server, order_in):
     order = order_in("paid")
     run_jobs(kinds=MESSAGES)
@@ -260,7 +256,6 @@ def test_a_parcel_is_booked_once_however_often_it_is_asked_for(staff, order_in):
     assert len(jobs) == 1
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_the_mark_is_taken_off_by_a_person(staff, order_in):
     order = order_in("paid")
     with transaction():

@@ -139,7 +139,6 @@ def test_a_courier_that_does_not_answer_is_told_in_the_dialog(parked, parcels, s
     assert "gave no answer" in answer.text
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_parcel_is_put_together_before_its_carrier_is_chosen(parcels, staff, order_in):
     order = order_in("paid")
     browser = staff("fulfilment")
@@ -190,7 +189,6 @@ def test_where_staff_carry_all_parcels_no_carrier_is_asked(order_in, staff, conf
     assert db.session.scalars(select(Shipment)).all() == []
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_nothing_is_handed_over_while_the_payment_is_disputed(by_hand, staff, run_jobs):
     with transaction():
         advance(lock_order(by_hand.id), "dispute_opened", GATEWAY)
@@ -215,7 +213,6 @@ def mark_shipped(browser, order, **fields):
     return browser.send(f"{page_of(order)}/transition", wish)
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_number_is_not_typed_onto_a_parcel_that_the_courier_knows(
     parked, parcels, staff, run_jobs
 ):
@@ -246,7 +243,6 @@ def test_a_parcel_that_no_courier_knows_becomes_the_one_sent_by_hand(parcels, st
     assert parcels.orders == {}
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_one_parcel_is_cancelled_at_the_courier(parked, parcels, staff, run_jobs):
     browser = staff("fulfilment")
     assert post(browser, parked, the_parcel().id, "cancel").status_code == 303
@@ -275,7 +271,6 @@ def test_papers_are_kept_here_and_handed_to_staff_who_ship(with_papers, staff, c
     assert "the courier bills 0.72 kg" in shown
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_papers_that_are_lacking_are_fetched(with_papers, staff, run_jobs):
     order = with_papers[0]
     with transaction():

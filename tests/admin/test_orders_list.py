@@ -88,7 +88,6 @@ def test_search_finds_by_each_of_what_tells_an_order(staff):
         assert (field, found) == (field, [number])
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_an_exact_number_opens_the_order(staff, order_in):
     order = order_in("paid")
     browser = staff("manager")
@@ -180,7 +179,6 @@ def test_the_number_of_statements_does_not_grow_with_the_rows(nine, staff, sql_c
     assert statements() == many <= 9
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_many_orders_move_at_once_and_the_rest_is_skipped(nine, staff):
     paid = [order.number for order in nine if order.status == "paid"]
     unpaid = next(order.number for order in nine if order.status == "pending_payment")
