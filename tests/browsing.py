@@ -1,7 +1,7 @@
 """What the tests in a real browser share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-
 IS_THOROUGH = os.environ.get("AXE") == "all"
 RULES = ("wcag2a", "wcag2aa", "wcag21aa", "wcag22aa")
 #: Only what is at fault is described, and nothing is fetched for it.
-RUN = """([rules, best]) => axe.run(document, {
+RUN = """([rules, best, alike]) => axe.run({exclude: alike}, {
     runOnly: best ? [...rules, 'best-practice'] : rules, resultTypes: ['violations'], preload: false,
 })"""
 
@@ -21,11 +21,18 @@ STILL = """() => new Promise(drawn => requestAnimationFrame(() => requestAnimati
     .then(() => Promise.allSettled(document.getAnimations().map(one => one.finished)))"""
 
 
-def axe_faults(page: Any, *, best_practice: bool = True) -> list[dict[str, Any]]:
-    """What axe finds at fault on this page: each with `id`, `impact` and `nodes`."""
+def axe_faults(
+    page: Any, *, best_practice: bool = True, alike: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """What axe finds at fault on this page: each with `id`, `impact` and `nodes`.
+
+    `alike` selects what is left out, since the same stands beside it: a look costs by the element.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
-    found: list[dict[str, Any]] = page.evaluate(RUN, [RULES, best_practice])["violations"]
+    found: list[dict[str, Any]] = page.evaluate(RUN, [RULES, best_practice, list(alike)])[
+        "violations"
+    ]
     return found
 
 

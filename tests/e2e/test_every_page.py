@@ -17,6 +17,9 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 WAYS = ("sandbox", "swish", "razorpay", "bank_transfer", "cod", "gift_card")
 LIGHT, DARK, NARROW = ("light", 1280), ("dark", 360), ("", 360)
 GRAVE = {"serious", "critical"}
+#: Three messages of each group stand for all: they are drawn by the same lines of a template. With
+#: all of them the page costs as much as four others.
+ALIKE = () if IS_THOROUGH else (".words__row:nth-child(n+4)",)
 
 
 def test_every_address_is_looked_at_or_says_why_not(app: Any) -> None:
@@ -137,6 +140,6 @@ def grave_faults(page: Any) -> list[tuple[str, str]]:
     """What shuts somebody out: the rule, and the first place that breaks it."""
     return [
         (one["id"], one["nodes"][0]["html"][:160])
-        for one in axe_faults(page, best_practice=False)
+        for one in axe_faults(page, best_practice=False, alike=ALIKE)
         if one["impact"] in GRAVE
     ]
