@@ -234,15 +234,15 @@ class Shop:
         self.live.stop()
         self.sa_engine.dispose()
 
-    def scene(self, name: str, make: Callable[[], Any]) -> Any:
+    def scene(self, name: str, make: Callable[[], Any], seconds: float = SCENE_SECONDS) -> Any:
         """What `make()` writes into the empty database, and what it returned (keys, no rows).
 
-        It is made when first asked for, and its rows are copied for the tests of the next minutes:
+        It is made when first asked for, and its rows are copied for the tests of the next `seconds`:
         not for longer, since holds end and the rows tell the time.
         """
-        made_at, value = self.scenes.get(name, (-SCENE_SECONDS, None))
+        made_at, value = self.scenes.get(name, (-math.inf, None))
         db.session.rollback()
-        if time.monotonic() - made_at < SCENE_SECONDS:
+        if time.monotonic() - made_at < seconds:
             self.restore(name)
             return value
         made_at, value = time.monotonic(), make()

@@ -74,10 +74,11 @@ def reached(app, rule, method):
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("role", [*STAFF, Role.CUSTOMER])
 def test_s42_a_walk_through_the_admin_with_each_role(app, client, role, loose_limits):
-    """The owner loads whole pages; to the others a fragment tells as well whether they may."""
+    """Two load whole pages; to the others a fragment tells as well whether they may."""
     sign_in(client, make_user(role))
     token = client.csrf_token()
-    headers = {} if role == Role.OWNER else {"HX-Request": "true"}
+    whole = role in {Role.OWNER, Role.FULFILMENT}
+    headers = {} if whole else {"HX-Request": "true"}
 
     for rule in staff_rules(app):
         needed = app.view_functions[rule.endpoint].needed_right

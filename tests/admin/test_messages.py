@@ -302,9 +302,12 @@ def test_without_an_order_there_is_nothing_to_preview_and_the_page_says_so(app, 
 
 def test_a_test_goes_to_who_asks_for_it_and_to_nobody_else(order, staff, run_jobs, smtp_server):
     browser = staff("manager")
+    before = db.session.scalar(db.select(db.func.max(Job.id))) or 0
     answer = browser.send(f"{CONFIRMED}/test", {"order": order.number})
     assert answer.status_code == 303
     run_jobs(kinds="messaging.try_out")
+    added = db.session.scalars(db.select(Job.kind).where(Job.id > before)).all()
+    assert added == ["messaging.try_out"]
     [mail] = smtp_server.messages
     assert mail["To"] == browser.user_email
     assert mail["Subject"] == f"[Test] We have your order {order.number}"

@@ -23,6 +23,8 @@ from tests.payments.conftest import MONEY, let_only_money_move
 from tests.payments.sides import Bench, Side
 from tests.simulators.receiver import Receiver
 
+SCENE_SECONDS = 20
+"""How long an order is copied: a gateway may be asked about its payment half a minute after the opening."""
 LATER = 300
 """Seconds until jobs that failed are due again."""
 
@@ -54,7 +56,7 @@ class Scene:
         """Fill the empty shop, and the stand-in; `way`: with no order, one "placed" or one "paid"."""
         name = f"{way or 'nothing'}-at-{self.key}"
         self.product_id, self.order_id, self.total, known = shop.scene(
-            name, functools.partial(self._made, way)
+            name, functools.partial(self._made, way), SCENE_SECONDS
         )
         self.server.remember(known)
 
@@ -142,7 +144,7 @@ def copied(shop: Any, server: Any, name: str, make: Callable[[], Order]) -> Begu
         let_only_money_move()
         return make().id, server.known()
 
-    order_id, known = shop.scene(name, made)
+    order_id, known = shop.scene(name, made, SCENE_SECONDS)
     server.remember(known)
     payment = attempts.latest(order_id)
     assert payment

@@ -367,7 +367,7 @@ def test_what_is_only_open_is_on_no_list(online: Side) -> None:
 
 
 def test_a_long_list_is_read_to_its_end(listed: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"{listed.pages_in}.PAGE_ROWS", 2)
+    monkeypatch.setattr(f"{listed.pages_in}.PAGE_ROWS", 1)
     references = {listed.paid().reference for _ in range(3)}
     since = utcnow() - timedelta(minutes=1)
     assert {event.reference for event in listed.gateway.list_payments(since)} == references

@@ -99,6 +99,7 @@ def test_late_money_for_what_is_gone_waits_for_a_person_with_a_deadline(late_and
         recording.decide_late(order.id, "accept", "user:1")
     with transaction():
         ledger.receive(order.lines[0].variant_id, 1, "user:1")
+    with transaction():
         recording.decide_late(order.id, "accept", "user:1")
     assert db.session.get_one(Order, order.id).status == OrderStatus.PAID
 

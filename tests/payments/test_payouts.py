@@ -186,6 +186,8 @@ def test_what_has_not_reached_the_bank_is_no_payout_and_after_the_weekend_it_is(
     row[name] = whole
     learn(scene)
     assert lines() == []
+    scene.compare()
+    assert lines() == []
 
 
 @on_sqlite
@@ -310,20 +312,23 @@ def test_when_payouts_are_not_told_the_comparison_goes_on_and_they_are_asked_for
     _, payment = placed
     scene.pay(payment)
     payout = pay_out(scene)
-    till = TILLS[scene.key]
+    till, latest = TILLS[scene.key], payment
     faults = (
         ("refuse", 500, till.path), ("refuse", 429, till.inside),
         ("half_body", 200, till.inside), ("garbage", 200, till.path),
     )  # fmt: skip
     for number, (kind, status, path) in enumerate(faults):
-        scene.server.fault(kind, method="GET", path=path, status=status)
         if number:
-            scene.run_jobs(ahead=HOUR * number)
-        else:
-            scene.compare()
+            _, latest = scene.placed()
+            scene.pay(latest)
+        scene.server.fault(kind, method="GET", path=path, status=status)
+        with transaction():
+            enqueue("payments.reconcile", key="scene")
+        scene.run_jobs(ahead=HOUR * number)
         assert scene.server.faults == [], kind
         assert payout_of(payment) is None, kind
-        assert payment.status == AttemptStatus.CAPTURED
+        seen_afresh(latest)
+        assert latest.status == AttemptStatus.CAPTURED, kind
     scene.run_jobs(ahead=HOUR * len(faults))
     assert payout_of(payment) == str(payout)
 
@@ -360,7 +365,7 @@ def test_a_payment_of_a_payout_that_we_never_saw_is_a_line_and_one_incident(
 
 
 @on_sqlite
-@pytest.mark.parametrize("scene", ["paystack"], indirect=True)
+@by_settlements
 def test_a_payout_that_brings_less_than_captured_less_fee_is_one_incident_until_it_is_settled(
     scene: Scene,
     paid: Begun,

@@ -172,7 +172,6 @@ def test_more_than_asked_pays_and_the_excess_can_go_back(waiting):
     assert line()[0].payment.refundable_minor == total + 700
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_another_currency_waits_until_a_person_says_what_it_is_worth(waiting):
     order_id, total, reference = waiting
     bring((12_000, reference, "A1", "USD"))
@@ -328,7 +327,6 @@ def test_a_transfer_for_an_order_that_waits_for_a_card_pays_it(money_alone):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_setting_a_line_aside_needs_a_reason_and_can_be_taken_back(money_alone):
     bring((5_000, "interest", "A1"))
     line_id = line()[0].id
@@ -373,7 +371,6 @@ def test_money_that_nobody_looked_at_becomes_an_incident_once(money_alone, run_m
     assert fingerprints() == ["unmatched_line"]
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_transfer_that_is_turned_down_tells_the_customer_why(waiting):
     order_id, _total, _reference = waiting
     payment_id = attempts.latest(order_id).id
