@@ -61,6 +61,9 @@ def test_a_guest_buys_without_javascript(client):
     assert order.shipping_address["city"] == "Bengaluru"
     assert order.billing_address == order.shipping_address
     assert order.user_id is None
+    page = client.get(f"/orders/{order.token}").text
+    assert "Bengaluru" in page
+    assert "3rd Cross" not in page, "not even in the browser that ordered"
 
 
 @ONLY_SQLITE

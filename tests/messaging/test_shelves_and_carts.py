@@ -225,7 +225,6 @@ def test_without_the_box_nobody_is_reminded(app, client, run_jobs, smtp_server):
     assert smtp_server.messages == []
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_unticking_takes_it_back(app, client, run_jobs, smtp_server):
     fill_cart(client, factories.make_product())
     agree(client)

@@ -28,6 +28,7 @@ def test_each_step_of_an_order_is_one_mail(app, run_jobs, smtp_server):
             if may(order, event, factories.STAFF.who):
                 advance(order, event, factories.STAFF)
         run_jobs(kinds=NEWS)
+    run_jobs()
     awb = db.session.scalars(db.select(Shipment.awb)).one()
 
     assert [mail["Subject"] for mail in smtp_server.messages] == [

@@ -80,7 +80,7 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_a_fault_stands_beside_its_field_and_what_was_typed_is_kept(arrived, ask):
+def test_a_fault_stands_beside_its_field_and_what_was_typed_is_kept(arrived, ask, loose_limits):
     for fields, words in FAULTS:
         answer = ask(arrived, **{"words": "A long story", **fields})
         assert answer.status_code == 422, fields
