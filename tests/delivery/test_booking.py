@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from shop.database import transaction
 from shop.delivery import shipping
-from shop.delivery.models import Shipment, ShipmentStatus, Step
+from shop.delivery.models import Parked, Shipment, ShipmentStatus, Step
 from shop.errors import Conflict, Refused
 from shop.extensions import db
 from shop.incidents.models import Incident
@@ -117,7 +117,7 @@ def test_an_empty_wallet_parks_the_parcel_and_tells_a_person(
     for turn, shape in enumerate(["top", "nested"], 1):
         parcels.wallet_shape = shape
         run_parcels(ahead=7200)
-        assert the_parcel().step == Step.ORDERED
+        assert (the_parcel().step, the_parcel().parked) == (Step.ORDERED, Parked.WALLET)
         assert "wallet" in the_order().attention
         found = db.session.scalars(select(Incident).where(Incident.category == "delivery")).all()
         assert [row.severity for row in found] == ["high"]

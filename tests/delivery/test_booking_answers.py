@@ -23,9 +23,10 @@ CANCEL = "delivery.cancel_shipments"
 
 MADE = (Step.ORDERED, Step.AWB_ASSIGNED, Step.PICKUP_SCHEDULED, Step.LABELLED)
 
-pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
+@sqlite_only
 def test_the_courier_is_told_what_the_order_holds(parcels, run_parcels, the_order):
     make_order("paid", lines={make_product(weight_grams=400): 3})
     run_parcels()
@@ -43,6 +44,7 @@ def test_the_courier_is_told_what_the_order_holds(parcels, run_parcels, the_orde
     assert wish["order_items"][0]["units"] == 3
 
 
+@sqlite_only
 def test_a_time_out_after_the_order_was_made_makes_one_order(
     paid, parcels, run_parcels, the_parcel, monkeypatch
 ):
@@ -56,6 +58,7 @@ def test_a_time_out_after_the_order_was_made_makes_one_order(
     assert len(parcels.done("order")) == 1
 
 
+@sqlite_only
 def test_a_busy_courier_is_asked_later(paid, parcels, run_parcels, the_parcel):
     for status in (429, 503):
         parcels.fault(
@@ -72,6 +75,7 @@ def test_a_busy_courier_is_asked_later(paid, parcels, run_parcels, the_parcel):
     assert asked == [1, 1, 2, 2, 3]
 
 
+@sqlite_only
 def test_a_second_asker_after_the_first_finds_the_parcel(shipped, parcels, run_parcels, the_parcel):
     with transaction():
         enqueue(CREATE, {"order_id": shipped.order_id})
@@ -94,6 +98,7 @@ def test_a_cancelled_record_leads_to_the_next_reference(
     assert parcels.done("awb") == [f"{number}-R1"]
 
 
+@sqlite_only
 def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
     paid, parcels, run_parcels, the_parcel, the_order, monkeypatch
 ):
@@ -107,6 +112,7 @@ def test_a_cancelled_record_that_only_create_shows_leads_to_the_next_reference(
     assert the_parcel().step == Step.LABELLED
 
 
+@sqlite_only
 def test_another_courier_is_tried_where_the_first_does_not_serve_and_none_is_asked_twice(
     paid, parcels, run_parcels, the_parcel
 ):
@@ -117,6 +123,7 @@ def test_another_courier_is_tried_where_the_first_does_not_serve_and_none_is_ask
     assert [json.loads(one["body"]).get("courier_id") for one in asked] == [None, 51, 10]
 
 
+@sqlite_only
 def test_where_no_courier_serves_a_person_is_told(
     paid, parcels, run_parcels, the_parcel, the_order
 ):
@@ -126,6 +133,7 @@ def test_where_no_courier_serves_a_person_is_told(
     assert "does not service" in the_order().attention
 
 
+@sqlite_only
 def test_a_wrong_pickup_location_is_refused_and_not_guessed(paid, parcels, run_parcels, the_order):
     parcels.pickup_location = "main-warehouse"
     run_parcels()
@@ -133,6 +141,7 @@ def test_a_wrong_pickup_location_is_refused_and_not_guessed(paid, parcels, run_p
     assert parcels.orders == {}
 
 
+@sqlite_only
 def test_a_label_that_lags_is_fetched_later(paid, parcels, run_parcels, the_parcel):
     parcels.label_lags = 1
     run_parcels()
@@ -141,6 +150,7 @@ def test_a_label_that_lags_is_fetched_later(paid, parcels, run_parcels, the_parc
     assert the_parcel().step == Step.LABELLED
 
 
+@sqlite_only
 def test_a_cancellation_of_unknown_outcome_is_asked_about(
     shipped, parcels, run_parcels, the_parcel
 ):
@@ -152,6 +162,7 @@ def test_a_cancellation_of_unknown_outcome_is_asked_about(
     assert the_parcel().status == ShipmentStatus.CANCELLED
 
 
+@sqlite_only
 def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
     shipped, parcels, run_parcels, the_parcel, the_order
 ):
@@ -163,6 +174,7 @@ def test_what_left_already_cannot_be_cancelled_and_a_person_is_told(
     assert "could not be cancelled" in the_order().attention
 
 
+@sqlite_only
 def test_a_failed_booking_is_gone_on_with_by_hand(paid, parcels, run_parcels, the_parcel):
     parcels.fault("refuse", path="/v1/external/courier/generate/pickup", status=400)
     run_parcels()
@@ -175,6 +187,7 @@ def test_a_failed_booking_is_gone_on_with_by_hand(paid, parcels, run_parcels, th
     assert len(parcels.done("order")) == 1
 
 
+@sqlite_only
 def test_a_breaker_does_not_use_up_tries(paid, parcels, run_parcels, the_parcel):
     line = providers._lines.setdefault("shiprocket", providers._Line())
     import time
@@ -188,6 +201,7 @@ def test_a_breaker_does_not_use_up_tries(paid, parcels, run_parcels, the_parcel)
     assert the_parcel().step == Step.LABELLED
 
 
+@sqlite_only
 def test_the_dry_run_in_development_is_believable_and_asks_nobody(
     paid, configure, parcels, run_parcels, the_parcel, the_order
 ):
@@ -202,6 +216,7 @@ def test_the_dry_run_in_development_is_believable_and_asks_nobody(
     assert parcels.requests == []
 
 
+@sqlite_only
 def test_the_dry_run_in_production_books_nothing_and_asks_for_attention(
     paid, configure, parcels, run_parcels, the_order, shop
 ):

@@ -115,8 +115,16 @@ def test_a_cancelled_parcel_is_asked_about_for_some_days(
     assert faults() == []
 
 
-@sqlite_only
-@pytest.mark.parametrize("code", [42, 7, 21])
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    [
+        ("sqlite", 42),
+        ("sqlite", 7),
+        ("sqlite", 21),
+        pytest.param("postgresql", 7, marks=pytest.mark.pg),
+    ],
+    indirect=["engine"],
+)
 def test_a_cancelled_parcel_that_moves_all_the_same_is_left_to_a_person(
     shipped, parcels, run_parcels, cancel, the_parcel, the_order, code
 ):

@@ -210,7 +210,6 @@ def test_giving_up_one_parcel_lets_go_of_that_parcel(paid, parcels, run_parcels)
     ]
 
 
-@sqlite_only
 def test_a_refused_cancellation_does_not_hold_up_the_other_parcels(
     paid, parcels, run_parcels, the_parcel, the_order
 ):

@@ -114,7 +114,6 @@ def test_it_is_parked_again_while_nothing_was_mended(parked, run_parcels, the_pa
     assert the_incident().repeats == 1
 
 
-@sqlite_only
 @pytest.mark.parametrize("parked", ["wallet"], indirect=True)
 def test_a_parcel_whose_job_is_forgotten_gets_a_new_one(parked, parcels, run_parcels, the_parcel):
     mend(parcels)

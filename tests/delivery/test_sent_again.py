@@ -152,7 +152,6 @@ def test_an_order_that_came_back_is_sent_again_by_staff(order, new_client, run_p
     assert shelf() == 7
 
 
-@sqlite_only
 def test_what_was_restocked_is_taken_from_the_shelf_when_it_is_sent_again(order):
     parcel_id = reserved(order, 3)
     told(parcel_id, "picked_up", "rto_delivered")

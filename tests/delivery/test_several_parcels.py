@@ -18,8 +18,6 @@ from shop.sandbox import courier
 from shop.sandbox.models import SandboxParcel
 from tests.factories import let_in, make_order, make_product, make_user
 
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-
 CREATE = "delivery.create_shipment"
 TELLING = ("messaging.tell",)
 
@@ -214,7 +212,6 @@ def test_another_orders_parcel_and_an_unpaid_order_are_refused(packer, order):
     assert "Nothing ships" in packer.get(f"{path}/parcels/new").text
 
 
-@sqlite_only
 def test_what_is_refunded_is_not_awaited_any_more(packer, order, run_parcels):
     make(packer, order, 0, 3, 0)
     make(packer, order, 1, 0, 2)
