@@ -156,7 +156,8 @@ def test_the_books_of_a_usual_order_are_right(names):
 
 @pytest.mark.breaks_books
 @pytest.mark.parametrize("branch", sorted(BREAKS))
-def test_a_row_broken_by_sql_is_named(names, loosen, branch):
+def test_a_row_broken_by_sql_is_named(names, loosen, engine, branch):
+    """On SQLite all proofs read the broken row; on PostgreSQL, which is slower at it, its own."""
     broken = BREAKS[branch]
     if broken.loosen:
         loosen(broken.loosen)
@@ -164,8 +165,9 @@ def test_a_row_broken_by_sql_is_named(names, loosen, branch):
         for statement in broken.statements:
             execute(statement.format(**names))
     last = db.session.scalar(sa.select(sa.func.max(OrderEvent.id)))
-    found, expected = faults_of(branch.split("-")[0]), broken.told.format(**names, last=last)
-    assert any(fault.startswith(expected) for fault in found), found
+    line, told = branch.split("-")[0], broken.told.format(**names, last=last)
+    found = faults() if engine == "sqlite" else [f"{line} {fault}" for fault in faults_of(line)]
+    assert any(fault.startswith(f"{line} {told}") for fault in found), found
 
 
 @pytest.mark.breaks_books

@@ -62,6 +62,12 @@ FAULTS = (
 BROKEN_CALLS, DEAD_WORKERS, LOST_LEASES = 25, 6, 8
 
 
+#: Which throw falls whatever the dice say, so that each of them happens among a few orders, too.
+SURE = {
+    "broken": 2, "worker killed": 3, "lease lost before the call": 5, "lease lost after the call": 7,
+}  # fmt: skip
+
+
 class Killed(BaseException):
     """The worker is no more."""
 
@@ -72,12 +78,14 @@ class Dice:
     def __init__(self) -> None:
         self.random = random.Random(SEED)
         self.lock = threading.Lock()
+        self.thrown: Counter[str] = Counter()
         self.happened: Counter[str] = Counter()
 
     def falls(self, percent: int, what: str) -> bool:
-        """True so many times of a hundred."""
+        """True so many times of a hundred, and surely once."""
         with self.lock:
-            fell = self.random.randrange(100) < percent
+            self.thrown[what] += 1
+            fell = self.random.randrange(100) < percent or self.thrown[what] == SURE[what]
             self.happened[what] += fell
             return fell
 
@@ -217,6 +225,7 @@ def test_every_paid_order_gets_one_parcel_and_no_more(rough, mortal, work, dice,
         place(min(BATCH, SHIPMENTS - start))
         work()
     rounds = until_made(work)
+    assert [what for what in SURE if not dice.happened[what]] == []
 
     parcels = db.session.scalars(select(Shipment)).all()
     table = {one.reference: one for one in parcels}
