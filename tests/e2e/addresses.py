@@ -105,6 +105,8 @@ REST = {
 AREAS = {"shop": SHOP, "doors": DOORS, "account": ACCOUNT, "orders": ORDERS, "rest": REST}
 
 IN_BOTH_COLOURS = {
+    "/account/addresses",
+    "/account/security",
     "/admin/orders",
     "/admin/orders/{arrived_number}",
     "/admin/orders/{arrived_number}/refund",
@@ -113,7 +115,7 @@ IN_BOTH_COLOURS = {
     "/admin/webhooks",
 }
 """Half of all pages are looked at in light colours, half in dark ones. These hold the parts and colours
-of the admin's others. Those of the shop and the account: tests/cart, tests/accounts."""
+of the account's and the admin's others. Those of the shop: tests/cart."""
 
 EXEMPT = {
     "/static/<path:filename>": "files",

@@ -28,6 +28,8 @@ def test_every_address_is_looked_at_or_says_why_not(app: Any) -> None:
     pages = {rule for rule in read if not rule.startswith(API_OF_THE_SANDBOX)}
     assert pages == looked_at | EXEMPT.keys()
     assert not looked_at & EXEMPT.keys()
+    addresses = {one for area in AREAS.values() for listed in area.values() for one in listed}
+    assert addresses >= IN_BOTH_COLOURS
 
 
 @pytest.fixture

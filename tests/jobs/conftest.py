@@ -87,16 +87,16 @@ class Workers:
         self.nursery = nursery
         self.running: list[subprocess.Popen[bytes] | Started] = []
 
-    def start(self, *, as_program: bool = False, **environ: Any) -> Any:
+    def start(self, *, program: str = "", **environ: Any) -> Any:
         """One parent with WORKERS children. Returns when they are at work.
 
-        `as_program` starts it as people do, each child loading the shop for itself.
+        With a `program` it is started as people do, each child loading the shop for itself.
         """
         before = present()
         values = {**self.environ(), **{name: str(value) for name, value in environ.items()}}
         process: subprocess.Popen[bytes] | Started
-        if as_program:
-            process = subprocess.Popen([sys.executable, PROGRAM], env=values)
+        if program:
+            process = subprocess.Popen([sys.executable, program], env=values)
         else:
             process = Started(self.nursery, values)
         self.running.append(process)

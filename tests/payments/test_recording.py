@@ -317,11 +317,16 @@ def test_a_dispute_holds_the_order_and_winning_brings_it_back(paid, app):
     assert only(Order).payment_status == PaymentStatus.PAID
 
 
-@on_one
-def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(paid, app):
-    _order, payment = paid
-    take(payment, news(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1"))
-    assert only(Order).status == OrderStatus.REFUNDED
+@pytest.mark.parametrize(
+    ("told", "end"), [("before", OrderStatus.REFUNDED), ("after", OrderStatus.CANCELLED)]
+)
+def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(placed, app, told, end):
+    """The payment is told before that, or after it: then the order was never paid."""
+    payment = attempts.latest(placed.id)
+    events = [news(payment), news(payment, EventKind.DISPUTE_LOST, dispute_gateway_id="du_1")]
+    for event in events if told == "before" else reversed(events):
+        take(payment, event)
+    assert only(Order).status == end
     assert only(Order).payment_status == PaymentStatus.REFUNDED
 
 
@@ -332,6 +337,8 @@ def test_losing_a_dispute_whose_opening_was_missed_ends_refunded(paid, app):
         ("sqlite", 1),
         ("sqlite", 2),
         pytest.param("postgresql", 3, marks=pytest.mark.pg),
+        # The refunds and the end of the dispute are told before the payment.
+        pytest.param("postgresql", 22, marks=pytest.mark.pg),
     ],
     indirect=["engine"],
 )
