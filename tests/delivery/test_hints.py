@@ -31,18 +31,19 @@ def test_a_pickup_that_failed_needs_a_person_once(
     shipped, parcels, run_parcels, the_parcel, the_order
 ):
     for hours, code in ((1, 13), (2, 20)):
-        message = parcels.scan(code, START + timedelta(hours=hours))
-        parcels.tell(message)
+        parcels.tell(parcels.scan(code, START + timedelta(hours=hours)))
         run_parcels()
         assert the_order().attention == f"Parcel {shipped.awb} could not be picked up"
         with transaction():
             the_order().attention = None
-        parcels.tell(message)
+        (there,) = parcels.orders.values()  # the same scan, in another message
+        parcels.tell(parcels.message(there, code, START + timedelta(hours=hours, minutes=9)))
         run_parcels()
         assert the_order().attention is None
     assert the_parcel().status == "pickup_scheduled"
     (told,) = db.session.scalars(select(Incident)).all()
     assert (told.category, told.severity, told.repeats) == ("delivery", "medium", 1)
+    assert len(parcels.seen("GET", "/v1/external/courier/track")) == 4
 
 
 @sqlite_only
