@@ -198,11 +198,11 @@ def shop(
     held = all_shops(engine)
     held.before()
     held.faults = lambda: _faults(engine, request.node.nodeid)
+    held.breaks_books = bool(request.node.get_closest_marker("breaks_books"))
     with held.app.app_context():
         yield held
         db.session.rollback()
-        is_broken = request.node.get_closest_marker("breaks_books")
-        has_written = held.written - shops.OF_VISITS and not is_broken
+        has_written = held.written - shops.OF_VISITS and not held.breaks_books
         faults = held.faults() if has_written else []
         lacking = forcing.unforced(request.node)
         db.session.rollback()

@@ -55,17 +55,15 @@ def test_the_promises_are_asked_of_whom_the_environment_names(
 ) -> None:
     _stand_in, real = named(key)
     assert sides.to_ask() == [f"real {key}"]
-    contract.test_an_opening_says_what_comes_next(real)
+    contract.test_an_opening_says_what_comes_next_and_has_brought_no_money(real)
     contract.test_one_key_opens_one_payment(real)
-    contract.test_an_opening_whose_answer_was_lost_is_found(real)
-    contract.test_an_open_payment_has_brought_no_money(real)
+    contract.test_an_opening_whose_answer_was_lost_is_found_and_can_be_closed(real)
     contract.test_what_was_not_paid_cannot_go_back(real)
     contract.test_what_is_only_open_is_on_no_list(real)
     if real.remembers_keys:
         contract.test_a_key_used_for_another_amount_is_refused(real)
     if real.ends_pages:
-        contract.test_closing_ends_the_page(real)
-        contract.test_an_opening_whose_answer_was_lost_can_be_closed(real)
+        contract.test_closing_ends_the_page_and_closing_twice_is_closing_once(real)
     contract.test_who_has_the_wrong_keys_is_refused(real, configure)
 
 
