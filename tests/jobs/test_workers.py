@@ -30,6 +30,7 @@ PAIRS = [
 ]
 #: Each start of a process costs seconds: the pairs that people run.
 both = pytest.mark.parametrize(("engine", "mode"), PAIRS, indirect=True)
+embedded = pytest.mark.parametrize(("engine", "mode"), PAIRS[:1], indirect=True)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_what_a_killed_child_held_is_finished_by_its_replacement_within_seconds(
     assert db.session.scalar(sa.select(Job.attempts)) == 2
 
 
-@both
+@embedded
 def test_the_program_itself_replaces_a_killed_child_which_gives_back_what_it_held(mode, workers):
     """As people start it: it loads the shop for itself, and again after the death. Then it is stopped."""
     parent = workers.start(program=worker.__file__)

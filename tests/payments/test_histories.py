@@ -65,7 +65,7 @@ from tests.payments.histories import (
 from tests.payments.memory_gateway import Given, Page, as_rows
 from tests.shops import Shop
 
-HISTORIES = int(os.environ.get("HISTORIES", "12"))
+HISTORIES = int(os.environ.get("HISTORIES", "8"))
 STEPS = 14
 OURS = ("payments.", "orders.", "stock.")
 ROUNDS = 4
