@@ -79,21 +79,25 @@ def test_only_variants_at_the_same_price_are_sent_instead(staff, put_away):
     assert db.session.scalar(select(func.count()).select_from(Order)) == 1
 
 
+def comes_back(order_id, resolution):
+    """The order arrives, one unit of it is sent back for that, and put away. Returns the return's key."""
+    order = arrive(db.session.get_one(Order, order_id))
+    wish = {f"qty-{order.lines[0].id}": "1", "reason": "faulty", "resolution": resolution}
+    form = asking.read_form(order, wish, [])
+    with transaction():
+        again = asking.request_return(order_id, form, [], "customer")
+        seen = {again.lines[0].id: Checked(1, "", Disposition.RESTOCK)}
+        deciding.approve(again.id, "user:1")
+        deciding.check_in(again.id, seen, "user:1")
+        return again.id
+
+
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_a_replacement_goes_back_for_goods_and_not_for_money(put_away, the_return):
     return_id = put_away.id
     with transaction():
         made_id = settling.exchange(return_id, {}, "2611.900", "user:1").replacement_order_id
-    made = arrive(db.session.get_one(Order, made_id))
-    form = asking.read_form(
-        made, {f"qty-{made.lines[0].id}": "1", "reason": "faulty", "resolution": "refund"}, []
-    )
-    with transaction():
-        again = asking.request_return(made_id, form, [], "customer")
-        seen = {again.lines[0].id: Checked(1, "", Disposition.RESTOCK)}
-        deciding.approve(again.id, "user:1")
-        deciding.check_in(again.id, seen, "user:1")
-        again_id = again.id
+    again_id = comes_back(made_id, "refund")
     with pytest.raises(Refused, match="Nothing is left to pay"), transaction():
         settling.refund(again_id, 0, 0, "user:1")
 
@@ -172,16 +176,8 @@ def test_a_replacement_is_not_replaced_once_the_first_order_was_refunded(put_awa
     first_id, return_id = put_away.order_id, put_away.id
     with transaction():
         made_id = settling.exchange(return_id, {}, "2611.902", "user:1").replacement_order_id
-    made = arrive(db.session.get_one(Order, made_id))
-    form = asking.read_form(
-        made, {f"qty-{made.lines[0].id}": "1", "reason": "faulty", "resolution": "exchange"}, []
-    )
+    again_id = comes_back(made_id, "exchange")
     with transaction():
-        again = asking.request_return(made_id, form, [], "customer")
-        seen = {again.lines[0].id: Checked(1, "", Disposition.RESTOCK)}
-        deciding.approve(again.id, "user:1")
-        deciding.check_in(again.id, seen, "user:1")
-        again_id = again.id
         db.session.get_one(Order, first_id).payment_status = PaymentStatus.REFUNDED
     with pytest.raises(Refused, match="was refunded"), transaction():
         settling.exchange(again_id, {}, "2611.903", "user:1")
